@@ -1,0 +1,121 @@
+// Best fit over free blocks ordered by (size, address), neighbours merged on release: the same sequence of requests gives
+// the same addresses, and a step that repeats finds the blocks of the step before.
+#include "kernels/arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "kernels/error.h"
+
+namespace taut {
+namespace {
+
+constexpr size_t kAlign = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kSlab = size_t{64} << 20;
+
+struct Arena {
+  std::mutex mutex;
+  std::map<char*, size_t> free_at;                  // address -> size; never touching neighbours of one slab
+  std::set<std::pair<size_t, char*>> free_by_size;  // the same blocks
+  std::unordered_map<char*, size_t> used;
+  std::set<char*> slab_begins;  // blocks of different slabs are never merged
+  ArenaStats stats;
+
+  void add_free(char* p, size_t n) {
+    free_at.emplace(p, n);
+    free_by_size.emplace(n, p);
+  }
+  void drop_free(std::map<char*, size_t>::iterator it) {
+    free_by_size.erase({it->second, it->first});
+    free_at.erase(it);
+  }
+
+  void add_slab(size_t bytes) {
+    const size_t size = std::max(kSlab, (bytes + kHugePage - 1) / kHugePage * kHugePage);
+    // One huge page more than needed, so that the slab can start on a huge-page boundary.
+    void* raw = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED)
+      fail(Exit::kMemory, "[arena] out of memory: asked the system for {} bytes, {} in use, {} reserved ({})", size,
+           stats.in_use, stats.reserved, std::strerror(errno));
+    const auto address = reinterpret_cast<uintptr_t>(raw);
+    char* begin = reinterpret_cast<char*>((address + kHugePage - 1) / kHugePage * kHugePage);
+    madvise(begin, size, MADV_HUGEPAGE);  // advice only: without huge pages everything works, slower
+    slab_begins.insert(begin);
+    stats.reserved += static_cast<int64_t>(size);
+    add_free(begin, size);
+  }
+};
+
+Arena& arena() {
+  static Arena* a = new Arena;  // never destroyed: tensors in static storage may outlive any order of destruction
+  return *a;
+}
+
+}  // namespace
+
+void* arena_allocate(size_t bytes) {
+  Arena& a = arena();
+  if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
+  const size_t size = std::max(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
+  const std::lock_guard lock(a.mutex);
+  auto fit = a.free_by_size.lower_bound({size, nullptr});
+  if (fit == a.free_by_size.end()) {
+    a.add_slab(size);
+    fit = a.free_by_size.lower_bound({size, nullptr});
+  }
+  const auto [have, p] = *fit;
+  a.drop_free(a.free_at.find(p));
+  if (have > size) a.add_free(p + size, have - size);
+  a.used.emplace(p, size);
+  a.stats.in_use += static_cast<int64_t>(size);
+  a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
+  return p;
+}
+
+void arena_release(void* pointer) noexcept {
+  if (pointer == nullptr) return;
+  Arena& a = arena();
+  const std::lock_guard lock(a.mutex);
+  char* p = static_cast<char*>(pointer);
+  const auto it = a.used.find(p);
+  size_t size = it->second;
+  a.used.erase(it);
+  a.stats.in_use -= static_cast<int64_t>(size);
+  auto after = a.free_at.lower_bound(p);
+  if (after != a.free_at.end() && after->first == p + size && !a.slab_begins.contains(after->first)) {
+    size += after->second;
+    const auto gone = after++;
+    a.drop_free(gone);
+  }
+  if (after != a.free_at.begin() && !a.slab_begins.contains(p)) {
+    const auto before = std::prev(after);
+    if (before->first + before->second == p) {
+      p = before->first;
+      size += before->second;
+      a.drop_free(before);
+    }
+  }
+  a.add_free(p, size);
+}
+
+ArenaStats arena_stats() {
+  Arena& a = arena();
+  const std::lock_guard lock(a.mutex);
+  return a.stats;
+}
+
+void reset_arena_peak() {
+  Arena& a = arena();
+  const std::lock_guard lock(a.mutex);
+  a.stats.peak = a.stats.in_use;
+}
+
+}  // namespace taut
