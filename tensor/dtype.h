@@ -4,16 +4,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/bf16.h"
 #include "kernels/error.h"
 
 namespace taut {
 
 enum class DType : uint8_t { kF32, kF64, kBF16, kI32, kI64, kU8, kBool };
-
-// bfloat16 is for storage: arithmetic happens in float (kernels/pointwise.h has the casts).
-struct BF16 {
-  uint16_t bits = 0;
-};
 
 int64_t size_of(DType dtype);
 const char* name(DType dtype);                // "f32", "bf16", "bool", ...
