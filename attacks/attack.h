@@ -1,0 +1,52 @@
+// What all attacks share: the model as a function from images in [0, 1] to logits, norm balls, and the record of a run.
+// An attack never sees parameters.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "autograd/var.h"
+
+namespace taut::attacks {
+
+// Images (b, c, h, w) in [0, 1] -> logits (b, classes). Normalisation lives inside the model.
+using Logits = std::function<Var(const Var& images)>;
+
+enum class Norm { kLinf, kL2 };
+
+// One threat and its attack; names are bound to these numbers, `describe` prints them all.
+struct AttackConfig {
+  std::string name = "pgd";  // pgd, bim, fgsm
+  Norm norm = Norm::kLinf;
+  double eps = 1.0 / 255;
+  double alpha = 1.0 / 1020;
+  int64_t steps = 15;
+  bool random_start = true;
+  // Throws Error(kUsage) naming attack.KEY for a value outside its range.
+  void check() const;
+};
+
+// Everything known of a batch after an attack. Iterate 0 is the start point, iterate `steps` the last.
+struct AttackResult {
+  Tensor adversarial;                          // (b, c, h, w), the last iterate
+  Tensor logits;                               // (b, classes) at the last iterate
+  std::vector<std::vector<uint8_t>> correct;   // [iterate][image]: argmax == label
+  std::vector<std::vector<double>> losses;     // [iterate][image]: cross-entropy, iterates 0 .. steps
+  std::vector<double> zero_gradient;           // per step: share of pixels whose gradient is exactly zero
+  int64_t zero_gradient_images = 0;            // images whose whole gradient was zero at some step
+};
+
+// Random numbers of a batch: image i of the batch is sample ids[i] of the data set, so that its start does not depend on the
+// batch it is in.
+struct AttackSeed {
+  uint64_t seed = 0;
+  uint64_t step = 0;
+  std::vector<int64_t> ids;
+};
+
+// Index of the largest logit of each row, the first one on ties.
+std::vector<int64_t> argmax_rows(const Tensor& logits);
+
+}  // namespace taut::attacks

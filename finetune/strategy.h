@@ -1,0 +1,54 @@
+// A fine-tuning strategy: a value that edits a model's tree. Exact placement, formulas, initialisation and counts:
+// Houlsby et al. 2019 (adapter), Hu et al. 2021 (LoRA), Karimi Mahabadi et al. 2021 (Compacter), Liu et al. 2022 ((IA)^3),
+// Ben Zaken et al. 2022 (BitFit), each as AdapterHub's `adapters` library implements it for ViT.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/vit.h"
+#include "nn/weights.h"
+
+namespace taut::finetune {
+
+// Options of all strategies; a strategy reads those it knows. Zero means the strategy's default.
+struct StrategyOptions {
+  int64_t rank = 8;               // lora
+  double alpha = 8;               // lora: the update is scaled by alpha / rank
+  int64_t reduction = 0;          // adapter (8) and compacter (32): bottleneck = dim / reduction
+  int64_t bottleneck = 0;         // adapter and compacter: instead of reduction
+  int64_t phm_n = 4;              // compacter
+  int64_t phm_rank = 1;           // compacter
+};
+
+class Strategy {
+ public:
+  virtual ~Strategy() = default;
+  virtual const char* name() const = 0;
+  // One sentence for listings.
+  virtual const char* description() const = 0;
+  // Edits the tree: adds what the strategy adds, drawn from `seed`, and freezes all but what it trains.
+  virtual void apply(nn::Vit& vit, const StrategyOptions& options, uint64_t seed) const = 0;
+  // True where `merge` gives an equal plain model (LoRA, (IA)^3); for full, lp and bitfit the model is plain already.
+  virtual bool can_merge() const = 0;
+  // AdapterHub's names of the parameters it added: entries like nn::name_map's.
+  virtual std::vector<nn::NameEntry> added_names(const nn::VitConfig& config, const StrategyOptions& options) const;
+};
+
+std::vector<std::string> strategy_names();  // full lp lora adapter compacter ia3 bitfit
+// Throws Error(kUsage) naming the nearest.
+const Strategy& strategy(const std::string& name);
+
+// A plain ViT with the same function: LoRA's W + s B A, (IA)^3's diag(l) W and l b. Parameters that did not change share
+// memory; all are frozen. Throws Error(kUsage) for a model that holds a layer which cannot be merged.
+std::shared_ptr<nn::Vit> merge(const nn::Vit& vit);
+// The model itself where nothing can be merged, else merge(vit): what an evaluation should run.
+std::shared_ptr<nn::Vit> merged_where_possible(const std::shared_ptr<nn::Vit>& vit, const Strategy& strategy);
+
+// A model built anew (config, strategy applied, then every parameter shared from `vit`): nothing merged, frozen, in
+// evaluation mode. For re-judging.
+std::shared_ptr<nn::Vit> rebuild(const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
+
+}  // namespace taut::finetune

@@ -1,0 +1,52 @@
+// The training loop's step and its state: forward, cross-entropy, backward, clip, AdamW.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "finetune/strategy.h"
+#include "nn/optimizer.h"
+
+namespace taut::finetune {
+
+struct TrainOptions {
+  double lr = 5e-3;
+  double weight_decay = 0.01;
+  double clip = 1.0;  // global norm; 0: no clipping
+  double label_smoothing = 0;
+  nn::Schedule schedule;
+};
+
+struct StepResult {
+  double loss = 0;
+  double lr = 0;
+  double gradient_norm = 0;  // before clipping
+};
+
+// Which parameters AdamW decays: all but norms and names containing "bias" (AdapterHub's PHM bias is called `b` and does
+// decay, as in the official code).
+bool decays(const std::string& path);
+
+class Trainer {
+ public:
+  Trainer(std::shared_ptr<nn::Vit> vit, TrainOptions options);
+
+  // One update on images (b, c, h, w) in [0, 1] and labels (b) i64. Throws Error(kNumeric) naming the first tensor with a
+  // non-finite gradient; nothing is updated then.
+  StepResult step(const Tensor& images, const Tensor& labels);
+
+  int64_t steps() const { return optimizer_.steps(); }
+  const nn::AdamW& optimizer() const { return optimizer_; }
+  // Optimiser state for a checkpoint, and back.
+  std::vector<std::pair<std::string, Tensor>> state() const { return optimizer_.state(); }
+  void load_state(const std::map<std::string, Tensor>& state, int64_t steps, const std::string& file);
+
+ private:
+  std::shared_ptr<nn::Vit> vit_;
+  TrainOptions options_;
+  nn::AdamW optimizer_;
+};
+
+}  // namespace taut::finetune

@@ -1,0 +1,19 @@
+// Initialisation, all from counter-based random numbers: parameter values depend on (seed, path) alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "nn/vit.h"
+
+namespace taut::nn {
+
+// Overwrites t with N(0, std^2) or U(-bound, bound), a pure function of (seed, path).
+void fill_normal(Tensor& t, double std, uint64_t seed, const std::string& path);
+void fill_uniform(Tensor& t, double bound, uint64_t seed, const std::string& path);
+
+// The demo's recipe for a fresh ViT: linear weights N(0, 0.02) truncated at two deviations, biases 0, patch weights
+// U(+-1/patch), positions N(0, 0.02) truncated, class token N(0, 1e-6).
+void init_vit(Vit& vit, uint64_t seed);
+
+}  // namespace taut::nn

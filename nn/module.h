@@ -1,0 +1,80 @@
+// Modules: named trees of parameters. A parameter's path is the dotted chain of names from the root; a child named ""
+// is transparent, so that a wrapper around a layer keeps the layer's paths.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/var.h"
+
+namespace taut::nn {
+
+struct NamedParameter {
+  std::string path;  // "blocks.0.attn.qkv.weight"
+  Var var;           // shared with the module: set_value and set_requires_grad act on the module
+};
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  // All parameters of the tree in order of registration, depth first, each path once.
+  std::vector<NamedParameter> parameters() const;
+  // The parameter at a path; throws Error(kUsage) naming it and the nearest path there is.
+  Var parameter(const std::string& path) const;
+  int64_t parameter_count() const;            // elements of all parameters
+  int64_t trainable_parameter_count() const;  // elements of those that require a gradient
+
+  void set_requires_grad(bool on);  // all parameters
+
+  // Training mode, passed down the tree; fresh modules are in evaluation mode.
+  void set_training(bool on);
+  bool training() const { return training_; }
+
+  // One line a module and parameter: path, shape, trainable or frozen.
+  std::string describe() const;
+
+ protected:
+  Var& add_parameter(std::string name, Tensor value);
+  template <class M>
+  std::shared_ptr<M> add_child(std::string name, std::shared_ptr<M> child) {
+    set_child(std::move(name), child);
+    return child;
+  }
+  // Adds or replaces.
+  void set_child(std::string name, std::shared_ptr<Module> child);
+
+ private:
+  struct Parameter {
+    std::string name;
+    std::unique_ptr<Var> var;  // its address stays valid while parameters are added
+  };
+  struct Child {
+    std::string name;
+    std::shared_ptr<Module> module;
+  };
+  void visit(const std::string& prefix, const std::function<void(const std::string&, Var&)>& fn) const;
+
+  std::vector<Parameter> parameters_;
+  std::vector<Child> children_;
+  bool training_ = false;
+};
+
+// All parameters frozen while this lives, then as before: what runs under it computes image gradients only.
+class FrozenParameters {
+ public:
+  explicit FrozenParameters(const Module& module);
+  ~FrozenParameters();
+  FrozenParameters(const FrozenParameters&) = delete;
+  FrozenParameters& operator=(const FrozenParameters&) = delete;
+
+ private:
+  std::vector<Var> thawed_;
+};
+
+}  // namespace taut::nn

@@ -1,0 +1,53 @@
+// Loading and saving weights of a model, strictly, under the names other libraries use.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/vit.h"
+
+namespace taut::nn {
+
+// How a tensor of a file relates to a parameter of the model: the rows [row, row + rows) of it (rows = 0: all). A fused qkv
+// weight is one entry under timm's names and three under Hugging Face's.
+struct NameEntry {
+  std::string external;
+  std::string path;
+  int64_t row = 0, rows = 0;
+};
+
+enum class NameStyle { kTimm, kHf };
+// Every parameter of a (plain) ViT under the given style, in the model's order.
+std::vector<NameEntry> name_map(const VitConfig& config, NameStyle style);
+
+struct LoadOptions {
+  std::vector<std::string> allow_missing;     // regular expressions over external names
+  std::vector<std::string> allow_unexpected;
+  bool new_head = false;  // a head of another size (or none) is left as it is instead of refused
+};
+struct LoadReport {
+  NameStyle style;
+  std::vector<std::string> missing, unexpected;  // the allowed ones
+  bool head_loaded = true;
+  bool positions_interpolated = false;
+  std::string sha256;  // of the file
+};
+
+// Loads a safetensors file with timm's or Hugging Face's names (with or without `vit.`, fused or split q, k, v; wrappers
+// `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated where the grid differs.
+// Throws Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing, unexpected or mis-shaped
+// tensor, as the file names it, that no option allows; the model is unchanged then.
+LoadReport load_weights(Vit& vit, const std::string& file, const LoadOptions& options = {});
+
+// Bicubic interpolation of a position embedding (1, prefix + h w, d) to another grid as timm does it: Keys a = -0.5,
+// antialiased also when enlarging, half-pixel centres; the prefix tokens are kept.
+Tensor interpolate_positions(const Tensor& positions, int64_t prefix, int64_t from_h, int64_t from_w, int64_t to_h,
+                             int64_t to_w);
+
+// Parameters as {path, tensor}, for checkpoints; and back (same names, shapes and dtypes, else Error(kBadData)).
+std::vector<std::pair<std::string, Tensor>> state_of(const Module& module);
+void load_state(Module& module, const std::map<std::string, Tensor>& state, const std::string& file);
+
+}  // namespace taut::nn
