@@ -17,28 +17,21 @@ Tensor unbroadcast(const char* op, Tensor gradient, const Shape& shape) {
   const Shape& from = gradient.shape();
   TAUT_CHECK(broadcast_shapes(op, from, shape) == from, "[{}] backward returned a gradient of shape {} for an input {}",
              op, to_string(from), to_string(shape));
-  // Aligned at the right; runs of summed and of kept dimensions are merged, so that each sum is (outer, n, inner).
-  Shape target(from.size() - shape.size(), 1);
-  target.insert(target.end(), shape.begin(), shape.end());
-  Tensor g = gradient.contiguous();
-  Shape current = from;
-  for (size_t end = from.size(); end-- > 0;) {
-    if (target[end] == current[end]) continue;
-    size_t begin = end;
-    while (begin > 0 && target[begin - 1] != current[begin - 1]) --begin;
-    int64_t outer = 1, n = 1, inner = 1;
-    for (size_t i = 0; i < begin; ++i) outer *= current[i];
-    for (size_t i = begin; i <= end; ++i) n *= current[i];
-    for (size_t i = end + 1; i < current.size(); ++i) inner *= current[i];
-    for (size_t i = begin; i <= end; ++i) current[i] = 1;
-    Tensor sum = Tensor::empty(current, g.dtype(), g.device());
-    on_float(g.dtype(), op, [&]<class T>() {
-      ON_DEVICE(g.device(), sum_middle<T>(current_stream(g.device()), g.data<T>(), sum.data<T>(), outer, n, inner));
-    });
-    g = sum;
-    end = begin;
+  TAUT_CHECK(from.size() <= SumShape::kMaxDims, "[{}] expected at most {} dimensions, got {}", op,
+             static_cast<int>(SumShape::kMaxDims), to_string(from));
+  const Tensor dense = gradient.contiguous();
+  SumShape sum;
+  sum.dims = static_cast<int>(from.size());
+  const size_t lead = from.size() - shape.size();
+  for (size_t i = 0; i < from.size(); ++i) {
+    sum.size[i] = from[i];
+    sum.summed[i] = i < lead || shape[i - lead] != from[i];
   }
-  return g.reshape(shape);
+  Tensor g = Tensor::empty(shape, dense.dtype(), dense.device());
+  on_float(g.dtype(), op, [&]<class T>() {
+    ON_DEVICE(g.device(), sum_to_shape<T>(current_stream(g.device()), dense.data<T>(), g.data<T>(), sum));
+  });
+  return g;
 }
 
 void accumulate(const char* op, Tensor& sum, Tensor gradient) {
@@ -52,7 +45,8 @@ void accumulate(const char* op, Tensor& sum, Tensor gradient) {
   if (!sum.is_sole_owner() || !sum.is_contiguous()) sum = sum.clone();
   gradient = gradient.contiguous();
   on_float(sum.dtype(), op, [&]<class T>() {
-    ON_DEVICE(sum.device(), accumulate<T>(current_stream(sum.device()), gradient.data<T>(), sum.data<T>(), sum.numel()));
+    ON_DEVICE(sum.device(),
+              axpy<T>(current_stream(sum.device()), T(1), gradient.data<T>(), sum.data<T>(), sum.numel()));
   });
 }
 
@@ -125,13 +119,16 @@ Grads gradients(const std::vector<Var>& outputs, const Grads& dy, const std::vec
 
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Var& out = outputs[i];
-    TAUT_CHECK(out.requires_grad(), "[gradients] output {} was not recorded; hint: no input of it requires a gradient", i);
+    TAUT_CHECK(out.requires_grad(), "[gradients] output {} was not recorded; hint: no input of it requires a gradient",
+               i);
     if (dy[i].defined()) {
-      TAUT_CHECK(dy[i].shape() == out.shape() && dy[i].dtype() == out.dtype(), "[gradients] expected dy {} {}, got {} {}",
-                 name(out.dtype()), to_string(out.shape()), name(dy[i].dtype()), to_string(dy[i].shape()));
+      TAUT_CHECK(dy[i].shape() == out.shape() && dy[i].dtype() == out.dtype(),
+                 "[gradients] expected dy {} {}, got {} {}", name(out.dtype()), to_string(out.shape()),
+                 name(dy[i].dtype()), to_string(dy[i].shape()));
       deliver("gradients", *out.info(), dy[i].contiguous());
     } else {
-      TAUT_CHECK(out.value().numel() == 1, "[gradients] a dy is needed for an output of shape {}", to_string(out.shape()));
+      TAUT_CHECK(out.value().numel() == 1, "[gradients] a dy is needed for an output of shape {}",
+                 to_string(out.shape()));
       deliver("gradients", *out.info(), Tensor::full(out.shape(), 1, out.dtype(), out.value().device()));
     }
   }
@@ -142,8 +139,8 @@ Grads gradients(const std::vector<Var>& outputs, const Grads& dy, const std::vec
     const Pending now = std::move(it->second);
     pending.erase(it);
     Node& node = *now.node;
-    TAUT_CHECK(node.backward != nullptr, "[{}] the graph was freed by an earlier backward pass; hint: run the forward again",
-               node.op);
+    TAUT_CHECK(node.backward != nullptr,
+               "[{}] the graph was freed by an earlier backward pass; hint: run the forward again", node.op);
     Needs needs(node.inputs.size());
     for (size_t i = 0; i < needs.size(); ++i) {
       const InfoPtr& v = node.inputs[i];

@@ -1,6 +1,6 @@
-// Differentiable operations on vars. Each checks its inputs, allocates, calls kernels on the tensors' device and records
-// one node. Tensors are row-major and of one dtype (f32 or f64) unless said otherwise; errors are Error(kUsage) with the
-// op's name. An undefined Var stands for an absent optional input. One file per family in autograd/ops/.
+// Differentiable operations on vars. Each checks its inputs, allocates, calls kernels on the tensors' device and
+// records one node. Tensors are row-major and of one dtype (f32 or f64) unless said otherwise; errors are Error(kUsage)
+// with the op's name. An undefined Var stands for an absent optional input. One file per family in autograd/ops/.
 #pragma once
 
 #include <utility>
@@ -10,7 +10,8 @@
 
 namespace taut::ops {
 
-// ---- pointwise.cc: NumPy broadcasting for the binary ones ---------------------------------------------------------------
+// ---- pointwise.cc: NumPy broadcasting for the binary ones
+// ---------------------------------------------------------------
 Var add(const Var& a, const Var& b);
 Var sub(const Var& a, const Var& b);
 Var mul(const Var& a, const Var& b);
@@ -27,62 +28,71 @@ Var silu(const Var& x);
 Var scale(const Var& x, double factor);
 Var bias_gelu(const Var& x, const Var& bias);  // gelu_erf(x + bias), bias (n) over the last dimension
 
-// ---- reduce.cc ----------------------------------------------------------------------------------------------------------
+// ---- reduce.cc
+// ----------------------------------------------------------------------------------------------------------
 Var sum(const Var& x);   // all elements -> shape ()
 Var mean(const Var& x);  // all elements -> shape ()
 Var sum(const Var& x, int64_t dim, bool keep_dim = false);
 
-// ---- matmul.cc ----------------------------------------------------------------------------------------------------------
-// op(a) (..., m, k) times op(b) (..., k, n) -> (..., m, n); the leading dimensions are equal, or b has none.
+// ---- matmul.cc
+// ---------------------------------------------------------------------------------------------------------- op(a)
+// (..., m, k) times op(b) (..., k, n) -> (..., m, n); the leading dimensions are equal, or b has none.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
 // x (..., in) wT + bias + residual; w (out, in), bias (out) and residual (..., out) optional.
 Var linear(const Var& x, const Var& w, const Var& bias = {}, const Var& residual = {});
 // gelu_erf(x wT + bias).
 Var linear_gelu(const Var& x, const Var& w, const Var& bias);
 
-// ---- low_rank.cc --------------------------------------------------------------------------------------------------------
-// LoRA (Hu et al., 2021): x wT + bias + scale (x aT) bT. With several pairs, w's rows are cut into as many equal blocks and
-// pair g adapts block g (q, k and v of a fused projection). a[g] (r, in), b[g] (out / groups, r). An undefined a[g] and
-// b[g] leave their block alone.
+// ---- low_rank.cc
+// -------------------------------------------------------------------------------------------------------- LoRA (Hu et
+// al., 2021): x wT + bias + scale (x aT) bT. With several pairs, w's rows are cut into as many equal blocks and pair g
+// adapts block g (q, k and v of a fused projection). a[g] (r, in), b[g] (out / groups, r). An undefined a[g] and b[g]
+// leave their block alone.
 Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>& a, const std::vector<Var>& b,
              double scale);
 
-// ---- phm.cc -------------------------------------------------------------------------------------------------------------
-// Parametrised hypercomplex multiplication (Zhang et al., 2021), factored as in Compacter (Karimi Mahabadi et al., 2021):
-// y = x H + bias, H = sum_i kron(rule[i], left[i] right[i]), never built. x (..., in), rule (n, n, n), left (n, in/n, rank),
-// right (n, rank, out/n), bias (out) optional.
+// ---- phm.cc
+// -------------------------------------------------------------------------------------------------------------
+// Parametrised hypercomplex multiplication (Zhang et al., 2021), factored as in Compacter (Karimi Mahabadi et al.,
+// 2021): y = x H + bias, H = sum_i kron(rule[i], left[i] right[i]), never built. x (..., in), rule (n, n, n), left (n,
+// in/n, rank), right (n, rank, out/n), bias (out) optional.
 Var phm_linear(const Var& x, const Var& rule, const Var& left, const Var& right, const Var& bias = {});
 
-// ---- softmax.cc, cross_entropy.cc ---------------------------------------------------------------------------------------
+// ---- softmax.cc, cross_entropy.cc
+// ---------------------------------------------------------------------------------------
 Var softmax(const Var& x, int64_t dim = -1);
 Var log_softmax(const Var& x, int64_t dim = -1);
 enum class Reduction { kMean, kSum, kNone };
-// Cross-entropy of logits (rows, classes) with labels (rows) i64; smoothing puts label_smoothing / classes on every class.
-// Shape () or, unreduced, (rows). Throws Error(kBadData) on a label outside [0, classes).
+// Cross-entropy of logits (rows, classes) with labels (rows) i64; smoothing puts label_smoothing / classes on every
+// class. Shape () or, unreduced, (rows). Throws Error(kBadData) on a label outside [0, classes).
 Var cross_entropy(const Var& logits, const Tensor& labels, double label_smoothing = 0,
                   Reduction reduction = Reduction::kMean);
 
-// ---- norm.cc ------------------------------------------------------------------------------------------------------------
-// (x - mean) / sqrt(var + eps) * weight + bias over the last dimension, biased variance (Ba et al., 2016).
+// ---- norm.cc
+// ------------------------------------------------------------------------------------------------------------ (x -
+// mean) / sqrt(var + eps) * weight + bias over the last dimension, biased variance (Ba et al., 2016).
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps);
 // {h + r, layer_norm(h + r)} in one pass over memory.
 std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight, const Var& bias, double eps);
 
-// ---- attention.cc -------------------------------------------------------------------------------------------------------
-// softmax(scale q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first `queries`
-// tokens (0: all t). Keys and values are those of all t tokens.
+// ---- attention.cc
+// ------------------------------------------------------------------------------------------------------- softmax(scale
+// q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first `queries` tokens
+// (0: all t). Keys and values are those of all t tokens.
 Var attention(const Var& qkv, double scale, int64_t queries = 0);
 
-// ---- layout.cc ----------------------------------------------------------------------------------------------------------
+// ---- layout.cc
+// ----------------------------------------------------------------------------------------------------------
 Var reshape(const Var& x, Shape shape);  // one size may be -1
 Var permute(const Var& x, const std::vector<int64_t>& dims);
 Var concat(const std::vector<Var>& xs, int64_t dim);
 Var slice(const Var& x, int64_t dim, int64_t start, int64_t length);
 Var cast(const Var& x, DType dtype);  // floating to floating
-// Images (b, c, h, w) to (b, (h/p)(w/p), c p p), normalised: (x - mean[c]) / std[c]; columns in the order (c, row, column).
+// Images (b, c, h, w) to (b, (h/p)(w/p), c p p), normalised: (x - mean[c]) / std[c]; columns in the order (c, row,
+// column).
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std);
-// Token sequence of a ViT (Dosovitskiy et al., 2021, eq. 1): concat(cls, patches) + positions. patches (b, n, d), cls (d),
-// positions (n + 1, d), any leading ones -> (b, n + 1, d).
+// Token sequence of a ViT (Dosovitskiy et al., 2021, eq. 1): concat(cls, patches) + positions. patches (b, n, d), cls
+// (d), positions (n + 1, d), any leading ones -> (b, n + 1, d).
 Var assemble_tokens(const Var& patches, const Var& cls, const Var& positions);
 
 }  // namespace taut::ops

@@ -90,10 +90,11 @@ std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector
 }
 
 const Tensor& Saved::get() const {
-  TAUT_CHECK(tensor_.version() == version_,
-             "[{}] backward needs input '{}' as it was in the forward pass, but it was changed in place since (version {} "
-             "then, {} now); hint: clone it before changing it",
-             op_, input_, version_, tensor_.version());
+  TAUT_CHECK(
+      tensor_.version() == version_,
+      "[{}] backward needs input '{}' as it was in the forward pass, but it was changed in place since (version {} "
+      "then, {} now); hint: clone it before changing it",
+      op_, input_, version_, tensor_.version());
   return tensor_;
 }
 

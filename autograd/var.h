@@ -16,8 +16,9 @@ class Var;
 using Grads = std::vector<Tensor>;
 // Which inputs want a gradient.
 using Needs = std::vector<bool>;
-// Returns one gradient per input of the node, undefined where `needs` does not ask. dy has one entry per output, undefined
-// for an output nobody used. A returned gradient may alias dy: the engine adds in place only when it is the sole owner.
+// Returns one gradient per input of the node, undefined where `needs` does not ask. dy has one entry per output,
+// undefined for an output nobody used. A returned gradient may alias dy: the engine adds in place only when it is the
+// sole owner.
 using Backward = std::function<Grads(const Grads& dy, const Needs& needs)>;
 
 struct Node;
@@ -69,7 +70,8 @@ class Var {
   std::shared_ptr<Tensor> value_;
 };
 
-// ---- for writers of ops ----------------------------------------------------------------------------------------------
+// ---- for writers of ops
+// ----------------------------------------------------------------------------------------------
 
 // Which of these inputs want a gradient now (all false inside NoGrad). Save for backward only what these ask for.
 Needs needs_of(const std::vector<Var>& inputs);
@@ -79,7 +81,8 @@ inline bool any(const Needs& needs) {
   return false;
 }
 
-// Records one node with the given outputs; without a needed input the outputs are plain leaves and `backward` is dropped.
+// Records one node with the given outputs; without a needed input the outputs are plain leaves and `backward` is
+// dropped.
 std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector<Var> inputs, Backward backward);
 inline Var record(const char* op, Tensor output, std::vector<Var> inputs, Backward backward) {
   return record(op, std::vector<Tensor>{std::move(output)}, std::move(inputs), std::move(backward))[0];

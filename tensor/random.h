@@ -34,8 +34,8 @@ class Random {
 
   uint32_t bits();
   uint64_t bits64();
-  float uniform();             // [0, 1), multiples of 2^-24
-  double uniform_double();     // [0, 1), multiples of 2^-53
+  float uniform();          // [0, 1), multiples of 2^-24
+  double uniform_double();  // [0, 1), multiples of 2^-53
   double uniform(double low, double high);
   double normal();             // mean 0, variance 1 (Marsaglia's polar method)
   uint64_t below(uint64_t n);  // uniform in [0, n), n >= 1, without bias

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <cstring>
-#include <type_traits>
 
 #include "kernels/arena.h"
+#include "kernels/layout.h"
+#include "kernels/pointwise.h"
 
 namespace taut {
 
@@ -23,49 +23,17 @@ struct Tensor::Storage {
 
 namespace {
 
-float bf16_to_float(BF16 x) {
-  const uint32_t bits = uint32_t{x.bits} << 16;
-  float f;
-  std::memcpy(&f, &bits, 4);
-  return f;
-}
-
-BF16 float_to_bf16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, 4);
-  if (std::isnan(x)) return {static_cast<uint16_t>(bits >> 16 | 0x40)};
-  return {static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)};  // nearest, ties to even
-}
-
-template <class To, class From>
-To convert(From x) {
-  if constexpr (std::is_same_v<From, BF16>) {
-    return convert<To>(bf16_to_float(x));
-  } else if constexpr (std::is_same_v<To, BF16>) {
-    return float_to_bf16(static_cast<float>(x));
-  } else if constexpr (std::is_same_v<To, bool>) {
-    return x != From(0);
-  } else {
-    return static_cast<To>(x);
+CopyShape copy_shape(const Shape& shape, const Shape& from, const Shape& to) {
+  TAUT_CHECK(shape.size() <= CopyShape::kMaxDims, "[tensor] expected at most {} dimensions, got {}",
+             static_cast<int>(CopyShape::kMaxDims), to_string(shape));
+  CopyShape c;
+  c.dims = static_cast<int>(shape.size());
+  for (size_t i = 0; i < shape.size(); ++i) {
+    c.size[i] = shape[i];
+    c.stride_from[i] = from[i];
+    c.stride_to[i] = to[i];
   }
-}
-
-// Calls visit(offset) for every element in row-major order.
-template <class Visit>
-void for_each_offset(const Shape& shape, const Shape& strides, Visit&& visit) {
-  const int64_t n = numel(shape);
-  if (n == 0) return;
-  Shape index(shape.size(), 0);
-  int64_t offset = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    visit(offset);
-    for (size_t d = shape.size(); d-- > 0;) {
-      offset += strides[d];
-      if (++index[d] < shape[d]) break;
-      offset -= strides[d] * shape[d];
-      index[d] = 0;
-    }
-  }
+  return c;
 }
 
 }  // namespace
@@ -146,13 +114,9 @@ void Tensor::expect_contiguous() const {
 }
 
 std::vector<double> Tensor::to_doubles() const {
-  std::vector<double> out;
-  out.reserve(static_cast<size_t>(numel()));
-  on_any(dtype_, [&]<class T>() {
-    const T* p = data<T>();
-    for_each_offset(shape_, strides_, [&](int64_t o) { out.push_back(convert<double>(p[o])); });
-  });
-  return out;
+  const Tensor values = to(DType::kF64).contiguous();
+  const auto all = values.span<double>();
+  return {all.begin(), all.end()};
 }
 
 double Tensor::item() const {
@@ -248,34 +212,35 @@ Tensor Tensor::to(DType dtype) const {
 void Tensor::copy_from(const Tensor& source) {
   TAUT_CHECK(defined() && source.defined() && shape_ == source.shape_, "[copy] expected shape {}, got {}",
              to_string(shape_), to_string(source.shape_));
-  if (dtype_ == source.dtype_ && is_contiguous() && source.is_contiguous()) {
-    if (numel() > 0) std::memmove(raw(), source.raw(), static_cast<size_t>(bytes()));
-  } else {
+  if (numel() == 0) return;
+  const Stream stream = current_stream(device());
+  if (dtype_ == source.dtype_) {
+    ON_DEVICE(device(), strided_copy(stream, source.raw(), raw(), size_of(dtype_),
+                                     copy_shape(shape_, source.strides_, strides_)));
+  } else if (is_contiguous()) {
+    const Tensor dense = source.contiguous();
     on_any(source.dtype_, [&]<class From>() {
-      const From* from = source.data<From>();
-      on_any(dtype_, [&]<class To>() {
-        To* to = data<To>();
-        if (is_contiguous()) {
-          for_each_offset(shape_, source.strides_, [&](int64_t o) { *to++ = convert<To>(from[o]); });
-          return;
-        }
-        // Both strided: the offsets of the target are walked beside those of the source.
-        std::vector<int64_t> targets;
-        targets.reserve(static_cast<size_t>(numel()));
-        for_each_offset(shape_, strides_, [&](int64_t o) { targets.push_back(o); });
-        size_t i = 0;
-        for_each_offset(shape_, source.strides_, [&](int64_t o) { to[targets[i++]] = convert<To>(from[o]); });
-      });
+      on_any(dtype_,
+             [&]<class To>() { ON_DEVICE(device(), cast<From, To>(stream, dense.data<From>(), data<To>(), numel())); });
     });
+  } else {
+    copy_from(source.to(dtype_));
+    return;
   }
   bump_version();
 }
 
 void Tensor::fill(double value) {
+  if (numel() == 0) return;
+  if (!is_contiguous()) {
+    copy_from(full(shape_, value, dtype_, device()));
+    return;
+  }
+  const Stream stream = current_stream(device());
   on_any(dtype_, [&]<class T>() {
-    T* p = data<T>();
-    const T x = convert<T>(value);
-    for_each_offset(shape_, strides_, [&](int64_t o) { p[o] = x; });
+    T converted;
+    ON_DEVICE(Device{}, cast<double, T>(stream, &value, &converted, 1));
+    ON_DEVICE(device(), fill<T>(stream, converted, data<T>(), numel()));
   });
   bump_version();
 }

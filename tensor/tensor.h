@@ -1,7 +1,8 @@
 // Tensor: a shape over shared memory on one device. Knows nothing of gradients.
 //
-// Copies share memory; views (slice, permute, reshape of contiguous memory) share it too. `clone` copies. A storage carries
-// a version that every in-place change bumps, so that autograd can tell when a saved tensor was changed under it.
+// Copies share memory; views (slice, permute, reshape of contiguous memory) share it too. `clone` copies. A storage
+// carries a version that every in-place change bumps, so that autograd can tell when a saved tensor was changed under
+// it.
 #pragma once
 
 #include <memory>
@@ -65,7 +66,7 @@ class Tensor {
     expect_contiguous();
     return {data<T>(), static_cast<size_t>(numel())};
   }
-  double item() const;  // the only element, as double; throws Error(kUsage) unless numel() == 1
+  double item() const;                     // the only element, as double; throws Error(kUsage) unless numel() == 1
   std::vector<double> to_doubles() const;  // row-major copy, any dtype and strides
 
   // Views. reshape copies where the memory does not allow a view; one size may be -1.
@@ -75,8 +76,8 @@ class Tensor {
   Tensor transpose(int64_t a, int64_t b) const;
   Tensor expand(const Shape& shape) const;  // broadcast with zero strides
 
-  Tensor contiguous() const;  // itself if contiguous, else a copy
-  Tensor clone() const;       // a contiguous copy
+  Tensor contiguous() const;     // itself if contiguous, else a copy
+  Tensor clone() const;          // a contiguous copy
   Tensor to(DType dtype) const;  // itself if it has the dtype, else a converted contiguous copy
 
   // In place; both bump the version.
