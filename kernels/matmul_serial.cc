@@ -1,0 +1,317 @@
+// The matrix product on one thread (kernels/matmul_tile.h): for each block of k, for each block of about 224 rows (so
+// that a's part stays in L2), for each panel of n: pack the panel of b once, then go through the row tiles.
+//
+// a is read in place unless it is transposed or its rows would collide in L1. While the tiles of one panel run they
+// prefetch the next one, raw or packed: cold packing costs 12-20 % otherwise (Zen 4).
+#include "kernels/math.h"
+#include "kernels/matmul_micro.h"
+#include "kernels/matmul_pack.h"
+#include "kernels/matmul_tile.h"
+#include "kernels/parallel.h"
+
+namespace taut::TAUT_CPU {
+namespace {
+
+constexpr int64_t kRowBlock = 224;  // rows of a that share one pass over the packed b: 224 x 384 floats are 336 KiB
+constexpr int64_t kInPlaceTiles =
+    7;  // with no more row tiles than this, packing an untransposed b costs more than it saves
+
+// Finishes a tile that could not be stored directly: adds the blocks before, applies the epilogue, minds the right
+// edge.
+template <class T>
+struct Finish {
+  Epilogue epilogue;
+  const T* before;  // sum of the blocks before, or null
+  int64_t ldbefore;
+  const T *bias, *residual;
+  T *c, *pre;
+  int64_t ldc;
+};
+
+template <class T, Epilogue kEpilogue>
+TAUT_INLINE void finish_rows(const T* tile, int64_t ldtile, int64_t rows, int64_t cols, const Finish<T>& f) {
+  constexpr bool kHasBias =
+      kEpilogue == Epilogue::kBias || kEpilogue == Epilogue::kBiasGelu || kEpilogue == Epilogue::kBiasResidual;
+  constexpr bool kHasResidual = kEpilogue == Epilogue::kResidual || kEpilogue == Epilogue::kBiasResidual;
+  for (int64_t j = 0; j < cols; j += kLanes) {
+    const int64_t count = cols - j;
+    const Vec<T> bias = kHasBias ? load_up_to(f.bias + j, count) : broadcast(T(0));
+    for (int64_t i = 0; i < rows; ++i) {
+      Vec<T> s = load(tile + i * ldtile + j);
+      if (f.before != nullptr) s = load_up_to(f.before + i * f.ldbefore + j, count) + s;
+      if constexpr (kHasBias) s = s + bias;
+      if constexpr (kHasResidual) s = s + load_up_to(f.residual + i * f.ldc + j, count);
+      if constexpr (kEpilogue == Epilogue::kBiasGelu) {
+        if (f.pre != nullptr) {
+          if (count >= kLanes)
+            store(f.pre + i * f.ldc + j, s);
+          else
+            store_partial(f.pre + i * f.ldc + j, s, count);
+        }
+        s = gelu_erf(s);
+      }
+      if (count >= kLanes)
+        store(f.c + i * f.ldc + j, s);
+      else
+        store_partial(f.c + i * f.ldc + j, s, count);
+    }
+  }
+}
+
+template <class T>
+void finish_tile(const T* tile, int64_t ldtile, int64_t rows, int64_t cols, const Finish<T>& f) {
+  switch (f.epilogue) {
+    case Epilogue::kNone: finish_rows<T, Epilogue::kNone>(tile, ldtile, rows, cols, f); break;
+    case Epilogue::kBias: finish_rows<T, Epilogue::kBias>(tile, ldtile, rows, cols, f); break;
+    case Epilogue::kBiasGelu: finish_rows<T, Epilogue::kBiasGelu>(tile, ldtile, rows, cols, f); break;
+    case Epilogue::kResidual: finish_rows<T, Epilogue::kResidual>(tile, ldtile, rows, cols, f); break;
+    case Epilogue::kBiasResidual: finish_rows<T, Epilogue::kBiasResidual>(tile, ldtile, rows, cols, f); break;
+  }
+}
+
+template <class T>
+using PackSteps = void (*)(const T*, int64_t, int64_t, T*);
+
+template <class T, int kRows>
+PackSteps<T> pack_steps_of(int64_t rows) {
+  if constexpr (kRows == 1)
+    return &pack_a_steps<T, 1>;
+  else
+    return rows == kRows ? &pack_a_steps<T, kRows> : pack_steps_of<T, kRows - 1>(rows);
+}
+
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How the product is cut, and where its packed operands lie.
+template <class T>
+struct Plan {
+  static constexpr int64_t kRows = TileSize<T>::kRows, kWidth = 16 * TileSize<T>::kVectors;
+  enum class A { kRowsInPlace, kStepsInPlace, kPackedRows, kPackedSteps };
+
+  int64_t tiles, blocks, panels, kb, pitch;
+  A a_mode;
+  bool b_in_place;     // but for a last panel that is not a multiple of 16 wide
+  bool sum_elsewhere;  // residual is c: partial sums must not overwrite it
+  T *packed_a = nullptr, *packed_b = nullptr, *sums = nullptr;
+  int64_t ldsums = 0;
+
+  explicit Plan(const Product<T>& q) {
+    tiles = ceil_div(q.m, kRows);
+    blocks = ceil_div(tiles, kRowBlock / kRows);
+    panels = ceil_div(q.n, kWidth);
+    kb = k_block(q.k);
+    if (q.transpose_a)
+      a_mode = tiles == 1 ? A::kStepsInPlace : A::kPackedSteps;
+    else
+      a_mode = q.lda * int64_t{sizeof(T)} % 2048 == 0 && q.m > 1 ? A::kPackedRows : A::kRowsInPlace;
+    pitch = kb + 16;
+    b_in_place = !q.transpose_b && tiles <= kInPlaceTiles;
+    sum_elsewhere =
+        q.residual == q.c && q.k > kb && (q.epilogue == Epilogue::kResidual || q.epilogue == Epilogue::kBiasResidual);
+
+    const int64_t b_panels = blocks == 1 ? 1 : panels;
+    packed_b = static_cast<T*>(thread_scratch(0, sizeof(T) * static_cast<size_t>(b_panels * kb * kWidth + 16)));
+    const int64_t block_tiles = ceil_div(tiles, blocks);
+    int64_t a_size = 0;
+    if (a_mode == A::kPackedRows) a_size = block_tiles * kRows * pitch;
+    if (a_mode == A::kPackedSteps) a_size = block_tiles * kRows * kb;
+    a_size = ceil_div(a_size, 16) * 16;
+    ldsums = sum_elsewhere ? panels * kWidth + 16 : 0;
+    T* scratch = static_cast<T*>(thread_scratch(1, sizeof(T) * static_cast<size_t>(a_size + q.m * ldsums + 16)));
+    packed_a = scratch;
+    if (sum_elsewhere) sums = scratch + a_size;
+  }
+
+  int64_t first_row(const Product<T>& q, int64_t tile) const { return tile * q.m / tiles; }
+  int64_t first_tile(int64_t block) const { return block * tiles / blocks; }
+};
+
+// What the tiles of one panel prefetch for the next: the raw panel of b, or the packed one of an earlier row block.
+template <class T>
+struct NextPanel {
+  enum class Kind { kNothing, kTransposed, kPlain, kPacked } kind = Kind::kNothing;
+  const T* start = nullptr;
+  int64_t ld = 0, k = 0, cols = 0;
+
+  // The share of tile t of `count`.
+  Prefetch<T> share(int64_t t, int64_t count) const {
+    constexpr int64_t kLine = 64 / int64_t{sizeof(T)};
+    Prefetch<T> p;
+    switch (kind) {
+      case Kind::kNothing: break;
+      case Kind::kTransposed: {  // `each` rows of the panel, one line of every row at each 16 steps of k
+        const int64_t each = ceil_div(cols, count);
+        const int64_t begin = t * each;
+        if (begin >= cols) break;
+        const int64_t rows = smaller(each, cols - begin);
+        p = {.next = start + begin * ld, .pairs = ceil_div(rows, 2), .stride = ld, .second = rows / 2 * ld, .step = 16};
+        break;
+      }
+      case Kind::kPlain: {  // `each` steps of k, two lines of each
+        const int64_t each = ceil_div(k, count);
+        const int64_t begin = t * each;
+        if (begin >= k) break;
+        const int64_t pairs = ceil_div(smaller(each, k - begin), smaller(k / 16, 24) + 1);
+        p = {.next = start + begin * ld, .pairs = pairs, .stride = ld, .second = cols - 1, .step = pairs * ld};
+        break;
+      }
+      case Kind::kPacked: {
+        const int64_t lines = ceil_div(k * cols, kLine);
+        const int64_t each = ceil_div(lines, count);
+        const int64_t pairs = ceil_div(ceil_div(each, 2), k / 16 + 1);
+        p = {.next = start + t * each * kLine,
+             .pairs = pairs,
+             .stride = kLine,
+             .second = each / 2 * kLine,
+             .step = pairs * kLine};
+        break;
+      }
+    }
+    return p;
+  }
+};
+
+template <class T>
+void pack_a_block(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t tile1, int64_t p0, int64_t kc) {
+  using A = typename Plan<T>::A;
+  const int64_t row0 = plan.first_row(q, tile0);
+  if (plan.a_mode == A::kPackedRows) {
+    pack_a_rows(q.a + row0 * q.lda + p0, q.lda, plan.first_row(q, tile1) - row0, kc, plan.pitch, plan.packed_a);
+  } else if (plan.a_mode == A::kPackedSteps) {
+    // Eight steps of k across all tiles, then the next eight: reads whole lines of a while they are in L1.
+    for (int64_t p = 0; p < kc; p += 8) {
+      const int64_t steps = smaller(8, kc - p);
+      for (int64_t t = tile0; t < tile1; ++t) {
+        const int64_t i = plan.first_row(q, t), rows = plan.first_row(q, t + 1) - i;
+        pack_steps_of<T, TileSize<T>::kRows>(rows)(q.a + (p0 + p) * q.lda + i, q.lda, steps,
+                                                   plan.packed_a + (i - row0) * kc + p * rows);
+      }
+    }
+  }
+}
+
+// One panel of b at columns j0 .. j0+cols-1 and steps p0 .. p0+kc-1, against the row tiles tile0 .. tile1-1.
+template <class T>
+void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t tile1, int64_t p0, int64_t kc,
+               int64_t j0, int64_t cols, const T* b, int64_t ldb, const NextPanel<T>& next) {
+  using A = typename Plan<T>::A;
+  const bool first = p0 == 0, last = p0 + kc >= q.k;
+  const bool plain = !last || q.epilogue == Epilogue::kNone;
+  const int64_t vectors = ceil_div(cols, kLanes);
+  T* const sums = plan.sum_elsewhere ? plan.sums : q.c;  // where partial sums live
+  const int64_t ldsums = plan.sum_elsewhere ? plan.ldsums : q.ldc;
+  const bool direct = (plain && cols % kLanes == 0) || (!last && plan.sum_elsewhere);
+  const int64_t row0 = plan.first_row(q, tile0);
+  const bool interleaved = plan.a_mode == A::kPackedSteps || plan.a_mode == A::kStepsInPlace;
+  alignas(64) T tile[Plan<T>::kRows * Plan<T>::kWidth];
+
+  for (int64_t t = tile0; t < tile1; ++t) {
+    const int64_t i = plan.first_row(q, t), rows = plan.first_row(q, t + 1) - i;
+    TileCall<T> call;
+    call.k = kc;
+    switch (plan.a_mode) {
+      case A::kRowsInPlace:
+        call.a = q.a + i * q.lda + p0;
+        call.lda = q.lda;
+        break;
+      case A::kStepsInPlace:
+        call.a = q.a + p0 * q.lda + i;
+        call.lda = q.lda;
+        break;
+      case A::kPackedRows:
+        call.a = plan.packed_a + (i - row0) * plan.pitch;
+        call.lda = plan.pitch;
+        break;
+      case A::kPackedSteps:
+        call.a = plan.packed_a + (i - row0) * kc;
+        call.lda = rows;
+        break;
+    }
+    call.b = b;
+    call.ldb = ldb;
+    call.c = direct ? sums + i * ldsums + j0 : tile;
+    call.ldc = direct ? ldsums : Plan<T>::kWidth;
+    call.accumulate = direct && !first;
+    call.prefetch = next.share(t - tile0, tile1 - tile0);
+    if (vectors == TileSize<T>::kVectors)
+      TileKernels<T, TileSize<T>::kVectors>::kKernel[rows - 1][interleaved](call);
+    else
+      TileKernels<T, 1>::kKernel[rows - 1][interleaved](call);
+    if (direct) continue;
+    const int64_t at = i * q.ldc + j0;
+    finish_tile<T>(tile, Plan<T>::kWidth, rows, cols,
+                   {.epilogue = plain ? Epilogue::kNone : q.epilogue,
+                    .before = first ? nullptr : sums + i * ldsums + j0,
+                    .ldbefore = ldsums,
+                    .bias = q.bias + (q.bias == nullptr ? 0 : j0),
+                    .residual = q.residual + (q.residual == nullptr ? 0 : at),
+                    .c = q.c + at,
+                    .pre = q.pre + (q.pre == nullptr ? 0 : at),
+                    .ldc = q.ldc});
+  }
+}
+
+}  // namespace
+
+template <class T>
+void matmul_serial(const Product<T>& q) {
+  if (q.m <= 0 || q.n <= 0) return;
+  const Plan<T> plan(q);
+  constexpr int64_t kWidth = Plan<T>::kWidth;
+  using Next = typename NextPanel<T>::Kind;
+
+  const auto raw_b = [&](int64_t p, int64_t j) { return q.b + (q.transpose_b ? j * q.ldb + p : p * q.ldb + j); };
+  const auto raw_panel = [&](int64_t p, int64_t j) {
+    return NextPanel<T>{.kind = q.transpose_b ? Next::kTransposed : Next::kPlain,
+                        .start = raw_b(p, j),
+                        .ld = q.ldb,
+                        .k = smaller(plan.kb, q.k - p),
+                        .cols = smaller(kWidth, q.n - j)};
+  };
+
+  int64_t p0 = 0;
+  do {
+    const int64_t kc = smaller(plan.kb, q.k - p0);
+    for (int64_t block = 0; block < plan.blocks; ++block) {
+      const int64_t tile0 = plan.first_tile(block), tile1 = plan.first_tile(block + 1);
+      pack_a_block(q, plan, tile0, tile1, p0, kc);
+      for (int64_t panel = 0; panel < plan.panels; ++panel) {
+        const int64_t j0 = panel * kWidth, cols = smaller(kWidth, q.n - j0);
+        const int64_t width = ceil_div(cols, kLanes) * kLanes;
+        const T* b;
+        int64_t ldb;
+        if (plan.b_in_place && cols == width) {
+          b = q.b + p0 * q.ldb + j0;
+          ldb = q.ldb;
+        } else {
+          T* const packed = plan.packed_b + (plan.blocks == 1 ? 0 : panel * kc * kWidth);
+          if (block == 0) {
+            if (q.transpose_b)
+              pack_b_transposed(raw_b(p0, j0), q.ldb, kc, cols, width, packed);
+            else
+              pack_b_plain(raw_b(p0, j0), q.ldb, kc, cols, width, packed);
+          }
+          b = packed;
+          ldb = width;
+        }
+        NextPanel<T> next;
+        if (panel + 1 < plan.panels && block == 0)
+          next = raw_panel(p0, j0 + kWidth);
+        else if (panel + 1 < plan.panels)
+          next = {.kind = Next::kPacked, .start = b + kc * kWidth, .ld = 0, .k = kc, .cols = kWidth};
+        else if (block + 1 < plan.blocks)
+          next = {.kind = Next::kPacked, .start = plan.packed_b, .ld = 0, .k = kc, .cols = kWidth};
+        else if (p0 + kc < q.k)
+          next = raw_panel(p0 + kc, 0);
+        run_panel(q, plan, tile0, tile1, p0, kc, j0, cols, b, ldb, next);
+      }
+    }
+    p0 += plan.kb;
+  } while (p0 < q.k);
+}
+
+template void matmul_serial<float>(const Product<float>&);
+template void matmul_serial<double>(const Product<double>&);
+
+}  // namespace taut::TAUT_CPU

@@ -1,0 +1,42 @@
+// Twelve independent chains of one vector of 16 floats each: 12 zmm or 24 ymm would not fit beside the factors with
+// AVX2, so a chain is half a Vec there; either way more chains in flight than the FMA units' latency times their
+// number.
+#include "kernels/peak.h"
+
+#include "kernels/simd.h"
+
+namespace taut::TAUT_CPU {
+namespace {
+
+#ifdef __AVX512F__
+using Register = __m512;
+constexpr int kChains = 24, kWide = 16;
+TAUT_INLINE Register set(float x) { return _mm512_set1_ps(x); }
+TAUT_INLINE Register multiply_add(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
+#else
+using Register = __m256;
+constexpr int kChains = 12, kWide = 8;
+TAUT_INLINE Register set(float x) { return _mm256_set1_ps(x); }
+TAUT_INLINE Register multiply_add(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
+#endif
+
+}  // namespace
+
+double run_fma_chains(int64_t steps, float* sink) {
+  // s <- s * x + y with |x| < 1 stays finite and normal; read through sink so that nothing is known at compile time.
+  const Register x = set(0.5f + *sink), y = set(0.25f + *sink);
+  Register s[kChains];
+#pragma GCC unroll 24
+  for (int i = 0; i < kChains; ++i) s[i] = set(static_cast<float>(i));
+  for (int64_t step = 0; step < steps; ++step) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kChains; ++i) s[i] = multiply_add(s[i], x, y);
+  }
+  Register sum = s[0];
+#pragma GCC unroll 24
+  for (int i = 1; i < kChains; ++i) sum = sum + s[i];
+  *sink = sum[0] * 0.0f;
+  return 2.0 * kWide * kChains * static_cast<double>(steps);
+}
+
+}  // namespace taut::TAUT_CPU
