@@ -89,12 +89,18 @@ template <int n>
 TAUT_INLINE FI shift_right(FI a) {  // arithmetic
   return {_mm512_srai_epi32(a.v, n)};
 }
-// The contract's fold of one vector: lane l with lane l+8, then +4, +2, +1.
+// The contract's fold of one vector: lane l with lane l+8, then +4, +2, +1. fold_max goes the same way, by max(l, l+8).
 TAUT_INLINE float fold_sum(F a) {
   const __m256 h8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   const __m128 h4 = _mm_add_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
   const __m128 h2 = _mm_add_ps(h4, _mm_movehl_ps(h4, h4));
   return _mm_cvtss_f32(_mm_add_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
+}
+TAUT_INLINE float fold_max(F a) {
+  const __m256 h8 = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 h4 = _mm_max_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_max_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_max_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
 }
 
 // ---- double, AVX-512 -----------------------------------------------------------------------------------------------------
@@ -146,6 +152,12 @@ TAUT_INLINE double fold_sum(D x) {
   const __m256d h4 = _mm256_add_pd(_mm512_castpd512_pd256(h8), _mm512_extractf64x4_pd(h8, 1));
   const __m128d h2 = _mm_add_pd(_mm256_castpd256_pd128(h4), _mm256_extractf128_pd(h4, 1));
   return _mm_cvtsd_f64(_mm_add_sd(h2, _mm_unpackhi_pd(h2, h2)));
+}
+TAUT_INLINE double fold_max(D x) {
+  const __m512d h8 = _mm512_max_pd(x.a, x.b);
+  const __m256d h4 = _mm256_max_pd(_mm512_castpd512_pd256(h8), _mm512_extractf64x4_pd(h8, 1));
+  const __m128d h2 = _mm_max_pd(_mm256_castpd256_pd128(h4), _mm256_extractf128_pd(h4, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(h2, _mm_unpackhi_pd(h2, h2)));
 }
 
 #else  // AVX2
@@ -241,6 +253,12 @@ TAUT_INLINE float fold_sum(F x) {
   const __m128 h2 = _mm_add_ps(h4, _mm_movehl_ps(h4, h4));
   return _mm_cvtss_f32(_mm_add_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
 }
+TAUT_INLINE float fold_max(F x) {
+  const __m256 h8 = _mm256_max_ps(x.a, x.b);
+  const __m128 h4 = _mm_max_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_max_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_max_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
+}
 
 // ---- double, AVX2 --------------------------------------------------------------------------------------------------------
 template <>
@@ -324,6 +342,11 @@ TAUT_INLINE double fold_sum(D x) {
   const __m256d h4 = _mm256_add_pd(_mm256_add_pd(x.q[0], x.q[2]), _mm256_add_pd(x.q[1], x.q[3]));
   const __m128d h2 = _mm_add_pd(_mm256_castpd256_pd128(h4), _mm256_extractf128_pd(h4, 1));
   return _mm_cvtsd_f64(_mm_add_sd(h2, _mm_unpackhi_pd(h2, h2)));
+}
+TAUT_INLINE double fold_max(D x) {
+  const __m256d h4 = _mm256_max_pd(_mm256_max_pd(x.q[0], x.q[2]), _mm256_max_pd(x.q[1], x.q[3]));
+  const __m128d h2 = _mm_max_pd(_mm256_castpd256_pd128(h4), _mm256_extractf128_pd(h4, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(h2, _mm_unpackhi_pd(h2, h2)));
 }
 #undef TAUT_EACH4
 
