@@ -13,7 +13,7 @@ void fill_normal(Tensor& t, double std, uint64_t seed, const std::string& path);
 void fill_uniform(Tensor& t, double bound, uint64_t seed, const std::string& path);
 
 // The demo's recipe for a fresh ViT: linear weights N(0, 0.02) truncated at two deviations, biases 0, patch weights
-// U(+-1/patch), positions N(0, 0.02) truncated, class token N(0, 1e-6).
+// U(+-1/sqrt(inputs)), positions N(0, 0.02) truncated, class token N(0, 1e-6).
 void init_vit(Vit& vit, uint64_t seed);
 
 }  // namespace taut::nn

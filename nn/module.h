@@ -41,6 +41,8 @@ class Module {
 
  protected:
   Var& add_parameter(std::string name, Tensor value);
+  // A parameter that another module holds, too; it is listed and counted once.
+  Var& share_parameter(std::string name, Var var);
   template <class M>
   std::shared_ptr<M> add_child(std::string name, std::shared_ptr<M> child) {
     set_child(std::move(name), child);

@@ -9,8 +9,8 @@
 
 namespace taut::nn {
 
-// Decoupled weight decay regularisation (Loshchilov and Hutter, 2019), PyTorch's semantics. Parameters without a gradient
-// neither move nor decay.
+// Decoupled weight decay regularisation (Loshchilov and Hutter, 2019), PyTorch's semantics. Parameters without a
+// gradient neither move nor decay.
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double weight_decay = 0.01;

@@ -1,11 +1,12 @@
-// Vision transformer (Dosovitskiy et al., 2021), pre-norm, as timm and Hugging Face build it. Parameter names are timm's.
+// Vision transformer (Dosovitskiy et al., 2021), pre-norm, as timm and Hugging Face build it. Parameter names are
+// timm's.
 //
 //   tokens = concat(cls, patch_embed((x - mean) / std)) + pos_embed           x (b, channels, s, s) in [0, 1]
 //   h1 = h + proj(attention(qkv(norm1 h)));   h2 = h1 + fc2(gelu(fc1(norm2 h1)))          for each block
 //   logits = head(norm(h)[cls])
 //
-// Only the class token leaves the last block, so that block computes its queries, projection and MLP for that token alone:
-// the same numbers, a twelfth of ViT-B's work less.
+// Only the class token leaves the last block, so that block computes its queries, projection and MLP for that token
+// alone: the same numbers, a twelfth of ViT-B's work less.
 #pragma once
 
 #include <memory>
@@ -25,8 +26,8 @@ struct VitConfig {
   int64_t heads = 3;
   int64_t mlp = 768;
   int64_t classes = 1000;
-  double eps = 1e-6;      // layer norm: timm 1e-6, Hugging Face 1e-12
-  bool pooler = false;    // Hugging Face's pooler: counted, never used
+  double eps = 1e-6;                           // layer norm: timm 1e-6, Hugging Face 1e-12
+  bool pooler = false;                         // Hugging Face's pooler: counted, never used
   std::vector<double> mean = {0.5, 0.5, 0.5};  // per channel, applied inside the model
   std::vector<double> std = {0.5, 0.5, 0.5};
 
@@ -34,7 +35,8 @@ struct VitConfig {
   int64_t tokens() const { return grid() * grid() + 1; }
   // Throws Error(kUsage) naming the field that does not fit.
   void check() const;
-  // 2 x multiply-adds of linear layers, QK^T and PV for one image, all tokens in every block: the convention of benchmarks.
+  // 2 x multiply-adds of linear layers, QK^T and PV for one image, all tokens in every block: the convention of
+  // benchmarks.
   double forward_flops() const;
 };
 

@@ -10,12 +10,13 @@
 
 namespace taut::nn {
 
-// How a tensor of a file relates to a parameter of the model: the rows [row, row + rows) of it (rows = 0: all). A fused qkv
-// weight is one entry under timm's names and three under Hugging Face's.
+// How a tensor of a file relates to a parameter of the model: it is the rows [row, row + rows) of it, in the shape the
+// other library gives it. A fused qkv weight is one entry under timm's names and three under Hugging Face's.
 struct NameEntry {
   std::string external;
   std::string path;
-  int64_t row = 0, rows = 0;
+  Shape shape;                // as the file has it
+  int64_t row = 0, rows = 0;  // rows = 0: the whole parameter
 };
 
 enum class NameStyle { kTimm, kHf };
@@ -23,7 +24,7 @@ enum class NameStyle { kTimm, kHf };
 std::vector<NameEntry> name_map(const VitConfig& config, NameStyle style);
 
 struct LoadOptions {
-  std::vector<std::string> allow_missing;     // regular expressions over external names
+  std::vector<std::string> allow_missing;  // regular expressions over external names
   std::vector<std::string> allow_unexpected;
   bool new_head = false;  // a head of another size (or none) is left as it is instead of refused
 };
@@ -35,10 +36,10 @@ struct LoadReport {
   std::string sha256;  // of the file
 };
 
-// Loads a safetensors file with timm's or Hugging Face's names (with or without `vit.`, fused or split q, k, v; wrappers
-// `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated where the grid differs.
-// Throws Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing, unexpected or mis-shaped
-// tensor, as the file names it, that no option allows; the model is unchanged then.
+// Loads a safetensors file with timm's or Hugging Face's names (with or without `vit.`, fused or split q, k, v;
+// wrappers `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated where the grid
+// differs. Throws Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing, unexpected or
+// mis-shaped tensor, as the file names it, that no option allows; the model is unchanged then.
 LoadReport load_weights(Vit& vit, const std::string& file, const LoadOptions& options = {});
 
 // Bicubic interpolation of a position embedding (1, prefix + h w, d) to another grid as timm does it: Keys a = -0.5,

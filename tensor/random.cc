@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "tensor/portable_math.h"
 
 namespace taut {
 namespace {
@@ -92,23 +93,6 @@ std::vector<int64_t> permutation(int64_t n, uint64_t seed, Purpose purpose, uint
     std::swap(order[static_cast<size_t>(i)], order[random.below(static_cast<uint64_t>(i) + 1)]);
   }
   return order;
-}
-
-double portable_log(double x) {
-  TAUT_CHECK(x > 0, "[random] portable_log expected x > 0, got {}", x);
-  int exponent;
-  double m = std::frexp(x, &exponent);  // exact: bit manipulation only
-  if (m < 0.70710678118654752) {
-    m *= 2;
-    --exponent;
-  }
-  // log m = 2 atanh((m-1)/(m+1)) = 2 (s + s^3/3 + s^5/5 + ...), |s| < 0.172: 10 terms reach 1e-17.
-  const double s = (m - 1) / (m + 1);
-  const double s2 = s * s;
-  double series = 0;
-  for (int k = 21; k >= 1; k -= 2) series = series * s2 + 1.0 / k;
-  constexpr double kLn2 = 0.693147180559945309417232;
-  return exponent * kLn2 + 2 * s * series;
 }
 
 }  // namespace taut

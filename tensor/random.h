@@ -51,7 +51,4 @@ class Random {
 // A random permutation of 0 .. n-1 (Fisher-Yates).
 std::vector<int64_t> permutation(int64_t n, uint64_t seed, Purpose purpose, uint64_t step = 0);
 
-// Natural logarithm of x > 0 from basic arithmetic alone; error below 1e-15 relative.
-double portable_log(double x);
-
 }  // namespace taut

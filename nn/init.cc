@@ -1,0 +1,58 @@
+#include "nn/init.h"
+
+#include <cmath>
+
+#include "tensor/random.h"
+
+namespace taut::nn {
+namespace {
+
+// FNV-1a of a path: the sample number under which its values are drawn.
+uint64_t hash_of(const std::string& path) {
+  uint64_t h = 0xCBF29CE484222325u;
+  for (const char c : path) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
+  return h;
+}
+
+template <class Draw>
+void fill_with(Tensor& t, uint64_t seed, const std::string& path, Draw&& draw) {
+  Random random(seed, Purpose::kInit, 0, hash_of(path));
+  on_float(t.dtype(), "init", [&]<class T>() {
+    for (T& x : t.span<T>()) x = static_cast<T>(draw(random));
+  });
+  t.bump_version();
+}
+
+double truncated_normal(Random& random, double std) {
+  for (;;) {
+    const double z = random.normal();
+    if (std::abs(z) <= 2) return std * z;
+  }
+}
+
+}  // namespace
+
+void fill_normal(Tensor& t, double std, uint64_t seed, const std::string& path) {
+  fill_with(t, seed, path, [std](Random& r) { return std * r.normal(); });
+}
+
+void fill_uniform(Tensor& t, double bound, uint64_t seed, const std::string& path) {
+  fill_with(t, seed, path, [bound](Random& r) { return r.uniform(-bound, bound); });
+}
+
+void init_vit(Vit& vit, uint64_t seed) {
+  const double patch_bound =
+      1 / std::sqrt(static_cast<double>(vit.config().patch * vit.config().patch * vit.config().channels));
+  for (const NamedParameter& p : vit.parameters()) {
+    Tensor t = p.var.value();
+    const bool is_norm = p.path.find("norm") != std::string::npos;
+    if (p.path == "patch_embed.proj.weight")
+      fill_uniform(t, patch_bound, seed, p.path);
+    else if (p.path == "cls_token")
+      fill_normal(t, 1e-6, seed, p.path);
+    else if (!is_norm && !p.path.ends_with("bias"))
+      fill_with(t, seed, p.path, [](Random& r) { return truncated_normal(r, 0.02); });
+  }
+}
+
+}  // namespace taut::nn
