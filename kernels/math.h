@@ -4,7 +4,7 @@
 // Each is a template over a value type V: Vec<float> or Vec<double> (16 lanes, kernels/simd.h), float or double. In
 // float they are built from correctly rounded operations only (+ - * / fma, rounding to an integer, bits), so a vector
 // lane, a scalar and a GPU thread give the same bits. Largest errors in units in the last place (tests/math sweeps all
-// exponents): exp 1.0, log 0.8, erf 1.0, tanh 1.3, sigmoid 2.1, gelu_erf 5.5 in the far tail, 3 elsewhere, silu 3, sin
+// exponents): exp 1.0, log 0.8, erf 1.0, tanh 1.3, sigmoid 2.1, gelu_erf 5.5, silu 3, sin
 // and cos 1.6 for |x| <= 8192; the derivatives and gelu_tanh 2.3 units of 1/2.
 // double is the oracle type and takes libm lane by lane; its bits are those of the libm in use.
 //
@@ -37,8 +37,7 @@
 
 namespace taut::TAUT_MATH {
 
-// ---- the scalar twins of simd.h's primitives
-// -----------------------------------------------------------------------------
+// ---- the scalar twins of simd.h's primitives ----
 
 #ifdef __CUDA_ARCH__
 TAUT_INLINE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
@@ -118,8 +117,7 @@ TAUT_INLINE V polynomial(V x, const float (&c)[n]) {
   return y;
 }
 
-// ---- float: exp, log, erf, tanh, sin, cos
-// --------------------------------------------------------------------------------
+// ---- float: exp, log, erf, tanh, sin, cos ----
 
 // e^x with correctly rounded subnormals; +inf above 88.7228, +0 below -103.98.
 template <class V>
@@ -253,8 +251,7 @@ TAUT_INLINE V cos(V x) {
   return sin_turned(x, 1);
 }
 
-// ---- double: libm
-// --------------------------------------------------------------------------------------------------------
+// ---- double: libm ----
 
 TAUT_INLINE double exp(double x) { return ::exp(x); }
 TAUT_INLINE double log(double x) { return ::log(x); }
@@ -289,8 +286,7 @@ TAUT_LANE_BY_LANE(gelu_erf_derivative)
 #undef TAUT_LANE_BY_LANE
 #endif
 
-// ---- made of exp alone, for every V
-// --------------------------------------------------------------------------------------
+// ---- made of exp alone, for every V ----
 
 // Both halves of a sigmoid, sigmoid(x) and sigmoid(-x) = 1 - sigmoid(x), each with its own relative accuracy.
 template <class V>
