@@ -1,5 +1,5 @@
-// Best fit over free blocks ordered by (size, address), neighbours merged on release: the same sequence of requests gives
-// the same addresses, and a step that repeats finds the blocks of the step before.
+// Best fit over free blocks ordered by (size, address), neighbours merged on release: the same sequence of requests
+// gives the same addresses, and a step that repeats finds the blocks of the step before.
 #include "kernels/arena.h"
 
 #include <sys/mman.h>
@@ -21,11 +21,19 @@ constexpr size_t kAlign = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlab = size_t{64} << 20;
 
+struct Block {
+  size_t size;     // with guards, a multiple of kAlign
+  size_t payload;  // what was asked for, where the block is guarded
+  bool guarded;
+};
+
 struct Arena {
   std::mutex mutex;
+  bool poison = false;
+  int64_t guard_faults = 0;
   std::map<char*, size_t> free_at;                  // address -> size; never touching neighbours of one slab
   std::set<std::pair<size_t, char*>> free_by_size;  // the same blocks
-  std::unordered_map<char*, size_t> used;
+  std::unordered_map<char*, Block> used;
   std::set<char*> slab_begins;  // blocks of different slabs are never merged
   ArenaStats stats;
 
@@ -59,13 +67,19 @@ Arena& arena() {
   return *a;
 }
 
+bool guards_intact(const char* p, const Block& block) {
+  const auto untouched = [](char c) { return c == '\xFF'; };
+  return std::all_of(p, p + kAlign, untouched) && std::all_of(p + kAlign + block.payload, p + block.size, untouched);
+}
+
 }  // namespace
 
 void* arena_allocate(size_t bytes) {
   Arena& a = arena();
   if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
-  const size_t size = std::max(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
   const std::lock_guard lock(a.mutex);
+  const size_t guards = a.poison ? 2 * kAlign : 0;
+  const size_t size = std::max(kAlign, (bytes + guards + kAlign - 1) / kAlign * kAlign);
   auto fit = a.free_by_size.lower_bound({size, nullptr});
   if (fit == a.free_by_size.end()) {
     a.add_slab(size);
@@ -74,10 +88,12 @@ void* arena_allocate(size_t bytes) {
   const auto [have, p] = *fit;
   a.drop_free(a.free_at.find(p));
   if (have > size) a.add_free(p + size, have - size);
-  a.used.emplace(p, size);
+  a.used.emplace(p, Block{size, bytes, a.poison});
   a.stats.in_use += static_cast<int64_t>(size);
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
-  return p;
+  if (!a.poison) return p;
+  std::memset(p, 0xFF, size);
+  return p + kAlign;
 }
 
 void arena_release(void* pointer) noexcept {
@@ -85,8 +101,13 @@ void arena_release(void* pointer) noexcept {
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   char* p = static_cast<char*>(pointer);
-  const auto it = a.used.find(p);
-  size_t size = it->second;
+  auto it = a.used.find(p);
+  if (it == a.used.end()) {  // the block begins with its guard
+    p -= kAlign;
+    it = a.used.find(p);
+  }
+  if (it->second.guarded && !guards_intact(p, it->second)) ++a.guard_faults;
+  size_t size = it->second.size;
   a.used.erase(it);
   a.stats.in_use -= static_cast<int64_t>(size);
   auto after = a.free_at.lower_bound(p);
@@ -116,6 +137,18 @@ void reset_arena_peak() {
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   a.stats.peak = a.stats.in_use;
+}
+
+void set_arena_poison(bool on) {
+  Arena& a = arena();
+  const std::lock_guard lock(a.mutex);
+  a.poison = on;
+}
+
+int64_t arena_guard_faults() {
+  Arena& a = arena();
+  const std::lock_guard lock(a.mutex);
+  return a.guard_faults;
 }
 
 }  // namespace taut

@@ -51,6 +51,11 @@ const IsaChoice& isa_choice() {
   return choice;
 }
 
+Isa& isa_in_use() {
+  static Isa isa = isa_choice().isa;
+  return isa;
+}
+
 KernelSite*& first_site() {
   static KernelSite* first = nullptr;
   return first;
@@ -58,8 +63,14 @@ KernelSite*& first_site() {
 
 }  // namespace
 
-Isa cpu_isa() { return isa_choice().isa; }
+Isa cpu_isa() { return isa_in_use(); }
 const char* cpu_isa_reason() { return isa_choice().reason; }
+
+bool set_cpu_isa_for_testing(Isa isa) {
+  if (isa == Isa::kAvx512 && isa_choice().isa != Isa::kAvx512) return false;
+  isa_in_use() = isa;
+  return true;
+}
 
 KernelSite::KernelSite(const char* call) : call_(call), next_(first_site()) { first_site() = this; }
 

@@ -36,6 +36,9 @@ Isa cpu_isa();
 const char* name(Isa isa);  // "avx2", "avx512"
 // One sentence: what was chosen and why.
 const char* cpu_isa_reason();
+// Switches to another instruction set while the program runs, for tests that compare the two; false, and no change, for one
+// wider than what was chosen at the start. No kernel may be running.
+bool set_cpu_isa_for_testing(Isa isa);
 
 // ---- counting kernel calls -------------------------------------------------------------------------------------------
 
