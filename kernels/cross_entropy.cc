@@ -40,7 +40,7 @@ void cross_entropy_backward(Stream, const T* x, const int64_t* labels, const T* 
       const Vec<T> shift = broadcast(row_max(row, classes));
       const T sum = row_sum<T>(classes, [&](int64_t i, int64_t count) {
         const Vec<T> v = exp(load_n(row + i, count) - shift);
-        store_partial(e + i, v, count);
+        store_n(e + i, v, count);
         return first_lanes(v, count, T(0));
       });
       const int64_t label = labels[r];

@@ -55,8 +55,15 @@ inline void parallel_vectors(int64_t n, Body&& body) {
   parallel_for(n, kGrain, [&](int64_t begin, int64_t end) { for_vectors(begin, end, body); });
 }
 
-TAUT_INLINE Vec<float> load_n(const float* p, int64_t n) { return n == kLanes ? load(p) : load_partial(p, n); }
-TAUT_INLINE Vec<double> load_n(const double* p, int64_t n) { return n == kLanes ? load(p) : load_partial(p, n); }
+// load and store of 1 to 16 lanes; a masked store of a whole vector would be many times slower than a plain one.
+template <class T>
+TAUT_INLINE Vec<T> load_n(const T* p, int64_t n) {
+  return n == kLanes ? load(p) : load_partial(p, n);
+}
+template <class T>
+TAUT_INLINE void store_n(T* p, Vec<T> v, int64_t n) {
+  n == kLanes ? store(p, v) : store_partial(p, v, n);
+}
 
 // v with the lanes from n on replaced by `rest`.
 template <class T>

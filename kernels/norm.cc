@@ -49,7 +49,7 @@ void residual_layer_norm_forward(Stream, const T* x, const T* r, const T* w, con
       T* ph = h + row * cols;
       const T sum = row_sum<T>(cols, [&](int64_t i, int64_t count) {
         const Vec<T> v = load_n(px + i, count) + load_n(pr + i, count);
-        store_partial(ph + i, v, count);
+        store_n(ph + i, v, count);
         return v;
       });
       normalise_row(ph, sum, w, b, y + row * cols, mean != nullptr ? mean + row : nullptr,

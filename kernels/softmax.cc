@@ -42,7 +42,7 @@ void softmax_forward(Stream, const T* x, T* y, int64_t outer, int64_t n, int64_t
     const Vec<T> m = broadcast(row_max(in[0], n));
     const T sum = row_sum<T>(n, [&](int64_t i, int64_t count) {
       const Vec<T> e = exp(load_n(in[0] + i, count) - m);
-      store_partial(out + i, e, count);
+      store_n(out + i, e, count);
       return first_lanes(e, count, T(0));
     });
     const Vec<T> inverse = broadcast(T(1) / sum);
