@@ -30,16 +30,16 @@ struct AttackConfig {
 
 // Everything known of a batch after an attack. Iterate 0 is the start point, iterate `steps` the last.
 struct AttackResult {
-  Tensor adversarial;                          // (b, c, h, w), the last iterate
-  Tensor logits;                               // (b, classes) at the last iterate
-  std::vector<std::vector<uint8_t>> correct;   // [iterate][image]: argmax == label
-  std::vector<std::vector<double>> losses;     // [iterate][image]: cross-entropy, iterates 0 .. steps
-  std::vector<double> zero_gradient;           // per step: share of pixels whose gradient is exactly zero
-  int64_t zero_gradient_images = 0;            // images whose whole gradient was zero at some step
+  Tensor adversarial;                         // (b, c, h, w), the last iterate
+  Tensor logits;                              // (b, classes) at the last iterate
+  std::vector<std::vector<uint8_t>> correct;  // [iterate][image]: argmax == label
+  std::vector<std::vector<double>> losses;    // [iterate][image]: cross-entropy, iterates 0 .. steps
+  std::vector<double> zero_gradient;          // per step: share of pixels whose gradient is exactly zero
+  int64_t zero_gradient_images = 0;           // images whose whole gradient was zero at some step
 };
 
-// Random numbers of a batch: image i of the batch is sample ids[i] of the data set, so that its start does not depend on the
-// batch it is in.
+// Random numbers of a batch: image i of the batch is sample ids[i] of the data set, so that its start does not depend
+// on the batch it is in.
 struct AttackSeed {
   uint64_t seed = 0;
   uint64_t step = 0;

@@ -1,8 +1,9 @@
 // The evaluation harness: clean and adversarial accuracy that are honest by construction.
 //
-// Every call: the model must be in evaluation mode; the budget, the range [0, 1] and finiteness of every perturbation are
-// checked; the stored adversarial images are judged again by an independently built model and must get the attack's
-// verdicts; clean accuracy through the attack's path equals the plain one. A violated check is an Error, never a number.
+// Every call: the model must be in evaluation mode; the budget, the range [0, 1] and finiteness of every perturbation
+// are checked; the stored adversarial images are judged again by an independently built model and must get the attack's
+// verdicts; clean accuracy through the attack's path equals the plain one. A violated check is an Error, never a
+// number.
 #pragma once
 
 #include <optional>
@@ -19,7 +20,8 @@ struct Interval {
 // Wilson's 95 % interval of k successes in n trials.
 Interval binomial_interval(int64_t k, int64_t n);
 
-// What is evaluated: `attacked` computes gradients (merged weights allowed), `judge` is built separately with nothing merged.
+// What is evaluated: `attacked` computes gradients (merged weights allowed), `judge` is built separately with nothing
+// merged.
 struct Subject {
   Logits attacked;
   Logits judge;
@@ -49,7 +51,7 @@ struct CleanResult {
 struct RobustResult {
   int64_t n = 0, clean_correct = 0, robust_last_correct = 0, robust_best_correct = 0;
   double mean_loss_clean = 0, mean_loss_adv = 0;
-  double max_perturbation = 0;  // in the attack's norm
+  double max_perturbation = 0;     // in the attack's norm
   double loss_increase_share = 0;  // share of (image, step) with a loss that did not fall
   double zero_gradient_share = 0;
   std::vector<uint8_t> clean_ok, last_ok, best_ok;  // per image

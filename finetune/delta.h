@@ -7,15 +7,17 @@
 
 namespace taut::finetune {
 
-// SHA-256 over the names, shapes and bytes of all parameters the strategy does not train (for `full` and `bitfit`, which
-// train base parameters, of the model's configuration and names alone plus the base file's hash given).
-std::string base_hash(const nn::Vit& vit);
+// Identity of a base: SHA-256 over the configuration and the names, shapes and bytes of all parameters but the head's.
+// Take it of the plain model, before a strategy is applied and trained.
+std::string base_hash(const nn::Vit& plain);
 
-// Writes all trainable parameters under AdapterHub's names as safetensors; metadata: format, strategy, options, model
-// configuration, base hash.
-void save_delta(const std::string& file, const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
-// Loads it into a model to which the same strategy was applied; bit-equal. Throws Error(kBadData) if strategy, options,
-// shapes or the base's hash differ (naming both).
-void load_delta(const std::string& file, nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
+// Writes all trainable parameters under AdapterHub's names as safetensors; metadata: format, strategy, options, base
+// hash.
+void save_delta(const std::string& file, const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options,
+                const std::string& base);
+// Loads it into a model of the same base to which the same strategy was applied; bit-equal. Throws Error(kBadData)
+// naming both sides where strategy, options, names, shapes or the base's hash differ; the model is unchanged then.
+void load_delta(const std::string& file, nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options,
+                const std::string& base);
 
 }  // namespace taut::finetune

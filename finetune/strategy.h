@@ -1,6 +1,6 @@
 // A fine-tuning strategy: a value that edits a model's tree. Exact placement, formulas, initialisation and counts:
-// Houlsby et al. 2019 (adapter), Hu et al. 2021 (LoRA), Karimi Mahabadi et al. 2021 (Compacter), Liu et al. 2022 ((IA)^3),
-// Ben Zaken et al. 2022 (BitFit), each as AdapterHub's `adapters` library implements it for ViT.
+// Houlsby et al. 2019 (adapter), Hu et al. 2021 (LoRA), Karimi Mahabadi et al. 2021 (Compacter), Liu et al. 2022
+// ((IA)^3), Ben Zaken et al. 2022 (BitFit), each as AdapterHub's `adapters` library implements it for ViT.
 #pragma once
 
 #include <map>
@@ -13,14 +13,19 @@
 
 namespace taut::finetune {
 
+// The released code of the study has behaviours that a reproduction must decide about: `official` copies those that
+// change numbers, `fixed` repairs them (docs/study.md lists them).
+enum class Mode { kFixed, kOfficial };
+
 // Options of all strategies; a strategy reads those it knows. Zero means the strategy's default.
 struct StrategyOptions {
-  int64_t rank = 8;               // lora
-  double alpha = 8;               // lora: the update is scaled by alpha / rank
-  int64_t reduction = 0;          // adapter (8) and compacter (32): bottleneck = dim / reduction
-  int64_t bottleneck = 0;         // adapter and compacter: instead of reduction
-  int64_t phm_n = 4;              // compacter
-  int64_t phm_rank = 1;           // compacter
+  Mode mode = Mode::kFixed;
+  int64_t rank = 8;        // lora
+  double alpha = 8;        // lora: the update is scaled by alpha / rank
+  int64_t reduction = 0;   // adapter (8) and compacter (32): bottleneck = dim / reduction
+  int64_t bottleneck = 0;  // adapter and compacter: instead of reduction
+  int64_t phm_n = 4;       // compacter
+  int64_t phm_rank = 1;    // compacter
 };
 
 class Strategy {
@@ -34,21 +39,27 @@ class Strategy {
   // True where `merge` gives an equal plain model (LoRA, (IA)^3); for full, lp and bitfit the model is plain already.
   virtual bool can_merge() const = 0;
   // AdapterHub's names of the parameters it added: entries like nn::name_map's.
-  virtual std::vector<nn::NameEntry> added_names(const nn::VitConfig& config, const StrategyOptions& options) const;
+  virtual std::vector<nn::NameEntry> added_names(const nn::VitConfig& config, const StrategyOptions& options) const = 0;
 };
 
 std::vector<std::string> strategy_names();  // full lp lora adapter compacter ia3 bitfit
 // Throws Error(kUsage) naming the nearest.
 const Strategy& strategy(const std::string& name);
 
-// A plain ViT with the same function: LoRA's W + s B A, (IA)^3's diag(l) W and l b. Parameters that did not change share
-// memory; all are frozen. Throws Error(kUsage) for a model that holds a layer which cannot be merged.
-std::shared_ptr<nn::Vit> merge(const nn::Vit& vit);
-// The model itself where nothing can be merged, else merge(vit): what an evaluation should run.
-std::shared_ptr<nn::Vit> merged_where_possible(const std::shared_ptr<nn::Vit>& vit, const Strategy& strategy);
+// Every parameter of a model with this strategy under AdapterHub's names: Hugging Face's for the base, the head as
+// `heads.default.1`, and what the strategy added.
+std::vector<nn::NameEntry> adapterhub_names(const nn::VitConfig& config, const Strategy& strategy,
+                                            const StrategyOptions& options);
 
-// A model built anew (config, strategy applied, then every parameter shared from `vit`): nothing merged, frozen, in
+// A plain ViT with the same function: LoRA's W + s B A, (IA)^3's diag(l) W and l b. Parameters that did not change
+// share memory; all are frozen. Throws Error(kUsage) for a model that holds a layer which cannot be merged.
+std::shared_ptr<nn::Vit> merge(const nn::Vit& vit);
+
+// A model built anew (configuration, strategy, then every parameter, shared with `vit`): nothing merged, all frozen, in
 // evaluation mode. For re-judging.
 std::shared_ptr<nn::Vit> rebuild(const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
+
+// What an evaluation runs: merged where the strategy can be, else rebuilt.
+std::shared_ptr<nn::Vit> evaluation_model(const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
 
 }  // namespace taut::finetune

@@ -16,6 +16,7 @@ struct TrainOptions {
   double weight_decay = 0.01;
   double clip = 1.0;  // global norm; 0: no clipping
   double label_smoothing = 0;
+  Mode mode = Mode::kFixed;
   nn::Schedule schedule;
 };
 
@@ -25,16 +26,17 @@ struct StepResult {
   double gradient_norm = 0;  // before clipping
 };
 
-// Which parameters AdamW decays: all but norms and names containing "bias" (AdapterHub's PHM bias is called `b` and does
-// decay, as in the official code).
-bool decays(const std::string& path);
+// Which parameters AdamW decays: all but norms and biases. Mode `official` copies the released code, whose rule goes by
+// the name: Compacter's bias is called `b` and decays, and (IA)^3's vectors decay towards 0 although 1 is their neutral
+// value.
+bool decays(const std::string& path, Mode mode);
 
 class Trainer {
  public:
   Trainer(std::shared_ptr<nn::Vit> vit, TrainOptions options);
 
-  // One update on images (b, c, h, w) in [0, 1] and labels (b) i64. Throws Error(kNumeric) naming the first tensor with a
-  // non-finite gradient; nothing is updated then.
+  // One update on images (b, c, h, w) in [0, 1] and labels (b) i64. Throws Error(kNumeric) naming the first tensor with
+  // a non-finite gradient; nothing is updated then.
   StepResult step(const Tensor& images, const Tensor& labels);
 
   int64_t steps() const { return optimizer_.steps(); }

@@ -103,10 +103,9 @@ double global_norm(const std::vector<Tensor>& gradients) {
   return norm;
 }
 
-double clip_by_global_norm(std::vector<Tensor>& gradients, double max_norm) {
-  const double norm = global_norm(gradients);
+void clip_by_global_norm(std::vector<Tensor>& gradients, double norm, double max_norm) {
   const double factor = std::min(1.0, max_norm / (norm + 1e-6));
-  if (factor >= 1) return norm;
+  if (factor >= 1) return;
   for (Tensor& g : gradients) {
     if (!g.defined()) continue;
     if (!g.is_contiguous()) g = g.clone();
@@ -116,7 +115,6 @@ double clip_by_global_norm(std::vector<Tensor>& gradients, double max_norm) {
     });
     g.bump_version();
   }
-  return norm;
 }
 
 double Schedule::factor(int64_t update) const {

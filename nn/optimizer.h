@@ -40,8 +40,8 @@ class AdamW {
 
 // sqrt of the sum of squares over all defined gradients.
 double global_norm(const std::vector<Tensor>& gradients);
-// Scales all gradients by min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_; returns the norm before.
-double clip_by_global_norm(std::vector<Tensor>& gradients, double max_norm);
+// Scales all gradients, whose global norm is `norm`, by min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_.
+void clip_by_global_norm(std::vector<Tensor>& gradients, double norm, double max_norm);
 
 enum class ScheduleKind { kConstant, kLinear, kCosine };
 struct Schedule {

@@ -1,0 +1,226 @@
+#include "attacks/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "attacks/norm_ball.h"
+#include "autograd/ops.h"
+#include "kernels/reduce.h"
+
+namespace taut::attacks {
+namespace {
+
+// Half an ulp of a pixel and of the subtraction: what f32 can exceed a budget by (attacks are exact in real numbers).
+constexpr double kBudgetTolerance = 1e-6;
+
+void check_subject(const Subject& subject) {
+  TAUT_CHECK(!subject.training, "[evaluate] the model is in training mode; hint: set_training(false) first");
+  TAUT_CHECK(subject.attacked != nullptr && subject.judge != nullptr, "[evaluate] expected a model and a judge");
+}
+
+Batch checked_batch(const Batches& batches, int64_t begin, int64_t count, int64_t classes) {
+  Batch batch = batches(begin, count);
+  TAUT_CHECK(batch.images.defined() && batch.images.size(0) == count && static_cast<int64_t>(batch.ids.size()) == count,
+             "[evaluate] expected a batch of {} images", count);
+  for (const int64_t label : batch.labels.span<int64_t>())
+    if (label < 0 || label >= classes)
+      fail(Exit::kBadData, "[evaluate] image {}: expected a label in [0, {}), got {}", begin, classes, label);
+  return batch;
+}
+
+struct Range {
+  double low, high;
+  int64_t nonfinite;
+};
+
+Range range_of(const Tensor& t) {
+  Range r{};
+  on_float(t.dtype(), "evaluate", [&]<class T>() {
+    T low = 0, high = 0;
+    const Stream stream = current_stream(t.device());
+    ON_DEVICE(t.device(), min_max<T>(stream, t.data<T>(), &low, &high, t.numel()));
+    ON_DEVICE(t.device(), count_nonfinite<T>(stream, t.data<T>(), t.numel(), &r.nonfinite));
+    r.low = static_cast<double>(low);
+    r.high = static_cast<double>(high);
+  });
+  return r;
+}
+
+// Correct at rank 1 and within the first five: the label's logit beats all but at most four; ties go to the smaller
+// index.
+void count_top(const Tensor& logits, const Tensor& labels, CleanResult& result) {
+  const std::vector<double> z = logits.to_doubles();
+  const int64_t classes = logits.size(1);
+  for (int64_t i = 0; i < logits.size(0); ++i) {
+    const double* row = z.data() + i * classes;
+    const int64_t label = labels.data<int64_t>()[i];
+    int64_t better = 0;
+    for (int64_t j = 0; j < classes; ++j) better += row[j] > row[label] || (row[j] == row[label] && j < label);
+    result.correct.push_back(better == 0);
+    result.top1_correct += better == 0;
+    result.top5_correct += better < 5;
+  }
+}
+
+// Softmax outputs instead of logits would hide gradients (spec: rows in [0, 1] that sum to 1).
+bool looks_like_probabilities(const Tensor& logits) {
+  const std::vector<double> z = logits.to_doubles();
+  const int64_t classes = logits.size(1);
+  for (int64_t i = 0; i < logits.size(0); ++i) {
+    double sum = 0;
+    for (int64_t j = 0; j < classes; ++j) {
+      const double v = z[static_cast<size_t>(i * classes + j)];
+      if (v < 0 || v > 1) return false;
+      sum += v;
+    }
+    if (std::abs(sum - 1) > 1e-4) return false;
+  }
+  return logits.size(0) > 0 && classes > 1;
+}
+
+Tensor row_of(const Tensor& batch, int64_t i) {
+  return batch.slice(0, i, 1).clone().reshape({batch.size(1), batch.size(2), batch.size(3)});
+}
+
+}  // namespace
+
+Interval binomial_interval(int64_t k, int64_t n) {
+  if (n == 0) return {0, 1};
+  constexpr double z = 1.959963984540054;
+  const double p = static_cast<double>(k) / static_cast<double>(n), m = static_cast<double>(n);
+  const double center = (p + z * z / (2 * m)) / (1 + z * z / m);
+  const double half = z / (1 + z * z / m) * std::sqrt(p * (1 - p) / m + z * z / (4 * m * m));
+  return {std::max(0.0, center - half), std::min(1.0, center + half)};
+}
+
+CleanResult evaluate_clean(const Subject& subject, const Batches& batches, const EvaluateOptions& options) {
+  check_subject(subject);
+  const NoGrad no_grad;
+  CleanResult result;
+  double loss = 0;
+  for (int64_t begin = 0; begin < options.n; begin += options.batch) {
+    const int64_t count = std::min(options.batch, options.n - begin);
+    const Batch batch = checked_batch(batches, begin, count, subject.classes);
+    const Var logits = subject.attacked(Var(batch.images));
+    count_top(logits.value(), batch.labels, result);
+    for (const double l : ops::cross_entropy(logits, batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
+      loss += l;
+    if (options.progress) options.progress(begin + count);
+  }
+  result.n = options.n;
+  result.mean_loss = options.n > 0 ? loss / static_cast<double>(options.n) : 0;
+  if (!std::isfinite(result.mean_loss)) fail(Exit::kNumeric, "[evaluate] the mean clean loss is {}", result.mean_loss);
+  return result;
+}
+
+RobustResult evaluate_robust(const Subject& subject, const Batches& batches, const AttackConfig& given,
+                             const EvaluateOptions& options) {
+  check_subject(subject);
+  const AttackConfig attack = resolve(given);
+  RobustResult result;
+  result.n = options.n;
+  double loss_clean = 0, loss_adv = 0, low = 1, high = 0, zero_share = 0;
+  int64_t nonfinite = 0, rejudged_differently = 0, not_falling = 0, transitions = 0, zero_images = 0, zero_steps = 0;
+  for (int64_t begin = 0; begin < options.n; begin += options.batch) {
+    const int64_t count = std::min(options.batch, options.n - begin);
+    const Batch batch = checked_batch(batches, begin, count, subject.classes);
+    const Range input = range_of(batch.images);
+    if (input.nonfinite > 0 || input.low < 0 || input.high > 1)
+      fail(Exit::kBadData, "[evaluate] images {} to {}: expected pixels in [0, 1], got [{}, {}] and {} non-finite",
+           begin, begin + count - 1, input.low, input.high, input.nonfinite);
+
+    Tensor clean_logits;
+    {
+      const NoGrad no_grad;
+      clean_logits = subject.attacked(Var(batch.images)).value();
+      for (const double l :
+           ops::cross_entropy(Var(clean_logits), batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
+        loss_clean += l;
+    }
+    if (begin == 0 && looks_like_probabilities(clean_logits))
+      fail(Exit::kUsage, "[evaluate] the model's outputs look like probabilities; hint: an attack needs logits");
+    const std::vector<int64_t> clean = argmax_rows(clean_logits);
+
+    const AttackResult run =
+        pgd(subject.attacked, batch.images, batch.labels, attack, {options.seed, options.step, batch.ids});
+    for (const double d : distances(batch.images, run.adversarial, attack.norm))
+      result.max_perturbation = std::max(result.max_perturbation, d);
+    const Range output = range_of(run.adversarial);
+    low = std::min(low, output.low);
+    high = std::max(high, output.high);
+    nonfinite += output.nonfinite;
+
+    std::vector<int64_t> judged;
+    {
+      const NoGrad no_grad;
+      judged = argmax_rows(subject.judge(Var(run.adversarial)).value());
+    }
+    const std::vector<int64_t> attacked = argmax_rows(run.logits);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto at = static_cast<size_t>(i);
+      const int64_t label = batch.labels.data<int64_t>()[i];
+      const bool clean_ok = clean[at] == label, last_ok = judged[at] == label;
+      rejudged_differently += judged[at] != attacked[at];
+      bool best_ok = clean_ok && last_ok;
+      for (const auto& iterate : run.correct) best_ok = best_ok && iterate[at];
+      result.clean_ok.push_back(clean_ok);
+      result.last_ok.push_back(last_ok);
+      result.best_ok.push_back(best_ok);
+      for (size_t k = 1; k < run.losses.size(); ++k) {
+        not_falling += run.losses[k][at] >= run.losses[k - 1][at];
+        ++transitions;
+      }
+      loss_adv += run.losses.back()[at];
+      if (static_cast<int64_t>(result.kept_clean.size()) < options.keep_images) {
+        result.kept_clean.push_back(row_of(batch.images, i));
+        result.kept_adversarial.push_back(row_of(run.adversarial, i));
+        result.kept_labels.push_back(label);
+        result.kept_clean_prediction.push_back(clean[at]);
+        result.kept_adversarial_prediction.push_back(judged[at]);
+      }
+    }
+    for (const double share : run.zero_gradient) zero_share += share * static_cast<double>(count);
+    zero_steps += static_cast<int64_t>(run.zero_gradient.size()) * count;
+    zero_images += run.zero_gradient_images;
+    if (options.progress) options.progress(begin + count);
+  }
+  const auto total = [](const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), 1); };
+  result.clean_correct = total(result.clean_ok);
+  result.robust_last_correct = total(result.last_ok);
+  result.robust_best_correct = total(result.best_ok);
+  if (options.n > 0) {
+    result.mean_loss_clean = loss_clean / static_cast<double>(options.n);
+    result.mean_loss_adv = loss_adv / static_cast<double>(options.n);
+  }
+  result.loss_increase_share =
+      transitions > 0 ? static_cast<double>(not_falling) / static_cast<double>(transitions) : 1;
+  result.zero_gradient_share = zero_steps > 0 ? zero_share / static_cast<double>(zero_steps) : 0;
+
+  const auto check = [&](const char* name, std::string value, bool pass) {
+    result.checks.push_back({name, std::move(value), pass});
+  };
+  // A merged model and its unmerged judge round differently: a verdict may flip where two logits tie to the last bits.
+  const int64_t allowed_flips = options.n / 200;
+  check("budget", fmt::format("{:.9g} of {:.9g}", result.max_perturbation, attack.eps),
+        result.max_perturbation <= attack.eps + kBudgetTolerance);
+  check("range", fmt::format("[{:.9g}, {:.9g}]", low, high), options.n == 0 || (low >= 0 && high <= 1));
+  check("finite", fmt::format("{} non-finite pixels", nonfinite), nonfinite == 0);
+  check("finite loss", fmt::format("{:.6g} attacked", result.mean_loss_adv),
+        std::isfinite(result.mean_loss_clean) && std::isfinite(result.mean_loss_adv));
+  check("re-judge", fmt::format("{} of {} verdicts differ", rejudged_differently, options.n),
+        rejudged_differently <= allowed_flips);
+  check("accounting",
+        fmt::format("best {} <= last {}, best {} <= clean {}", result.robust_best_correct, result.robust_last_correct,
+                    result.robust_best_correct, result.clean_correct),
+        result.robust_best_correct <= std::min(result.robust_last_correct, result.clean_correct));
+  check("zero gradient", fmt::format("{} images, {:.4g} of all pixels", zero_images, result.zero_gradient_share),
+        zero_images == 0);
+  check("loss rises", fmt::format("{:.4g} of all steps", result.loss_increase_share), true);
+  for (const CheckResult& c : result.checks) {
+    const bool is_flag = c.name == "zero gradient";  // reported: a saturated model is a finding, not an error of ours
+    if (!c.pass && !is_flag) fail(Exit::kCheckFailed, "[evaluate] the check '{}' failed: {}", c.name, c.value);
+  }
+  return result;
+}
+
+}  // namespace taut::attacks

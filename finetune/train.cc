@@ -1,0 +1,82 @@
+#include "finetune/train.h"
+
+#include <cmath>
+
+#include "autograd/engine.h"
+#include "autograd/ops.h"
+#include "kernels/reduce.h"
+
+namespace taut::finetune {
+namespace {
+
+std::vector<nn::NamedParameter> trainable(const nn::Vit& vit) {
+  std::vector<nn::NamedParameter> list;
+  for (nn::NamedParameter& p : vit.parameters())
+    if (p.var.requires_grad()) list.push_back(std::move(p));
+  return list;
+}
+
+std::vector<bool> decay_flags(const std::vector<nn::NamedParameter>& parameters, Mode mode) {
+  std::vector<bool> flags;
+  for (const nn::NamedParameter& p : parameters) flags.push_back(decays(p.path, mode));
+  return flags;
+}
+
+nn::AdamW make_optimizer(const nn::Vit& vit, const TrainOptions& options) {
+  std::vector<nn::NamedParameter> parameters = trainable(vit);
+  TAUT_CHECK(!parameters.empty(), "[train] the model has no trainable parameter");
+  std::vector<bool> flags = decay_flags(parameters, options.mode);
+  return nn::AdamW(std::move(parameters), std::move(flags), {.weight_decay = options.weight_decay});
+}
+
+int64_t nonfinite(const Tensor& t) {
+  int64_t found = 0;
+  const Tensor values = t.contiguous();
+  on_float(t.dtype(), "train", [&]<class T>() {
+    ON_DEVICE(t.device(), count_nonfinite<T>(current_stream(t.device()), values.data<T>(), values.numel(), &found));
+  });
+  return found;
+}
+
+}  // namespace
+
+bool decays(const std::string& path, Mode mode) {
+  if (path.find("norm") != std::string::npos || path.ends_with("bias")) return false;
+  if (mode == Mode::kOfficial) return true;
+  return !path.ends_with(".b") && !path.ends_with(".ia3");
+}
+
+Trainer::Trainer(std::shared_ptr<nn::Vit> vit, TrainOptions options)
+    : vit_(std::move(vit)), options_(options), optimizer_(make_optimizer(*vit_, options_)) {}
+
+StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
+  StepResult result;
+  std::vector<Var> wanted;
+  for (const nn::NamedParameter& p : optimizer_.parameters()) wanted.push_back(p.var);
+  vit_->set_training(true);
+  Var loss = ops::cross_entropy(vit_->forward(Var(images)), labels, options_.label_smoothing);
+  vit_->set_training(false);
+  result.loss = loss.value().item();
+  if (!std::isfinite(result.loss))
+    fail(Exit::kNumeric, "[train] the loss of update {} is {}; hint: lower train.lr", steps() + 1, result.loss);
+  std::vector<Tensor> grads = gradients(loss, wanted);
+  loss = Var();  // the graph goes before the update
+  result.gradient_norm = nn::global_norm(grads);
+  if (!std::isfinite(result.gradient_norm)) {
+    for (size_t i = 0; i < grads.size(); ++i)
+      if (grads[i].defined() && nonfinite(grads[i]) > 0)
+        fail(Exit::kNumeric, "[train] update {}: the gradient of '{}' has {} non-finite elements; hint: lower train.lr",
+             steps() + 1, optimizer_.parameters()[i].path, nonfinite(grads[i]));
+    fail(Exit::kNumeric, "[train] update {}: the gradient's norm overflows; hint: lower train.lr", steps() + 1);
+  }
+  if (options_.clip > 0) nn::clip_by_global_norm(grads, result.gradient_norm, options_.clip);
+  result.lr = options_.lr * options_.schedule.factor(steps() + 1);
+  optimizer_.step(grads, result.lr);
+  return result;
+}
+
+void Trainer::load_state(const std::map<std::string, Tensor>& state, int64_t steps, const std::string& file) {
+  optimizer_.load_state(state, steps, file);
+}
+
+}  // namespace taut::finetune
