@@ -1,0 +1,272 @@
+// Image files in folders: one folder a class (ROOT/CLASS/*, ROOT/{train,val,test}/CLASS/*, ROOT/DOMAIN/CLASS/*), or a
+// list `file,class_index` whose order is the data set's. Images are decoded when asked for.
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <set>
+
+#include "data/decode.h"
+#include "data/formats.h"
+#include "kernels/error.h"
+#include "tensor/random.h"
+
+namespace taut {
+namespace fs = std::filesystem;
+namespace {
+
+struct Entry {
+  fs::path file;
+  int64_t label;
+  int64_t line = 0;  // of the list; 0 in class folders
+};
+
+class Files : public Dataset {
+ public:
+  Files(std::string name, std::vector<Entry> entries, int64_t classes, std::vector<std::string> class_names,
+        std::vector<std::string> notes, std::string list = {})
+      : name_(std::move(name)),
+        list_(std::move(list)),
+        entries_(std::move(entries)),
+        classes_(classes),
+        class_names_(std::move(class_names)),
+        notes_(std::move(notes)) {}
+
+  std::string name() const override { return name_; }
+  int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
+  int64_t classes() const override { return classes_; }
+  std::string class_name(int64_t c) const override {
+    return class_names_.empty() ? std::to_string(c) : class_names_.at(static_cast<size_t>(c));
+  }
+  int64_t label(int64_t i) const override { return at(i).label; }
+  Image image(int64_t i) const override { return decode_file(at(i).file.string()); }
+  std::string source(int64_t i) const override {
+    const Entry& entry = at(i);
+    return list_.empty() ? entry.file.string()
+                         : fmt::format("{} (line {} of {})", entry.file.string(), entry.line, list_);
+  }
+  std::vector<std::string> notes() const override { return notes_; }
+
+ private:
+  const Entry& at(int64_t i) const {
+    TAUT_CHECK(i >= 0 && i < size(), "[{}] expected an image number in [0, {}), got {}", name_, size(), i);
+    return entries_[static_cast<size_t>(i)];
+  }
+
+  std::string name_, list_;
+  std::vector<Entry> entries_;
+  int64_t classes_;
+  std::vector<std::string> class_names_, notes_;
+};
+
+bool hidden(const fs::path& path) { return path.filename().string().starts_with("."); }
+
+std::vector<fs::path> sorted_entries(const fs::path& folder) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (!hidden(it->path())) paths.push_back(it->path());
+  }
+  if (error) fail(Exit::kIo, "[{}] expected a readable folder, got: {}", folder.string(), error.message());
+  std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return paths;
+}
+
+std::vector<fs::path> subfolders(const fs::path& folder) {
+  std::vector<fs::path> folders = sorted_entries(folder);
+  std::erase_if(folders, [](const fs::path& p) { return !fs::is_directory(p); });
+  return folders;
+}
+
+std::string joined_names(const std::vector<fs::path>& paths) {
+  std::string text;
+  for (const fs::path& p : paths) text += (text.empty() ? "" : ", ") + p.filename().string();
+  return text;
+}
+
+// By extension where it is a known one (a damaged image must be an error, not be passed over), else by content.
+bool is_image_file(const fs::path& file) {
+  std::string end = file.extension().string();
+  for (char& c : end) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  for (const char* known : {".jpg", ".jpeg", ".png", ".bmp", ".tga", ".ppm", ".pgm", ".pnm"}) {
+    if (end == known) return true;
+  }
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "rb"), std::fclose);
+  uint8_t head[16];
+  const size_t n = in ? std::fread(head, 1, sizeof head, in.get()) : 0;
+  return looks_like_image({head, n}, file.string());
+}
+
+// The images of one class folder, in sorted order; what is passed over goes into `skipped`.
+std::vector<fs::path> images_of(const fs::path& folder, std::vector<fs::path>& skipped) {
+  std::vector<fs::path> images;
+  for (const fs::path& path : sorted_entries(folder)) {
+    (fs::is_regular_file(path) && is_image_file(path) ? images : skipped).push_back(path);
+  }
+  return images;
+}
+
+// The folders that hold the split's classes; empty if ROOT/CLASS is all there is.
+struct Layout {
+  std::vector<fs::path> chosen, all;
+};
+
+Layout find_splits(const fs::path& root, const std::string& split) {
+  Layout layout;
+  fs::path train, validation, test;
+  for (const fs::path& p : subfolders(root)) {
+    const std::string name = p.filename().string();
+    if (name == "train") train = p;
+    if (name == "val" || name == "valid" || name == "validation") validation = p;
+    if (name == "test") test = p;
+  }
+  for (const fs::path& p : {train, validation, test}) {
+    if (!p.empty()) layout.all.push_back(p);
+  }
+  if (layout.all.empty()) return layout;
+  if (split == "all") {
+    layout.chosen = layout.all;
+    return layout;
+  }
+  // ImageNet calls its test images val.
+  const fs::path wanted = split == "train" ? train : split == "validation" || test.empty() ? validation : test;
+  if (wanted.empty()) {
+    fail(Exit::kMissing, "[{}] expected a folder for the split '{}', got {}", root.string(), split,
+         joined_names(layout.all));
+  }
+  layout.chosen = {wanted};
+  return layout;
+}
+
+// Every fifth image of a class, drawn by the seed, is for testing; at least one if there are two.
+void divide(std::vector<fs::path>& images, const std::string& split, uint64_t seed, int64_t label) {
+  const auto n = static_cast<int64_t>(images.size());
+  const int64_t tests = n < 2 ? 0 : std::max<int64_t>(1, (n + 2) / 5);
+  std::vector<int64_t> order = permutation(n, seed, Purpose::kSplit, static_cast<uint64_t>(label));
+  const auto cut = order.begin() + tests;
+  std::vector<int64_t> mine = split == "test" ? std::vector(order.begin(), cut) : std::vector(cut, order.end());
+  std::sort(mine.begin(), mine.end());
+  std::vector<fs::path> kept;
+  for (const int64_t i : mine) kept.push_back(images[static_cast<size_t>(i)]);
+  images = std::move(kept);
+}
+
+// One line of comma-separated fields; a field may be quoted, with "" for a quote.
+std::vector<std::string> split_csv(const std::string& line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"') {
+      fields.back() += '"';
+      ++i;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (c == ',' && !quoted) {
+      fields.emplace_back();
+    } else {
+      fields.back() += c;
+    }
+  }
+  return fields;
+}
+
+}  // namespace
+
+DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, int64_t classes) {
+  const std::vector<std::string> lines = read_lines(csv);
+  const auto broken = [&](size_t line, const std::string& text) {
+    fail(Exit::kBadData, "[{}] line {}: {}", csv.string(), line + 1, text);
+  };
+  if (lines.empty()) fail(Exit::kBadData, "[{}] expected the header file,class_index, got an empty file", csv.string());
+  const std::vector<std::string> header = split_csv(lines[0]);
+  const auto column = [&](const char* name) {
+    const auto it = std::find(header.begin(), header.end(), name);
+    if (it == header.end()) broken(0, fmt::format("expected the header file,class_index, got '{}'", lines[0]));
+    return static_cast<size_t>(it - header.begin());
+  };
+  const size_t file_at = column("file"), label_at = column("class_index");
+
+  std::vector<Entry> entries;
+  int64_t largest = -1;
+  for (size_t i = 1; i < lines.size(); ++i) {
+    if (lines[i].empty()) continue;
+    const std::vector<std::string> fields = split_csv(lines[i]);
+    if (fields.size() != header.size()) {
+      broken(i, fmt::format("expected {} fields, got {}: '{}'", header.size(), fields.size(), lines[i]));
+    }
+    const std::string& text = fields[label_at];
+    int64_t label = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), label);
+    if (error != std::errc() || end != text.data() + text.size() || label < 0 || (classes > 0 && label >= classes)) {
+      broken(i, fmt::format("expected a class index {}, got '{}' for {}",
+                            classes > 0 ? fmt::format("in [0, {})", classes) : "of at least 0", text, fields[file_at]));
+    }
+    const fs::path file = folder / fields[file_at];
+    if (!fs::is_regular_file(file)) {
+      fail(Exit::kMissing, "[{}] expected an image file, as line {} of {} lists it, got none", file.string(), i + 1,
+           csv.string());
+    }
+    largest = std::max(largest, label);
+    entries.push_back({file, label, static_cast<int64_t>(i + 1)});
+  }
+  if (entries.empty()) fail(Exit::kBadData, "[{}] expected at least one image, got none", csv.string());
+  return std::make_shared<Files>(folder_name(folder), std::move(entries), classes > 0 ? classes : largest + 1,
+                                 std::vector<std::string>{}, std::vector<std::string>{}, csv.string());
+}
+
+DatasetPtr open_class_folders(const fs::path& folder, const DatasetOptions& options) {
+  fs::path root = folder;
+  if (!options.domain.empty()) {
+    root /= options.domain;
+    if (!fs::is_directory(root)) {
+      fail(Exit::kMissing, "[{}] expected a domain of data.path ({}), got '{}'", folder.string(),
+           joined_names(subfolders(folder)), options.domain);
+    }
+  }
+  const std::string split = options.split.value_or("test");
+  const Layout layout = find_splits(root, split);
+  const bool unsplit = layout.all.empty();
+  const bool divided = unsplit && options.split && split != "all";
+  if (divided && split == "validation") {
+    fail(Exit::kMissing, "[{}] expected a folder for the split 'validation', got classes only", root.string());
+  }
+
+  std::set<std::string> class_set;  // of every split, so that a class without test images keeps its number
+  for (const fs::path& part : unsplit ? std::vector{root} : layout.all) {
+    for (const fs::path& p : subfolders(part)) class_set.insert(p.filename().string());
+  }
+  const std::vector<std::string> classes(class_set.begin(), class_set.end());
+  std::vector<Entry> entries;
+  std::vector<fs::path> skipped;
+  for (const fs::path& part : unsplit ? std::vector{root} : layout.chosen) {
+    for (size_t c = 0; c < classes.size(); ++c) {
+      if (!fs::is_directory(part / classes[c])) continue;
+      const auto label = static_cast<int64_t>(c);
+      std::vector<fs::path> images = images_of(part / classes[c], skipped);
+      if (divided) divide(images, split, options.seed, label);
+      for (fs::path& image : images) entries.push_back({std::move(image), label});
+    }
+  }
+  if (entries.empty()) {
+    const bool domains =
+        std::any_of(skipped.begin(), skipped.end(), [](const fs::path& p) { return fs::is_directory(p); });
+    if (domains && options.domain.empty()) {
+      fail(Exit::kUsage, "[{}] expected CLASS/*.jpg, got folders of folders; hint: data.domain= one of {}",
+           root.string(), joined_names(subfolders(root)));
+    }
+    fail(Exit::kBadData, "[{}] expected images in class folders (or CIFAR, IDX or labels.csv files), got none",
+         root.string());
+  }
+  std::vector<std::string> notes;
+  if (divided)
+    notes.push_back(fmt::format("{} comes without a split: a fifth of each class was drawn (seed {}) for testing",
+                                root.string(), options.seed));
+  for (const fs::path& p : skipped) notes.push_back(fmt::format("skipped {}: not an image file", p.string()));
+  const std::string name = options.domain.empty() ? folder_name(folder) : folder_name(folder) + "-" + options.domain;
+  return std::make_shared<Files>(name, std::move(entries), static_cast<int64_t>(classes.size()), classes,
+                                 std::move(notes));
+}
+
+}  // namespace taut

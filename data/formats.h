@@ -1,0 +1,31 @@
+// The readers behind open_dataset, and what they share. `split` is "train", "validation", "test" or "all".
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace taut {
+
+bool is_cifar10(const std::filesystem::path& folder);
+bool is_cifar100(const std::filesystem::path& folder);
+DatasetPtr open_cifar(const std::filesystem::path& folder, const std::string& split);
+
+bool is_idx(const std::filesystem::path& folder);
+DatasetPtr open_idx(const std::filesystem::path& folder, const std::string& split, int64_t classes);
+
+DatasetPtr open_csv(const std::filesystem::path& folder, const std::filesystem::path& csv, int64_t classes);
+// `options.split` and `options.domain` are used here.
+DatasetPtr open_class_folders(const std::filesystem::path& folder, const DatasetOptions& options);
+
+// The lines of a text file without their ends (LF or CRLF). Throws Error(kMissing) or Error(kIo).
+std::vector<std::string> read_lines(const std::filesystem::path& file);
+// A whole file, at most `limit` bytes. Throws Error(kMissing), Error(kIo) or Error(kBadData).
+std::vector<uint8_t> read_bytes(const std::filesystem::path& file, int64_t limit);
+
+// The folder's own name, also for "a/b/".
+std::string folder_name(const std::filesystem::path& folder);
+
+}  // namespace taut

@@ -1,0 +1,103 @@
+// Which format a path holds.
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <numeric>
+
+#include "data/formats.h"
+#include "data/procedural.h"
+#include "kernels/error.h"
+
+namespace taut {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kProcedural = "procedural:";
+
+// The first `n` images when the classes take turns, in file order: class folders are sorted by class, so that their
+// first images would all be of one.
+DatasetPtr first_in_turns(DatasetPtr base, int64_t n) {
+  if (n >= base->size()) return base;
+  std::vector<int64_t> order(static_cast<size_t>(base->size())), turn(order.size());
+  std::vector<int64_t> seen(static_cast<size_t>(base->classes()), 0);
+  std::iota(order.begin(), order.end(), 0);
+  for (const int64_t i : order) turn[static_cast<size_t>(i)] = seen[static_cast<size_t>(base->label(i))]++;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return turn[static_cast<size_t>(a)] < turn[static_cast<size_t>(b)]; });
+  order.resize(static_cast<size_t>(n));
+  std::sort(order.begin(), order.end());
+  return subset(std::move(base), std::move(order));
+}
+
+}  // namespace
+
+std::string folder_name(const fs::path& folder) {
+  const fs::path clean = folder.lexically_normal();
+  return (clean.has_filename() ? clean : clean.parent_path()).filename().string();
+}
+
+std::vector<uint8_t> read_bytes(const fs::path& file, int64_t limit) {
+  if (!fs::exists(file)) fail(Exit::kMissing, "[{}] expected a file, got none", file.string());
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "rb"), std::fclose);
+  if (!in) fail(Exit::kIo, "[{}] expected a readable file, got: {}", file.string(), std::strerror(errno));
+  std::vector<uint8_t> bytes;
+  constexpr size_t kChunk = 1 << 20;
+  for (size_t got = kChunk; got == kChunk;) {
+    const size_t at = bytes.size();
+    bytes.resize(at + kChunk);
+    got = std::fread(bytes.data() + at, 1, kChunk, in.get());
+    bytes.resize(at + got);
+    if (static_cast<int64_t>(bytes.size()) > limit) {
+      fail(Exit::kBadData, "[{}] expected at most {} bytes, got more", file.string(), limit);
+    }
+  }
+  if (std::ferror(in.get()) != 0) fail(Exit::kIo, "[{}] expected a readable file, got a read error", file.string());
+  return bytes;
+}
+
+std::vector<std::string> read_lines(const fs::path& file) {
+  const std::vector<uint8_t> bytes = read_bytes(file, int64_t{256} << 20);
+  std::vector<std::string> lines;
+  for (auto at = bytes.begin(); at != bytes.end();) {
+    const auto end = std::find(at, bytes.end(), '\n');
+    lines.emplace_back(at, end);
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    at = end == bytes.end() ? end : end + 1;
+  }
+  return lines;
+}
+
+DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options) {
+  TAUT_CHECK(!path.empty(), "[data.path] expected a folder or procedural:NAME, got nothing");
+  TAUT_CHECK(options.limit >= 0, "[data.limit] expected at least 0, got {}", options.limit);
+  const std::string split = options.split.value_or("test");
+  TAUT_CHECK(split == "train" || split == "validation" || split == "test" || split == "all",
+             "[data.split] expected train, validation, test or all, got '{}'", split);
+
+  DatasetPtr data;
+  bool by_class = false;
+  const fs::path folder(path);
+  if (path.starts_with(kProcedural)) {
+    data = procedural_dataset(path.substr(kProcedural.size()), split, options.seed);
+  } else if (!fs::exists(folder)) {
+    fail(Exit::kMissing, "[data.path] expected a folder, got '{}', which does not exist", path);
+  } else if (!fs::is_directory(folder)) {
+    fail(Exit::kUsage, "[data.path] expected a folder, got the file '{}'", path);
+  } else if (!options.labels.empty() || fs::exists(folder / "labels.csv")) {
+    data = open_csv(folder, options.labels.empty() ? folder / "labels.csv" : fs::path(options.labels), options.classes);
+  } else if (is_cifar10(folder) || is_cifar100(folder)) {
+    data = open_cifar(folder, split);
+  } else if (is_idx(folder)) {
+    data = open_idx(folder, split, options.classes > 0 ? options.classes : 10);
+  } else {
+    data = open_class_folders(folder, options);
+    by_class = true;
+  }
+  if (!options.keep_classes.empty()) data = keep_classes(std::move(data), options.keep_classes);
+  if (options.limit > 0) data = by_class ? first_in_turns(data, options.limit) : first(data, options.limit);
+  return data;
+}
+
+}  // namespace taut

@@ -1,0 +1,23 @@
+// Resizing with exactly the bytes of Pillow's `Image.resize` for 8-bit images.
+//
+// Per axis: scale = in / out, fs = max(scale, 1), centre c = (o + 1/2) scale; the weights of output o are
+// filter((i - c + 1/2) / fs) over the inputs i within support * fs of c, normalised in double and then rounded to
+// 22-bit fixed point. The horizontal pass goes first and is rounded to 8 bits before the vertical one. (Pillow,
+// src/libImaging/Resample.c.)
+#pragma once
+
+#include <cstdint>
+
+#include "data/image.h"
+
+namespace taut {
+
+enum class Filter : uint8_t {
+  kBilinear,  // triangle, support 1
+  kBicubic,   // Keys with a = -1/2, support 2
+};
+
+// Returns `image` at height x width. Throws Error(kUsage) unless both are in 1 .. 16384.
+Image resize(const Image& image, int64_t height, int64_t width, Filter filter);
+
+}  // namespace taut
