@@ -1,4 +1,4 @@
-// The matrix product on one thread (kernels/matmul_tile.h): for each block of k, for each block of about 224 rows (so
+// The matrix product on one thread (kernels/matmul_tile.h): for each block of k, for each block of about 140 rows (so
 // that a's part stays in L2), for each panel of n: pack the panel of b once, then go through the row tiles.
 //
 // a is read in place unless it is transposed or its rows would collide in L1. While the tiles of one panel run they
@@ -12,12 +12,22 @@
 namespace taut::TAUT_CPU {
 namespace {
 
-constexpr int64_t kRowBlock = 224;  // rows of a that share one pass over the packed b: 224 x 384 floats are 336 KiB
-constexpr int64_t kInPlaceTiles =
-    7;  // with no more row tiles than this, packing an untransposed b costs more than it saves
+// Rows of a that share one pass over the packed b: 140 x 384 floats are 210 KiB of L2. Up to 238 rows go in one block,
+// so that no panel is kept packed longer than it is hot (ViT's 197 rows).
+constexpr int64_t kRowBlock = 140, kOneBlock = 238;
+// With no more row tiles than this, packing an untransposed b costs more than it saves.
+constexpr int64_t kInPlaceTiles = 7;
 
-// Finishes a tile that could not be stored directly: adds the blocks before, applies the epilogue, minds the right
-// edge.
+// Whether a transposed a is read where it is, every step of k on another line, rather than packed: that pays if few
+// panels of b go over it. The AVX2 tile takes a line every 6 cycles and suffers more when lines share cache sets.
+template <class T>
+constexpr bool reads_steps_in_place(int64_t tiles, int64_t panels, int64_t lda) {
+  if (tiles == 1) return true;
+  const bool narrow = TileSize<T>::kRows < 8;
+  return panels <= (narrow && lda * int64_t{sizeof(T)} > 1024 ? 3 : 8);
+}
+
+// Finishes a tile that could not be stored directly: adds the blocks before, applies the epilogue, minds the edge.
 template <class T>
 struct Finish {
   Epilogue epilogue;
@@ -98,11 +108,11 @@ struct Plan {
 
   explicit Plan(const Product<T>& q) {
     tiles = ceil_div(q.m, kRows);
-    blocks = ceil_div(tiles, kRowBlock / kRows);
+    blocks = q.m <= kOneBlock ? 1 : ceil_div(tiles, kRowBlock / kRows);
     panels = ceil_div(q.n, kWidth);
     kb = k_block(q.k);
     if (q.transpose_a)
-      a_mode = tiles == 1 ? A::kStepsInPlace : A::kPackedSteps;
+      a_mode = reads_steps_in_place<T>(tiles, panels, q.lda) ? A::kStepsInPlace : A::kPackedSteps;
     else
       a_mode = q.lda * int64_t{sizeof(T)} % 2048 == 0 && q.m > 1 ? A::kPackedRows : A::kRowsInPlace;
     pitch = kb + 16;
@@ -179,13 +189,16 @@ void pack_a_block(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64
   if (plan.a_mode == A::kPackedRows) {
     pack_a_rows(q.a + row0 * q.lda + p0, q.lda, plan.first_row(q, tile1) - row0, kc, plan.pitch, plan.packed_a);
   } else if (plan.a_mode == A::kPackedSteps) {
+    const int64_t fewer = q.m / plan.tiles;  // tiles have this many rows or one more
+    const PackSteps<T> pack[2] = {pack_steps_of<T, TileSize<T>::kRows>(fewer),
+                                  pack_steps_of<T, TileSize<T>::kRows>(fewer + 1)};
     // Eight steps of k across all tiles, then the next eight: reads whole lines of a while they are in L1.
     for (int64_t p = 0; p < kc; p += 8) {
       const int64_t steps = smaller(8, kc - p);
-      for (int64_t t = tile0; t < tile1; ++t) {
-        const int64_t i = plan.first_row(q, t), rows = plan.first_row(q, t + 1) - i;
-        pack_steps_of<T, TileSize<T>::kRows>(rows)(q.a + (p0 + p) * q.lda + i, q.lda, steps,
-                                                   plan.packed_a + (i - row0) * kc + p * rows);
+      for (int64_t t = tile0, i = row0; t < tile1; ++t) {
+        const int64_t rows = plan.first_row(q, t + 1) - i;
+        pack[rows - fewer](q.a + (p0 + p) * q.lda + i, q.lda, steps, plan.packed_a + (i - row0) * kc + p * rows);
+        i += rows;
       }
     }
   }
