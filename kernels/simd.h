@@ -13,6 +13,19 @@
 
 #include <cstdint>
 
+// The flags must be those of the half that is compiled: a half without its own instructions would test nothing.
+namespace taut::avx2 {
+constexpr bool kHasAvx512 = false;
+}
+namespace taut::avx512 {
+constexpr bool kHasAvx512 = true;
+}
+#ifdef __AVX512F__
+static_assert(taut::TAUT_CPU::kHasAvx512, "the AVX2 half is compiled for AVX-512");
+#else
+static_assert(!taut::TAUT_CPU::kHasAvx512, "the AVX-512 half is compiled without AVX-512");
+#endif
+
 namespace taut::TAUT_CPU {
 
 constexpr int64_t kLanes = 16;
