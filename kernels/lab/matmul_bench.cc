@@ -1,0 +1,104 @@
+#include "kernels/lab/matmul_bench.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <memory>
+
+#include "kernels/arena.h"
+#include "kernels/error.h"
+#include "kernels/lab/peak.h"
+#include "kernels/lab/vendor.h"
+#include "kernels/matmul.h"
+#include "kernels/parallel.h"
+
+namespace taut {
+namespace {
+
+struct Release {
+  void operator()(float* p) const { arena_release(p); }
+};
+using Buffer = std::unique_ptr<float[], Release>;
+
+// Values of about one, different from element to element, so that nothing is denormal and no sum overflows.
+Buffer filled(int64_t count) {
+  Buffer buffer(static_cast<float*>(arena_allocate(static_cast<size_t>(count) * sizeof(float))));
+  for (int64_t i = 0; i < count; ++i) buffer[static_cast<size_t>(i)] = static_cast<float>(i % 251) / 125.0f - 1.0f;
+  return buffer;
+}
+
+MatmulShape parse(const std::string& shape, const std::string& pass) {
+  int64_t sizes[3] = {};
+  const char *at = shape.data(), *end = at + shape.size();
+  bool good = true;
+  for (int i = 0; i < 3 && good; ++i) {
+    if (i > 0) good = at != end && *at++ == 'x';
+    const auto [next, error] = std::from_chars(at, end, sizes[i]);
+    good = good && error == std::errc() && sizes[i] >= 1 && sizes[i] <= 1'000'000;
+    at = next;
+  }
+  TAUT_CHECK(good && at == end, "[kernel bench matmul] expected a shape MxNxK of sizes from 1 to 1000000, got '{}'",
+             shape);
+  TAUT_CHECK(pass == "nt" || pass == "nn" || pass == "tn",
+             "[kernel bench matmul] expected a pass nt, nn or tn, got '{}'", pass);
+  MatmulShape s{.m = sizes[0], .n = sizes[1], .k = sizes[2], .transpose_a = pass == "tn", .transpose_b = pass == "nt"};
+  s.lda = s.transpose_a ? s.m : s.k;
+  s.ldb = s.transpose_b ? s.k : s.n;
+  s.ldc = s.n;
+  return s;
+}
+
+MatmulBenchRow bench_one(const std::string& shape, const std::string& pass, int threads) {
+  const MatmulShape s = parse(shape, pass);
+  const Buffer a = filled(s.m * s.k), b = filled(s.k * s.n), c = filled(s.m * s.n);
+  const double operations = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+  const int repeat = std::clamp(static_cast<int>(5e7 / operations), 1, 100'000);
+  // GFLOP/s of one call of `product`, over enough calls for the clock.
+  const auto rate = [&](auto&& product) {
+    const double start = bench_seconds(threads);
+    for (int i = 0; i < repeat; ++i) product();
+    return operations * repeat / (bench_seconds(threads) - start) * 1e-9;
+  };
+  const Device cpu;
+  MatmulBenchRow row;
+  row.shape = shape;
+  row.pass = pass;
+  row.threads = threads;
+  if (vendor_name() != nullptr) row.vendor = vendor_name();
+
+  const auto start = std::chrono::steady_clock::now();
+  for (int run = 0; run < 8 || std::chrono::steady_clock::now() - start < std::chrono::milliseconds(600); ++run) {
+    row.peak_gflops = std::max(row.peak_gflops, run_fma_peak(threads));
+    row.gflops = std::max(row.gflops, rate([&] {
+                            ON_DEVICE(cpu, matmul<float>(current_stream(cpu), a.get(), b.get(), nullptr, nullptr,
+                                                         c.get(), nullptr, s, Epilogue::kNone));
+                          }));
+    if (!row.vendor.empty()) {
+      row.vendor_gflops = std::max(row.vendor_gflops, rate([&] {
+                                     vendor_matmul(s.transpose_a, s.transpose_b, s.m, s.n, s.k, a.get(), s.lda, b.get(),
+                                                   s.ldb, c.get(), s.ldc, threads);
+                                   }));
+    }
+  }
+  row.fraction_of_peak = row.gflops / row.peak_gflops;
+  return row;
+}
+
+}  // namespace
+
+std::vector<MatmulBenchRow> bench_matmul(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
+                                         int threads) {
+  for (const std::string& shape : shapes)
+    for (const std::string& pass : passes) parse(shape, pass);
+  struct Threads {
+    int before = num_threads();
+    ~Threads() { set_num_threads(before); }
+  } restored_at_the_end;
+  set_num_threads(threads);
+  std::vector<MatmulBenchRow> rows;
+  for (const std::string& shape : shapes)
+    for (const std::string& pass : passes) rows.push_back(bench_one(shape, pass, threads));
+  return rows;
+}
+
+}  // namespace taut
