@@ -164,29 +164,31 @@ void column_sums(T* const (&y)[outputs], int64_t rows, int64_t cols, Term&& term
   T* list = nullptr;  // (chunks, outputs, cols)
   if (chunks > 1)
     list = static_cast<T*>(thread_scratch(kColumnSlot, static_cast<size_t>(chunks * outputs * cols) * sizeof(T)));
-  // A task is a chunk of rows by a block of columns that stays in cache.
+  // A task is a chunk of rows by a block of columns. It goes row by row with the sums in the nearest cache: memory is
+  // read in order, as the prefetcher expects it.
   constexpr int64_t kBlock = 512;
-  const int64_t blocks = (cols + kBlock - 1) / kBlock;
-  parallel_for(chunks * blocks, rows_grain(kBlock * (rows < kChunkRows ? rows : kChunkRows)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t task = begin; task < end; ++task) {
-                   const int64_t c = task / blocks, left = task % blocks * kBlock;
-                   const int64_t right = left + kBlock < cols ? left + kBlock : cols;
-                   const int64_t top = c * kChunkRows, bottom = top + kChunkRows < rows ? top + kChunkRows : rows;
-                   for_vectors(left, right, [&](int64_t j, auto lanes) {
-                     Vec<T> sum[outputs], t[outputs];
-                     for (auto& s : sum) s = broadcast(T(0));
-                     for (int64_t row = top; row < bottom; ++row) {
-                       term(row, j, lanes, t);
-                       for (int k = 0; k < outputs; ++k) sum[k] = sum[k] + t[k];
-                     }
-                     for (int k = 0; k < outputs; ++k) {
-                       if (y[k] != nullptr)
-                         lanes.store((chunks > 1 ? list + (c * outputs + k) * cols : y[k]) + j, sum[k]);
-                     }
-                   });
-                 }
-               });
+  const int64_t blocks = (cols + kBlock - 1) / kBlock,
+                grain = rows_grain(kBlock * (rows < kChunkRows ? rows : kChunkRows));
+  parallel_for(chunks * blocks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t c = task / blocks, left = task % blocks * kBlock;
+      const int64_t right = left + kBlock < cols ? left + kBlock : cols;
+      const int64_t top = c * kChunkRows, bottom = top + kChunkRows < rows ? top + kChunkRows : rows;
+      alignas(64) T sums[outputs][kBlock] = {};
+      for (int64_t row = top; row < bottom; ++row) {
+        for_vectors(left, right, [&](int64_t j, auto lanes) {
+          Vec<T> t[outputs];
+          term(row, j, lanes, t);
+          for (int k = 0; k < outputs; ++k) store(sums[k] + j - left, load(sums[k] + j - left) + t[k]);
+        });
+      }
+      for (int k = 0; k < outputs; ++k) {
+        if (y[k] == nullptr) continue;
+        T* to = chunks > 1 ? list + (c * outputs + k) * cols : y[k];
+        for_vectors(left, right, [&](int64_t j, auto lanes) { lanes.store(to + j, load(sums[k] + j - left)); });
+      }
+    }
+  });
   if (chunks == 1) return;
   parallel_for(cols, rows_grain(chunks) / kLanes * kLanes + kLanes, [&](int64_t begin, int64_t end) {
     for (int k = 0; k < outputs; ++k) {
