@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/parallel.h"
+#include "kernels/pointwise.h"
 
 namespace taut {
 namespace {
@@ -186,6 +187,32 @@ TEST_CASE_TEMPLATE("matmul equals the contract's plain loop bit for bit", T, flo
             }
           }
         }
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("bias and GELU: pre is s + bias, c is gelu(pre), bit for bit", T, float, double) {
+  for (const Isa isa : isas()) {
+    for (const Sizes& size : kShapes) {
+      for (const int64_t gap : {0, 3}) {
+        const Problem<T> p(size.m, size.n, size.k, false, true, gap == 0 ? 1 : 3, gap, false, 31);
+        INFO(name(isa), " ", p.name());
+        std::vector<T> pre;
+        const std::vector<T> c = p.product(isa, Epilogue::kBiasGelu, &pre);
+        CHECK(same_bytes(pre, p.expected(Epilogue::kBias)));
+        CHECK(same_bytes(p.product(isa, Epilogue::kBiasGelu), c));
+        // Guards and gaps are NaN in pre and in c; compare the elements.
+        std::vector<T> activated(pre.size());
+        if (isa == Isa::kAvx512)
+          avx512::unary_forward<T>({}, Unary::kGeluErf, pre.data(), activated.data(), static_cast<int64_t>(pre.size()));
+        else
+          avx2::unary_forward<T>({}, Unary::kGeluErf, pre.data(), activated.data(), static_cast<int64_t>(pre.size()));
+        bool same = true;
+        for (size_t i = 0; i < pre.size(); ++i)
+          same = same && (std::isnan(pre[i]) ? std::isnan(c[i]) : std::memcmp(&c[i], &activated[i], sizeof(T)) == 0);
+        CHECK(same);
+        CHECK(std::memcmp(c.data(), p.output().data(), Problem<T>::kGuard * sizeof(T)) == 0);
       }
     }
   }
