@@ -1,0 +1,299 @@
+#include "tests/cases/check_case.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "autograd/engine.h"
+#include "kernels/arena.h"
+#include "kernels/parallel.h"
+#include "tests/cases/differences.h"
+#include "tests/cases/taped_gradients.h"
+
+namespace taut::cases {
+namespace {
+
+std::vector<Var> make_vars(const std::vector<Tensor>& inputs, const std::vector<bool>& mask) {
+  std::vector<Var> vars;
+  for (size_t i = 0; i < inputs.size(); ++i) vars.emplace_back(inputs[i], mask[i]);
+  return vars;
+}
+
+// The same values one element off any alignment.
+Tensor misaligned(const Tensor& t) {
+  Tensor buffer = Tensor::empty({t.numel() + 1}, t.dtype(), t.device());
+  Tensor view = buffer.slice(0, 1, t.numel()).reshape(t.shape());
+  view.copy_from(t);
+  return view;
+}
+
+// Equal in NaN, infinity with its sign, and finite.
+bool same_kinds(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto kind = [](double v) { return std::isnan(v) ? 2 : std::isinf(v) ? (v > 0 ? 1 : -1) : 0; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](double x, double y) { return kind(x) == kind(y); });
+}
+
+// The process's settings as they were, whatever happens in between.
+class Settings {
+ public:
+  ~Settings() {
+    set_arena_poison(false);
+    set_num_threads(threads_);
+    set_cpu_isa_for_testing(isa_);
+  }
+
+ private:
+  const int threads_ = num_threads();
+  const Isa isa_ = cpu_isa();
+};
+
+// One check after the other; each that fails adds to `detail`.
+class Checker {
+ public:
+  Checker(const OpCase& c, DType dtype, Device device)
+      : c_(c), dtype_(dtype), device_(device), mask_(differentiable(c)) {
+    has_gradients_ = std::find(mask_.begin(), mask_.end(), true) != mask_.end();
+  }
+
+  Verdict run() {
+    const int64_t faults = arena_guard_faults();
+    set_arena_poison(true);
+    inputs_ = make_inputs(c_, dtype_, device_);
+    std::vector<Tensor> before;
+    for (const Tensor& t : inputs_) before.push_back(t.clone());
+    base_ = run_case(c_, inputs_, mask_);
+    for (size_t i = 0; i < inputs_.size(); ++i) expect(same_bytes(inputs_[i], before[i]), "input {} was changed", i);
+    for (size_t o = 0; o < base_.outputs.size(); ++o) dy_.push_back(make_upstream(c_, o, base_.outputs[o]));
+    compare_outputs();
+    if (has_gradients_) compare_gradients();
+    same_bytes_however_it_runs();
+    every_needs_mask();
+    if (c_.exact) exact_integers();
+    special_values();
+    set_arena_poison(false);
+    if (dtype_ == DType::kF64 && has_gradients_ && c_.smooth) {
+      const Differences d = central_differences(c_, inputs_, mask_);
+      judge("gradient against central differences", d.analytic, d.numeric, kDifferenceLimit);
+    }
+    expect_guards(faults);
+    return std::move(verdict_);
+  }
+
+ private:
+  template <class... Args>
+  void expect(bool ok, fmt::format_string<Args...> format, Args&&... args) {
+    if (ok) return;
+    if (!verdict_.detail.empty()) verdict_.detail += "; ";
+    verdict_.detail += fmt::format(format, std::forward<Args>(args)...);
+    verdict_.judgement.pass = false;
+  }
+
+  void judge(const std::string& what, const std::vector<double>& got, const std::vector<double>& wanted, double limit) {
+    const double error = relative_error(got, wanted);
+    verdict_.judgement.add(error, limit);
+    expect(error <= limit, "{}: error {:.3g} over its limit {:.3g}", what, error, limit);
+  }
+
+  void expect_not_all_zero(const std::string& what, const std::vector<double>& values) {
+    const bool all_zero = std::all_of(values.begin(), values.end(), [](double v) { return v == 0; });
+    expect(values.empty() || c_.zeros || !all_zero, "{} is zero everywhere", what);
+  }
+
+  void compare_outputs() {
+    const Values wanted = to_values(c_.oracle.f64(to_arrays<double>(inputs_)));
+    Values plain;
+    if (dtype_ == DType::kF32) plain = to_values(c_.oracle.f32(to_arrays<float>(inputs_)));
+    TAUT_CHECK(base_.outputs.size() == wanted.size(), "[{}] expected {} outputs, got {}", c_.op, wanted.size(),
+               base_.outputs.size());
+    for (size_t o = 0; o < wanted.size(); ++o) {
+      const std::vector<double> got = base_.outputs[o].to_doubles();
+      const double limit = dtype_ == DType::kF64 ? kF64Limit : c_.budget_factor * budget(plain[o], wanted[o]);
+      judge(fmt::format("output {}", o), got, wanted[o], limit);
+      expect_not_all_zero(fmt::format("output {}", o), got);
+    }
+  }
+
+  void compare_gradients() {
+    const Values wanted = taped_gradients<double>(c_.oracle.taped64, inputs_, dy_, mask_);
+    Values plain;
+    if (dtype_ == DType::kF32) plain = taped_gradients<float>(c_.oracle.taped32, inputs_, dy_, mask_);
+    for (size_t i = 0; i < mask_.size(); ++i) {
+      if (!mask_[i]) continue;
+      const Tensor& dx = base_.gradients[i];
+      const bool fits = dx.defined() && dx.shape() == inputs_[i].shape() && dx.dtype() == dtype_;
+      expect(fits, "gradient {} is {}", i, to_string(dx, 0));
+      if (!fits) continue;
+      const std::vector<double> got = dx.to_doubles();
+      const double limit = dtype_ == DType::kF64 ? kF64GradientLimit : c_.budget_factor * budget(plain[i], wanted[i]);
+      judge(fmt::format("gradient {}", i), got, wanted[i], limit);
+      expect_not_all_zero(fmt::format("gradient {}", i), got);
+    }
+  }
+
+  void expect_same(const Ran& ran, const std::vector<bool>& mask, const std::string& how) {
+    for (size_t o = 0; o < ran.outputs.size(); ++o)
+      expect(same_bytes(ran.outputs[o], base_.outputs[o]), "output {} has other bytes {}", o, how);
+    for (size_t i = 0; i < mask.size(); ++i)
+      expect(!mask[i] || same_bytes(ran.gradients[i], base_.gradients[i]), "gradient {} has other bytes {}", i, how);
+  }
+
+  void same_bytes_however_it_runs() {
+    expect_same(run_case(c_, inputs_, mask_), mask_, "in a second run");
+    const Settings restored;
+    for (const int n : {1, 3}) {
+      set_num_threads(n);
+      expect_same(run_case(c_, inputs_, mask_), mask_, fmt::format("with {} threads", n));
+    }
+    std::vector<Tensor> views;
+    for (const Tensor& t : inputs_) views.push_back(misaligned(t));
+    expect_same(run_case(c_, views, mask_), mask_, "on misaligned memory");
+    if (set_cpu_isa_for_testing(cpu_isa() == Isa::kAvx512 ? Isa::kAvx2 : Isa::kAvx512))
+      expect_same(run_case(c_, inputs_, mask_), mask_, fmt::format("on {}", name(cpu_isa())));
+  }
+
+  void every_needs_mask() {
+    std::vector<size_t> wanting;
+    for (size_t i = 0; i < mask_.size(); ++i)
+      if (mask_[i]) wanting.push_back(i);
+    for (size_t bits = 1; bits + 1 < size_t{1} << wanting.size(); ++bits) {
+      std::vector<bool> mask(mask_.size(), false);
+      std::string text;
+      for (size_t j = 0; j < wanting.size(); ++j) {
+        if ((bits >> j & 1) == 0) continue;
+        mask[wanting[j]] = true;
+        text += fmt::format("{}{}", text.empty() ? "" : ", ", wanting[j]);
+      }
+      expect_same(run_case(c_, inputs_, mask), mask, fmt::format("where only {} want gradients", text));
+      only_what_is_asked(mask, text);
+    }
+  }
+
+  // Asks the node itself, recorded with every need, for the gradients of `mask` alone.
+  void only_what_is_asked(const std::vector<bool>& mask, const std::string& text) {
+    const std::vector<Var> vars = make_vars(inputs_, mask_);
+    const std::vector<Var> outputs = c_.run(vars);
+    const auto& node = outputs[0].info()->node;
+    if (node == nullptr || node->outputs != std::ssize(outputs)) return;  // an op made of several nodes
+    Needs needs(node->inputs.size(), false);
+    for (size_t k = 0; k < needs.size(); ++k) {
+      if (node->inputs[k] == nullptr) continue;
+      const auto at = std::find_if(vars.begin(), vars.end(), [&](const Var& v) { return v.info() == node->inputs[k]; });
+      if (at == vars.end()) return;
+      needs[k] = mask[static_cast<size_t>(at - vars.begin())];
+    }
+    const Grads dx = node->backward(dy_, needs);
+    for (size_t k = 0; k < needs.size(); ++k)
+      expect(needs[k] || !dx[k].defined(), "backward made gradient {} where only {} want one", k, text);
+  }
+
+  void exact_integers() {
+    const std::vector<Tensor> inputs = make_inputs(c_, dtype_, device_, true);
+    const Ran ran = run_case(c_, inputs, mask_, true);
+    const Values wanted = to_values(c_.oracle.f64(to_arrays<double>(inputs)));
+    Grads dy;
+    for (size_t o = 0; o < ran.outputs.size(); ++o) {
+      expect(ran.outputs[o].to_doubles() == wanted[o], "output {} of whole numbers is not exact", o);
+      dy.push_back(make_upstream(c_, o, ran.outputs[o], true));
+    }
+    if (!has_gradients_) return;
+    const Values gradients = taped_gradients<double>(c_.oracle.taped64, inputs, dy, mask_);
+    for (size_t i = 0; i < mask_.size(); ++i)
+      expect(!mask_[i] || ran.gradients[i].to_doubles() == gradients[i], "gradient {} of whole numbers is not exact",
+             i);
+  }
+
+  void special_values() {
+    if (c_.specials == Specials::kNone) return;
+    std::vector<double> specials{std::nan("")};
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (c_.specials == Specials::kAll) specials.insert(specials.end(), {kInfinity, -kInfinity});
+    const std::vector<bool> none(inputs_.size(), false);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (!is_floating(inputs_[i].dtype()) || inputs_[i].numel() == 0) continue;
+      for (const double special : specials) {
+        std::vector<Tensor> inputs = inputs_;
+        std::vector<double> values = inputs[i].to_doubles();
+        values[values.size() / 2] = special;
+        inputs[i] = Tensor::from(values, inputs[i].shape()).to(dtype_);
+        const Values wanted = to_values(c_.oracle.f64(to_arrays<double>(inputs)));
+        const Ran ran = run_case(c_, inputs, none);
+        for (size_t o = 0; o < wanted.size(); ++o)
+          expect(same_kinds(ran.outputs[o].to_doubles(), wanted[o]), "output {}: {} in input {} comes out elsewhere", o,
+                 special, i);
+      }
+    }
+  }
+
+  // Guards are looked at when memory is released: nothing of the runs may be alive.
+  void expect_guards(int64_t faults_before) {
+    base_ = {};
+    dy_.clear();
+    inputs_.clear();
+    expect(arena_guard_faults() == faults_before, "bytes beside an allocation were written");
+  }
+
+  const OpCase& c_;
+  const DType dtype_;
+  const Device device_;
+  const std::vector<bool> mask_;
+  bool has_gradients_ = false;
+  std::vector<Tensor> inputs_;
+  Grads dy_;
+  Ran base_;
+  Verdict verdict_;
+};
+
+}  // namespace
+
+std::vector<bool> differentiable(const OpCase& c) {
+  std::vector<bool> mask;
+  for (const Input& input : c.inputs) mask.push_back(input.differentiable && input.classes == 0);
+  return mask;
+}
+
+Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers) {
+  const std::vector<Var> vars = make_vars(inputs, mask);
+  const std::vector<Var> outputs = c.run(vars);
+  Ran ran;
+  ran.gradients.resize(inputs.size());
+  for (const Var& v : outputs) ran.outputs.push_back(v.value());
+  std::vector<Var> wanted;
+  for (size_t i = 0; i < vars.size(); ++i)
+    if (mask[i]) wanted.push_back(vars[i]);
+  if (wanted.empty()) return ran;
+  Grads dy;
+  for (size_t o = 0; o < outputs.size(); ++o) dy.push_back(make_upstream(c, o, outputs[o].value(), integers));
+  const Grads dx = gradients(outputs, dy, wanted);
+  for (size_t i = 0, k = 0; i < vars.size(); ++i)
+    if (mask[i]) ran.gradients[i] = dx[k++];
+  return ran;
+}
+
+Verdict check_case(const OpCase& c, DType dtype, Device device) {
+  const Settings restored;
+  try {
+    return Checker(c, dtype, device).run();
+  } catch (const Error& e) {
+    Verdict v;
+    v.judgement.pass = false;
+    v.detail = e.what();
+    return v;
+  }
+}
+
+Verdict check_reject(const RejectCase& c) {
+  Verdict v;
+  try {
+    c.call();
+    v.detail = "expected to be refused";
+  } catch (const Error& e) {
+    if (std::string(e.what()).find(c.message) == std::string::npos)
+      v.detail = fmt::format("expected a message with '{}', got '{}'", c.message, e.what());
+    else if (e.code() != c.code)
+      v.detail = fmt::format("expected exit code {}, got {}", static_cast<int>(c.code), static_cast<int>(e.code()));
+  }
+  v.judgement.pass = v.detail.empty();
+  return v;
+}
+
+}  // namespace taut::cases

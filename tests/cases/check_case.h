@@ -1,0 +1,32 @@
+// What an op case must hold, derived from the case alone.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/cases/op_case.h"
+#include "tests/cases/tolerance.h"
+
+namespace taut::cases {
+
+// Outputs of a run and the gradients of its differentiable inputs (undefined for the others).
+struct Ran {
+  std::vector<Tensor> outputs;
+  Grads gradients;
+};
+
+struct Verdict {
+  Judgement judgement;
+  std::string detail;  // what failed; empty for a pass
+};
+
+// The inputs a case calls differentiable.
+std::vector<bool> differentiable(const OpCase& c);
+// Runs the op on `inputs`; gradients of sum <output, dy> are asked of the inputs that `mask` marks.
+Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers = false);
+
+// Every check of one case in one dtype (f32 or f64).
+Verdict check_case(const OpCase& c, DType dtype, Device device);
+Verdict check_reject(const RejectCase& c);
+
+}  // namespace taut::cases

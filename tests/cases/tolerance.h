@@ -1,0 +1,41 @@
+// The tolerance policy: every number by which a test calls a difference small stands here, and nowhere else.
+//
+// Differences are measured over a whole tensor: max |got - wanted| / max |wanted|, never per element.
+#pragma once
+
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace taut::cases {
+
+// An f64 result against an f64 formula that adds in another order.
+constexpr double kF64Limit = 1e-12;
+// An f64 gradient against the formula's own gradient: sums of products of rounded values.
+constexpr double kF64GradientLimit = 1e-11;
+// An f64 gradient against central differences of the f64 forward pass with step kStep.
+constexpr double kDifferenceStep = 1e-5, kDifferenceLimit = 1e-6;
+// f32: at most kBudgetFactor times the error of the plain f32 loop, and a floor of kBudgetFloor units in the last place
+// of the largest magnitude.
+constexpr double kBudgetFactor = 2, kBudgetFloor = 2;
+// Golden numbers: operators, models, training steps, attacks and position embeddings in f64.
+constexpr double kGoldenOp = 1e-10, kGoldenModel = 1e-9, kGoldenTrain = 1e-8, kGoldenAttack = 1e-10;
+constexpr double kGoldenKeyBiasNorm = 1e-6, kGoldenPositions = 1e-5;
+// The same in f32, where no plain loop stands beside a model: this many units in the last place of the largest
+// magnitude.
+constexpr double kGoldenF32Ulps = 2048;
+
+// The outcome of comparing tensors: the worst error in terms of its limit, kept over several comparisons.
+struct Judgement {
+  double error = 0, limit = 0;
+  bool pass = true;
+  void add(double e, double l);
+};
+
+double largest(const std::vector<double>& values);
+// max |a - b| / max |b|; 0 / 0 is 0; infinite where sizes differ or one of a is not finite.
+double relative_error(const std::vector<double>& got, const std::vector<double>& wanted);
+// The f32 limit of the policy, relative to max |wanted|, from the plain loop's result.
+double budget(const std::vector<double>& plain, const std::vector<double>& wanted);
+
+}  // namespace taut::cases

@@ -1,0 +1,82 @@
+// Cases of attention: softmax(scale q kT) v for each image and head, qkv (b, t, 3, heads, d).
+#include "tests/ops/families.h"
+
+namespace taut::cases {
+namespace {
+
+void add_row(CaseList& list, int64_t b, int64_t t, int64_t heads, int64_t d, int64_t queries = 0, double range = 1,
+             const std::string& what = "") {
+  const double scale = 1 / std::sqrt(static_cast<double>(d));
+  const int64_t rows = queries == 0 ? t : queries;
+  list.add({.op = "attention",
+            .name = fmt::format("{}x{}x3x{}x{}{}{}", b, t, heads, d, queries ? fmt::format("-q{}", queries) : "", what),
+            .inputs = {{.shape = {b, t, 3, heads, d}, .low = -range, .high = range}},
+            .run = [=](const std::vector<Var>& in) { return std::vector<Var>{ops::attention(in[0], scale, queries)}; },
+            .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
+              Array<T> y({b, rows, heads * d});
+              std::vector<T> p(static_cast<size_t>(t));
+              for (int64_t i = 0; i < b; ++i) {
+                for (int64_t h = 0; h < heads; ++h) {
+                  const auto at = [&](int64_t token, int64_t which) {
+                    return (((i * t + token) * 3 + which) * heads + h) * d;
+                  };
+                  for (int64_t q = 0; q < rows; ++q) {
+                    for (int64_t k = 0; k < t; ++k) {
+                      T s(0);
+                      for (int64_t c = 0; c < d; ++c) s += in[0][at(q, 0) + c] * in[0][at(k, 1) + c];
+                      p[static_cast<size_t>(k)] = s * T(scale);
+                    }
+                    double most = value_of(p[0]);
+                    for (const T& s : p) most = larger(most, value_of(s));
+                    T sum(0);
+                    for (T& s : p) sum += s = exp(s - T(most));
+                    for (int64_t c = 0; c < d; ++c) {
+                      T s(0);
+                      for (int64_t k = 0; k < t; ++k) s += p[static_cast<size_t>(k)] / sum * in[0][at(k, 2) + c];
+                      y[(i * rows + q) * heads * d + h * d + c] = s;
+                    }
+                  }
+                }
+              }
+              return {y};
+            },
+            .zeros = b == 0,
+            .flops = 4.0 * static_cast<double>(b * heads * rows * t * d)});
+}
+
+}  // namespace
+
+void add_attention_cases(CaseList& list) {
+  add_row(list, 1, 1, 1, 1);
+  add_row(list, 2, 7, 3, 8);
+  add_row(list, 1, 17, 2, 5);
+  add_row(list, 2, 65, 1, 16);
+  add_row(list, 0, 5, 2, 4);
+  add_row(list, 1, 300, 1, 8);
+  add_row(list, 1, 50, 2, 64);
+  add_row(list, 1, 197, 1, 32);
+  add_row(list, 1, 197, 3, 64, 1);  // the last block of a ViT needs the class token alone
+  add_row(list, 2, 50, 2, 16, 3);
+  add_row(list, 1, 19, 2, 80);
+  add_row(list, 1, 33, 2, 16, 0, 8, "-far-apart");
+  list.reject(
+      "attention", "dimensions",
+      [] {
+        ops::attention(Var(Tensor::zeros({1, 4, 6, 8})), 1);
+      },
+      "[attention] expected");
+  list.reject(
+      "attention", "not-three",
+      [] {
+        ops::attention(Var(Tensor::zeros({1, 4, 2, 6, 8})), 1);
+      },
+      "[attention] expected");
+  list.reject(
+      "attention", "queries",
+      [] {
+        ops::attention(Var(Tensor::zeros({1, 4, 3, 2, 8})), 1, 5);
+      },
+      "[attention] expected");
+}
+
+}  // namespace taut::cases
