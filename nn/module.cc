@@ -82,7 +82,7 @@ Var& Module::share_parameter(std::string name, Var var) {
 void Module::set_child(std::string name, std::shared_ptr<Module> child) {
   child->set_training(training_);
   for (Child& c : children_) {
-    if (c.name == name) {
+    if (c.name == name && !name.empty()) {
       c.module = std::move(child);
       return;
     }

@@ -48,7 +48,7 @@ class Module {
     set_child(std::move(name), child);
     return child;
   }
-  // Adds or replaces.
+  // Adds, or replaces the child of that name; children called "" are only ever added.
   void set_child(std::string name, std::shared_ptr<Module> child);
 
  private:
