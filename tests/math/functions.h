@@ -5,13 +5,20 @@
 
 namespace taut {
 
-#define TAUT_MATH_FUNCTIONS(F)                                                                        \
-  F(exp)                                                                                              \
-  F(log)                                                                                              \
-  F(erf)                                                                                              \
-  F(tanh)                                                                                             \
-  F(sin) F(cos) F(sigmoid) F(silu) F(silu_derivative) F(gelu_erf) F(gelu_erf_derivative) F(gelu_tanh) \
-      F(gelu_tanh_derivative)
+#define TAUT_MATH_FUNCTIONS(F) \
+  F(exp)                       \
+  F(log)                       \
+  F(erf)                       \
+  F(tanh)                      \
+  F(sin)                       \
+  F(cos)                       \
+  F(sigmoid)                   \
+  F(silu)                      \
+  F(silu_derivative)           \
+  F(gelu_erf)                  \
+  F(gelu_erf_derivative)       \
+  F(gelu_tanh)                 \
+  F(gelu_tanh_derivative)
 
 enum class Function : uint8_t {
 #define TAUT_ENUMERATOR(f) f,
