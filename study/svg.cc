@@ -38,8 +38,7 @@ std::string outline(Marker shape, double r) {
     case Marker::kDiamond: return fmt::format("M0 {0}L{1} 0L0 {1}L{0} 0Z", num(-1.3 * r), num(1.3 * r));
     case Marker::kPlus: return fmt::format("M{0} 0H{1}M0 {0}V{1}", num(-1.2 * r), num(1.2 * r));
     case Marker::kCross: return fmt::format("M{0} {0}L{1} {1}M{0} {1}L{1} {0}", num(-a), num(a));
-    case Marker::kCircle:
-    case Marker::kDot: break;
+    case Marker::kCircle: break;
   }
   return {};
 }
@@ -92,9 +91,8 @@ void Svg::marker(Marker shape, Spot at, double radius, std::string_view colour, 
                                         : filled ? colour
                                                  : "#fff",
                                         colour, open ? (filled ? "2" : "1.3") : "1.3");
-  if (shape == Marker::kCircle || shape == Marker::kDot) {
-    const double r = shape == Marker::kDot ? radius / 2 : radius;
-    out_ += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" {}{}", num(at.x), num(at.y), num(r), paint, tip);
+  if (shape == Marker::kCircle) {
+    out_ += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" {}{}", num(at.x), num(at.y), num(radius), paint, tip);
     if (!title.empty()) out_ += "</circle>\n";
   } else {
     out_ += fmt::format("<path transform=\"translate({} {})\" d=\"{}\" {}{}", num(at.x), num(at.y),
