@@ -1,4 +1,4 @@
-// The benchmark of the matrix product: own kernel, FMA peak and, where oneDNN is installed, dnnl_sgemm, interleaved.
+// The benchmark of the matrix product: own kernel and FMA peak by turns, then dnnl_sgemm where oneDNN is installed.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct MatmulBenchRow {
   double vendor_gflops = 0;
 };
 
-// One row for each shape ("MxNxK") and pass, f32, on `threads` threads; about 0.6 seconds each. Timed by
+// One row for each shape ("MxNxK") and pass, f32, on `threads` threads; half a second to a second each. Timed by
 // bench_seconds(threads). Throws Error(kUsage) on a shape or pass it cannot read, Error(kMemory) on one too large.
 std::vector<MatmulBenchRow> bench_matmul(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
                                          int threads);
