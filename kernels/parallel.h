@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace taut {
 
@@ -17,8 +18,10 @@ void parallel_ranges(int64_t n, int64_t grain, void (*body)(void*, int64_t, int6
 // The same for a callable body(begin, end).
 template <class Body>
 inline void parallel_for(int64_t n, int64_t grain, Body&& body) {
+  using Callable = std::remove_reference_t<Body>;  // const for a const lvalue
   parallel_ranges(
-      n, grain, [](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); }, &body);
+      n, grain, [](void* context, int64_t begin, int64_t end) { (*static_cast<Callable*>(context))(begin, end); },
+      const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 // Scratch memory of the calling thread, 64-byte aligned, at least `bytes` long, undefined contents. It stays valid until
