@@ -1,6 +1,9 @@
 // The arithmetic is kernels/math.h's, 16 pixels at a time, so the bytes are the same everywhere. This file is compiled
 // once, for the baseline processor, and has the vectors in a namespace of its own.
 #define TAUT_CPU procedural_lanes
+namespace taut::procedural_lanes {
+constexpr bool kHasAvx512 = false;  // simd.h asks every user
+}
 #include "data/procedural.h"
 
 #include <algorithm>
@@ -44,6 +47,15 @@ class Draw {
   Random random_;
 };
 
+void draw_cloth(FigureClass& f, Draw& d) {
+  f.frequency = d.uniform(2, 9);
+  f.direction = d.uniform(0, kPi);
+  const bool plain = d.chance(0.3);
+  const float amplitude = d.uniform(0.15, 0.5);
+  f.amplitude = plain ? 0 : amplitude;
+  f.grey = d.uniform(0.35, 0.9);
+}
+
 FigureClass draw_class(Draw& d) {
   FigureClass f;
   for (size_t k = 0; k < f.parts.size(); ++k) {
@@ -58,28 +70,20 @@ FigureClass draw_class(Draw& d) {
   }
   f.hole = d.chance(0.4);
   f.symmetric = d.chance(0.85);
-  f.frequency = d.uniform(2, 9);
-  f.direction = d.uniform(0, kPi);
-  const bool plain = d.chance(0.3);
-  const float amplitude = d.uniform(0.15, 0.5);
-  f.amplitude = plain ? 0 : amplitude;
-  f.grey = d.uniform(0.35, 0.9);
+  draw_cloth(f, d);
   return f;
 }
 
-// A class like `f`: the same figure with other sleeves, another cut and another cloth.
+// A class like `f`: the same figure with other sleeves and another cut.
 FigureClass vary(const FigureClass& f, Draw& d) {
   FigureClass v = f;
   for (Part& p : v.parts) {
     p.cx += d.normal(0.05);
     p.cy += d.normal(0.08);
-    p.a *= d.spread(0.2);
-    p.b *= d.spread(0.2);
-    p.angle += d.normal(0.2);
+    p.a *= d.spread(0.15);
+    p.b *= d.spread(0.15);
+    p.angle += d.normal(0.15);
   }
-  v.frequency = d.uniform(2, 9);
-  v.direction = d.uniform(0, kPi);
-  v.grey = std::clamp(f.grey + d.normal(0.08), 0.35f, 0.9f);
   return v;
 }
 
@@ -150,11 +154,15 @@ void add_noise(float deviation, Random& random, Plane& image) {
 }
 
 // One image and its clean figure, clamp(mask * fill).
-void paint(const FigureClass& f, bool clutter, Draw& d, Random& noise, Plane& image, Plane& clean) {
+void paint(const FigureClass& figure, const ProceduralTask::Nuisance& nuisance, Draw& d, Random& noise, Plane& image,
+           Plane& clean) {
   const Grid& g = grid();
-  const float pose = d.normal(0.1);
-  const float scale_x = d.spread(0.1), scale_y = d.spread(0.1);
-  const float shift_x = d.normal(0.08), shift_y = d.normal(0.08);
+  FigureClass f = figure;
+  if (nuisance.own_cloth) draw_cloth(f, d);
+  const double more = nuisance.deform;
+  const float pose = d.normal(0.1 * more);
+  const float scale_x = d.spread(0.1 * more), scale_y = d.spread(0.1 * more);
+  const float shift_x = d.normal(0.08 * more), shift_y = d.normal(0.08 * more);
   const float c = math::cos(pose), s = math::sin(pose);
   Plane u, v, mask{};
   for (size_t i = 0; i < u.size(); i += kLanes) {
@@ -164,11 +172,11 @@ void paint(const FigureClass& f, bool clutter, Draw& d, Random& noise, Plane& im
   }
   for (size_t k = 0; k < f.parts.size(); ++k) {
     Part part = f.parts[k];
-    part.cx += d.normal(0.05);
-    part.cy += d.normal(0.05);
-    part.a *= d.spread(0.12);
-    part.b *= d.spread(0.12);
-    part.angle += d.normal(0.08);
+    part.cx += d.normal(0.05 * more);
+    part.cy += d.normal(0.05 * more);
+    part.a *= d.spread(0.12 * more);
+    part.b *= d.spread(0.12 * more);
+    part.angle += d.normal(0.08 * more);
     add_part(part, f.symmetric, f.hole && k + 1 == f.parts.size(), u, v, mask);
   }
   const float amplitude = f.amplitude * d.uniform(0.6, 1.2);
@@ -180,7 +188,7 @@ void paint(const FigureClass& f, bool clutter, Draw& d, Random& noise, Plane& im
   const float light_x = d.normal(0.2), light_y = d.normal(0.2);
   const bool dark = d.chance(0.7);
   const float back = d.uniform(0, 0.4);
-  const float background = dark || !clutter ? 0 : back;
+  const float background = dark ? 0 : back;
   for (size_t i = 0; i < u.size(); i += kLanes) {
     const Lanes wave = lanes(wave_u) * at(u, i) + lanes(wave_v) * at(v, i) + lanes(phase);
     const Lanes shade = lanes(1) + lanes(light_x) * at(g.x, i) + lanes(light_y) * at(g.y, i);
@@ -192,30 +200,35 @@ void paint(const FigureClass& f, bool clutter, Draw& d, Random& noise, Plane& im
   const bool bar = d.chance(0.15);
   const float turn = d.uniform(0, kPi), distance = d.uniform(-0.9, 0.9), width = d.uniform(0.03, 0.12);
   const float bar_grey = d.uniform(0, 1);
-  if (bar && clutter) add_bar(turn, distance, width, bar_grey, image);
+  if (bar) add_bar(turn, distance, width, bar_grey, image);
   add_noise(d.uniform(0, 0.08), noise, image);
-  const bool invert = d.chance(0.15) && clutter;
+  const bool invert = d.chance(0.15) && nuisance.inverted;
   for (size_t i = 0; i < image.size(); i += kLanes) {
     const Lanes x = clamp01(at(image, i));
     math::store(image.data() + i, invert ? lanes(1) - x : x);
   }
 }
 
-// Sum of squared differences of two classes' figures, undeformed.
-float distance(const FigureClass& a, const FigureClass& b) {
-  const Grid& g = grid();
-  Plane first{}, second{};
-  for (size_t k = 0; k < a.parts.size(); ++k) {
-    const bool last = k + 1 == a.parts.size();
-    add_part(a.parts[k], a.symmetric, a.hole && last, g.x, g.y, first);
-    add_part(b.parts[k], b.symmetric, b.hole && last, g.x, g.y, second);
+// The undeformed figure's mask.
+Plane silhouette(const FigureClass& f) {
+  Plane mask{};
+  for (size_t k = 0; k < f.parts.size(); ++k) {
+    add_part(f.parts[k], f.symmetric, f.hole && k + 1 == f.parts.size(), grid().x, grid().y, mask);
   }
+  return mask;
+}
+
+float distance(const Plane& a, const Plane& b) {
   float sum = 0;
-  for (size_t i = 0; i < first.size(); ++i) {
-    const float difference = first[i] * a.grey - second[i] * b.grey;
-    sum += difference * difference;
-  }
+  for (size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
   return sum;
+}
+
+// Neither nearly empty nor nearly filling the image.
+bool well_visible(const FigureClass& f) {
+  float sum = 0;
+  for (const float x : silhouette(f)) sum += x;
+  return sum >= 0.15f * kPixels && sum <= 0.6f * kPixels;
 }
 
 class Procedural : public Dataset {
@@ -250,7 +263,7 @@ class Procedural : public Dataset {
 }  // namespace
 
 ProceduralTask ProceduralTask::upstream(uint64_t seed) {
-  ProceduralTask task("upstream", Id::kUpstream, seed);
+  ProceduralTask task("upstream", Id::kUpstream, seed, {.deform = 1, .own_cloth = false, .inverted = true});
   for (uint64_t c = 0; c < 100; ++c) {
     Draw draw(seed, task.step(Stream::kBank), c);
     task.bank_.push_back(draw_class(draw));
@@ -259,38 +272,45 @@ ProceduralTask ProceduralTask::upstream(uint64_t seed) {
 }
 
 ProceduralTask ProceduralTask::easy(uint64_t seed) {
-  ProceduralTask task("easy", Id::kEasy, seed);
+  ProceduralTask task("easy", Id::kEasy, seed, {.deform = 1.5, .own_cloth = true, .inverted = false});
   std::vector<FigureClass> candidates;
-  for (uint64_t c = 0; c < 40; ++c) {
+  std::vector<Plane> masks;
+  for (uint64_t c = 0; candidates.size() < 20; ++c) {
     Draw draw(seed, task.step(Stream::kBank), c);
-    candidates.push_back(draw_class(draw));
+    const FigureClass figure = draw_class(draw);
+    if (!well_visible(figure)) continue;
+    candidates.push_back(figure);
+    masks.push_back(silhouette(figure));
   }
   // Farthest first: each next class is the candidate least like those already taken.
-  task.bank_.push_back(candidates[0]);
-  while (task.bank_.size() < 5) {
+  std::vector<size_t> taken = {0};
+  while (taken.size() < 5) {
     size_t best = 0;
     float best_distance = -1;
     for (size_t c = 0; c < candidates.size(); ++c) {
-      float nearest = distance(candidates[c], task.bank_[0]);
-      for (const FigureClass& taken : task.bank_) nearest = std::min(nearest, distance(candidates[c], taken));
+      float nearest = distance(masks[c], masks[taken[0]]);
+      for (const size_t t : taken) nearest = std::min(nearest, distance(masks[c], masks[t]));
       if (nearest > best_distance) {
         best_distance = nearest;
         best = c;
       }
     }
-    task.bank_.push_back(candidates[best]);
+    taken.push_back(best);
   }
+  for (const size_t t : taken) task.bank_.push_back(candidates[t]);
   return task;
 }
 
 ProceduralTask ProceduralTask::fine(uint64_t seed) {
-  ProceduralTask task("fine", Id::kFine, seed);
-  Draw first(seed, task.step(Stream::kBank), 0);
-  const FigureClass figure = draw_class(first);
-  for (uint64_t c = 0; c < 5; ++c) {
-    Draw draw(seed, task.step(Stream::kBank), c + 1);
-    task.bank_.push_back(vary(figure, draw));
+  ProceduralTask task("fine", Id::kFine, seed, {.deform = 1, .own_cloth = true, .inverted = false});
+  // Figure c = 0, 1, ... until one is well visible, and its variations likewise.
+  std::vector<FigureClass> found;
+  for (uint64_t c = 0; found.size() < 6; ++c) {
+    Draw draw(seed, task.step(Stream::kBank), c);
+    const FigureClass figure = found.empty() ? draw_class(draw) : vary(found[0], draw);
+    if (well_visible(figure)) found.push_back(figure);
   }
+  task.bank_.assign(found.begin() + 1, found.end());
   return task;
 }
 
@@ -314,7 +334,7 @@ ProceduralTask::Sample ProceduralTask::draw(bool test, int64_t index) const {
   const int64_t drawn = draw.below(classes());
   sample.label = id_ == Id::kUpstream ? drawn : index % classes();
   Plane image, clean;
-  paint(bank_[static_cast<size_t>(sample.label)], id_ == Id::kUpstream, draw, noise, image, clean);
+  paint(bank_[static_cast<size_t>(sample.label)], nuisance_, draw, noise, image, clean);
   for (size_t i = 0; i < image.size(); ++i) sample.pixels[i] = static_cast<uint8_t>(image[i] * 255.0f + 0.5f);
   for (int64_t cell = 0; cell < kCells; ++cell) {
     constexpr int64_t kAcross = kSide / kCell;

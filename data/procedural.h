@@ -43,6 +43,13 @@ class ProceduralTask {
     std::array<float, kCells> target;  // the clean figure's mean t over each 4 x 4 cell, as (t - 0.3) / 0.3
   };
 
+  // What an image of the task shows besides its class.
+  struct Nuisance {
+    float deform;    // how many times as strongly as upstream pose and parts vary
+    bool own_cloth;  // texture and grey are drawn for the image, so that only the silhouette tells the class
+    bool inverted;   // some images are negatives
+  };
+
   static ProceduralTask upstream(uint64_t seed);  // 100 classes, the label drawn with the image
   static ProceduralTask easy(uint64_t seed);      // 5 classes, label = i mod 5
   static ProceduralTask fine(uint64_t seed);      // 5 classes, label = i mod 5
@@ -63,12 +70,14 @@ class ProceduralTask {
  private:
   enum class Id : uint32_t { kUpstream = 0, kEasy = 1, kFine = 2 };
   enum class Stream : uint32_t { kBank, kTrain, kTrainNoise, kTest, kTestNoise };
-  ProceduralTask(std::string name, Id id, uint64_t seed) : name_(std::move(name)), id_(id), seed_(seed) {}
+  ProceduralTask(std::string name, Id id, uint64_t seed, Nuisance nuisance)
+      : name_(std::move(name)), id_(id), seed_(seed), nuisance_(nuisance) {}
   uint64_t step(Stream stream) const { return static_cast<uint64_t>(id_) * 16 + static_cast<uint64_t>(stream); }
 
   std::string name_;
   Id id_;
   uint64_t seed_;
+  Nuisance nuisance_;
   std::vector<FigureClass> bank_;
 };
 
