@@ -1,0 +1,27 @@
+// The figures of the report, one data set each, as SVG. Only done runs are drawn; callers check that there is one.
+#pragma once
+
+#include <string>
+
+#include "study/analysis.h"
+
+namespace taut::study {
+
+// Clean (left) and robust (right) accuracy over the training step. With one run of a strategy the bars are Wilson's 95
+// % intervals; with several, thin lines are the runs and the thick one their mean at the steps they share.
+std::string trajectory_figure(const StudyResults& results, const DatasetSummary& dataset);
+
+// The plane of clean and robust accuracy: filled markers are on the front of their run, hollow ones dominated; stairs
+// are the fronts.
+std::string plane_figure(const StudyResults& results, const DatasetSummary& dataset);
+
+// One small panel a strategy, from the origin: the area under the front is what the hypervolume measures.
+std::string fronts_figure(const StudyResults& results, const DatasetSummary& dataset);
+
+// Areas with their intervals, largest first.
+std::string areas_figure(const DatasetSummary& dataset);
+
+// Accuracy on each shifted domain against clean accuracy.
+std::string shift_figure(const StudyResults& results, const DatasetSummary& dataset);
+
+}  // namespace taut::study
