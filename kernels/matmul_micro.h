@@ -1,6 +1,7 @@
 // The innermost kernel of the matrix product: one tile of c, `rows` by `16 vectors`, over one block of k, in registers.
 //
-//   sum[i][j] = sum over p < k, ascending, of a(i, p) b(p, j), one FMA chain from zero;   c = sum   or   c = c + sum
+//   sum[i][j] = sum over p < k, ascending, of a(i, p) b(p, j), one FMA chain from zero
+//   c[i][j]   = ((before[i][j] + sum[i][j]) + bias[j]) + residual[i][j], each where it is given
 //
 // Tiles are 14x32 with AVX-512 and 6x16 with AVX2: as many accumulators as leave registers for a row of b and a
 // broadcast. Every smaller number of rows exists too, so that m is cut evenly (197 rows are 15 tiles of 13 or 14, not
@@ -49,9 +50,12 @@ struct TileCall {
   int64_t lda;
   const T* b;  // b(p, j) at b[p*ldb + j]; 16 `vectors` columns are read
   int64_t ldb;
-  T* c;
+  const T* before;  // or null: the sum of the blocks before
+  int64_t ldbefore;
+  const T* bias;      // or null
+  const T* residual;  // or null; rows ldc apart
+  T* c;               // may be `before` or `residual`
   int64_t ldc;
-  bool accumulate;  // c + sum instead of sum
   Prefetch<T> prefetch;
 };
 
@@ -112,18 +116,20 @@ void tile_kernel(const TileCall<T>& call) {
   }
 #pragma GCC unroll 1
   for (; p < call.k; ++p) step();
-  T* c = call.c;
-  if (call.accumulate) {
+  const auto add = [&](const T* p, int64_t ld) __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = load(c + i * call.ldc + 16 * j) + sum[i][j];
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = load(p + i * ld + 16 * j) + sum[i][j];
     }
-  }
+  };
+  if (call.before != nullptr) add(call.before, call.ldbefore);
+  if (call.bias != nullptr) add(call.bias, 0);
+  if (call.residual != nullptr) add(call.residual, call.ldc);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) store(c + i * call.ldc + 16 * j, sum[i][j]);
+    for (int j = 0; j < kVectors; ++j) store(call.c + i * call.ldc + 16 * j, sum[i][j]);
   }
 }
 

@@ -12,6 +12,14 @@ TAUT_INLINE Vec<T> load_up_to(const T* p, int64_t count) {
   return count >= kLanes ? load(p) : load_partial(p, count);
 }
 
+template <class T>
+TAUT_INLINE void store_up_to(T* p, Vec<T> x, int64_t count) {
+  if (count >= kLanes)
+    store(p, x);
+  else
+    store_partial(p, x, count);
+}
+
 #ifdef __AVX512F__
 TAUT_INLINE void transpose16(Vec<float> (&r)[16]) {
   constexpr __mmask16 kAll = 0xffff;  // the forms without a mask draw a false "uninitialized" warning from g++ 12

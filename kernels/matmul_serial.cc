@@ -27,55 +27,28 @@ constexpr bool reads_steps_in_place(int64_t tiles, int64_t panels, int64_t lda) 
   return panels <= (narrow && lda * int64_t{sizeof(T)} > 1024 ? 3 : 8);
 }
 
-// Finishes a tile that could not be stored directly: adds the blocks before, applies the epilogue, minds the edge.
+// What comes between the registers and memory: TileCall's sum, for a tile whose right edge is no multiple of 16. Its
+// kernel wrote whole vectors into `tile`.
 template <class T>
-struct Finish {
-  Epilogue epilogue;
-  const T* before;  // sum of the blocks before, or null
-  int64_t ldbefore;
-  const T *bias, *residual;
-  T *c, *pre;
-  int64_t ldc;
-};
-
-template <class T, Epilogue kEpilogue>
-TAUT_INLINE void finish_rows(const T* tile, int64_t ldtile, int64_t rows, int64_t cols, const Finish<T>& f) {
-  constexpr bool kHasBias =
-      kEpilogue == Epilogue::kBias || kEpilogue == Epilogue::kBiasGelu || kEpilogue == Epilogue::kBiasResidual;
-  constexpr bool kHasResidual = kEpilogue == Epilogue::kResidual || kEpilogue == Epilogue::kBiasResidual;
+void store_edge_tile(const T* tile, int64_t ldtile, int64_t rows, int64_t cols, const TileCall<T>& to) {
   for (int64_t j = 0; j < cols; j += kLanes) {
     const int64_t count = cols - j;
-    const Vec<T> bias = kHasBias ? load_up_to(f.bias + j, count) : broadcast(T(0));
     for (int64_t i = 0; i < rows; ++i) {
       Vec<T> s = load(tile + i * ldtile + j);
-      if (f.before != nullptr) s = load_up_to(f.before + i * f.ldbefore + j, count) + s;
-      if constexpr (kHasBias) s = s + bias;
-      if constexpr (kHasResidual) s = s + load_up_to(f.residual + i * f.ldc + j, count);
-      if constexpr (kEpilogue == Epilogue::kBiasGelu) {
-        if (f.pre != nullptr) {
-          if (count >= kLanes)
-            store(f.pre + i * f.ldc + j, s);
-          else
-            store_partial(f.pre + i * f.ldc + j, s, count);
-        }
-        s = gelu_erf(s);
-      }
-      if (count >= kLanes)
-        store(f.c + i * f.ldc + j, s);
-      else
-        store_partial(f.c + i * f.ldc + j, s, count);
+      if (to.before != nullptr) s = load_up_to(to.before + i * to.ldbefore + j, count) + s;
+      if (to.bias != nullptr) s = load_up_to(to.bias + j, count) + s;
+      if (to.residual != nullptr) s = load_up_to(to.residual + i * to.ldc + j, count) + s;
+      store_up_to(to.c + i * to.ldc + j, s, count);
     }
   }
 }
 
+// c = gelu(x) on a panel that its tiles have just written.
 template <class T>
-void finish_tile(const T* tile, int64_t ldtile, int64_t rows, int64_t cols, const Finish<T>& f) {
-  switch (f.epilogue) {
-    case Epilogue::kNone: finish_rows<T, Epilogue::kNone>(tile, ldtile, rows, cols, f); break;
-    case Epilogue::kBias: finish_rows<T, Epilogue::kBias>(tile, ldtile, rows, cols, f); break;
-    case Epilogue::kBiasGelu: finish_rows<T, Epilogue::kBiasGelu>(tile, ldtile, rows, cols, f); break;
-    case Epilogue::kResidual: finish_rows<T, Epilogue::kResidual>(tile, ldtile, rows, cols, f); break;
-    case Epilogue::kBiasResidual: finish_rows<T, Epilogue::kBiasResidual>(tile, ldtile, rows, cols, f); break;
+void gelu_panel(const T* x, T* c, int64_t ld, int64_t rows, int64_t cols) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < cols; j += kLanes)
+      store_up_to(c + i * ld + j, gelu_erf(load_up_to(x + i * ld + j, cols - j)), cols - j);
   }
 }
 
@@ -209,29 +182,36 @@ template <class T>
 void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t tile1, int64_t p0, int64_t kc,
                int64_t j0, int64_t cols, const T* b, int64_t ldb, const NextPanel<T>& next) {
   using A = typename Plan<T>::A;
-  const bool first = p0 == 0, last = p0 + kc >= q.k;
-  const bool plain = !last || q.epilogue == Epilogue::kNone;
-  const int64_t vectors = ceil_div(cols, kLanes);
-  T* const sums = plan.sum_elsewhere ? plan.sums : q.c;  // where partial sums live
+  const bool last = p0 + kc >= q.k, gelu = last && q.epilogue == Epilogue::kBiasGelu;
+  const bool bias = last && (gelu || q.epilogue == Epilogue::kBias || q.epilogue == Epilogue::kBiasResidual);
+  const bool residual = last && (q.epilogue == Epilogue::kResidual || q.epilogue == Epilogue::kBiasResidual);
+  T* const out = gelu && q.pre != nullptr ? q.pre : q.c;  // what GELU will read
+  T* const sums = plan.sum_elsewhere ? plan.sums : q.c;   // where partial sums live
   const int64_t ldsums = plan.sum_elsewhere ? plan.ldsums : q.ldc;
-  const bool direct = (plain && cols % kLanes == 0) || (!last && plan.sum_elsewhere);
   const int64_t row0 = plan.first_row(q, tile0);
   const bool interleaved = plan.a_mode == A::kPackedSteps || plan.a_mode == A::kStepsInPlace;
+  const auto& kernels = ceil_div(cols, kLanes) == TileSize<T>::kVectors ? TileKernels<T, TileSize<T>::kVectors>::kKernel
+                                                                        : TileKernels<T, 1>::kKernel;
   alignas(64) T tile[Plan<T>::kRows * Plan<T>::kWidth];
 
   for (int64_t t = tile0; t < tile1; ++t) {
     const int64_t i = plan.first_row(q, t), rows = plan.first_row(q, t + 1) - i;
-    TileCall<T> call;
-    call.k = kc;
+    const int64_t at = i * q.ldc + j0;
+    TileCall<T> call{.k = kc,
+                     .a = nullptr,
+                     .lda = q.lda,
+                     .b = b,
+                     .ldb = ldb,
+                     .before = p0 == 0 ? nullptr : sums + i * ldsums + j0,
+                     .ldbefore = ldsums,
+                     .bias = bias ? q.bias + j0 : nullptr,
+                     .residual = residual ? q.residual + at : nullptr,
+                     .c = last ? out + at : sums + i * ldsums + j0,
+                     .ldc = last ? q.ldc : ldsums,
+                     .prefetch = next.share(t - tile0, tile1 - tile0)};
     switch (plan.a_mode) {
-      case A::kRowsInPlace:
-        call.a = q.a + i * q.lda + p0;
-        call.lda = q.lda;
-        break;
-      case A::kStepsInPlace:
-        call.a = q.a + p0 * q.lda + i;
-        call.lda = q.lda;
-        break;
+      case A::kRowsInPlace: call.a = q.a + i * q.lda + p0; break;
+      case A::kStepsInPlace: call.a = q.a + p0 * q.lda + i; break;
       case A::kPackedRows:
         call.a = plan.packed_a + (i - row0) * plan.pitch;
         call.lda = plan.pitch;
@@ -241,27 +221,20 @@ void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t 
         call.lda = rows;
         break;
     }
-    call.b = b;
-    call.ldb = ldb;
-    call.c = direct ? sums + i * ldsums + j0 : tile;
-    call.ldc = direct ? ldsums : Plan<T>::kWidth;
-    call.accumulate = direct && !first;
-    call.prefetch = next.share(t - tile0, tile1 - tile0);
-    if (vectors == TileSize<T>::kVectors)
-      TileKernels<T, TileSize<T>::kVectors>::kKernel[rows - 1][interleaved](call);
-    else
-      TileKernels<T, 1>::kKernel[rows - 1][interleaved](call);
-    if (direct) continue;
-    const int64_t at = i * q.ldc + j0;
-    finish_tile<T>(tile, Plan<T>::kWidth, rows, cols,
-                   {.epilogue = plain ? Epilogue::kNone : q.epilogue,
-                    .before = first ? nullptr : sums + i * ldsums + j0,
-                    .ldbefore = ldsums,
-                    .bias = q.bias + (q.bias == nullptr ? 0 : j0),
-                    .residual = q.residual + (q.residual == nullptr ? 0 : at),
-                    .c = q.c + at,
-                    .pre = q.pre + (q.pre == nullptr ? 0 : at),
-                    .ldc = q.ldc});
+    if (cols % kLanes == 0 || (!last && plan.sum_elsewhere)) {
+      kernels[rows - 1][interleaved](call);
+    } else {
+      TileCall<T> to_tile = call;
+      to_tile.before = to_tile.bias = to_tile.residual = nullptr;
+      to_tile.c = tile;
+      to_tile.ldc = Plan<T>::kWidth;
+      kernels[rows - 1][interleaved](to_tile);
+      store_edge_tile(tile, Plan<T>::kWidth, rows, cols, call);
+    }
+  }
+  if (gelu) {
+    const int64_t at = row0 * q.ldc + j0;
+    gelu_panel(out + at, q.c + at, q.ldc, plan.first_row(q, tile1) - row0, cols);
   }
 }
 
