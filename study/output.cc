@@ -1,0 +1,101 @@
+#include "study/output.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "kernels/error.h"
+
+namespace taut::study {
+namespace {
+
+std::vector<std::string> columns_of(const std::vector<Row>& rows) {
+  std::vector<std::string> columns;
+  for (const Row& row : rows)
+    for (const auto& [key, value] : row.items())
+      if (std::find(columns.begin(), columns.end(), key) == columns.end()) columns.push_back(key);
+  return columns;
+}
+
+std::string cell(const Row& row, const std::string& column) {
+  const auto it = row.find(column);
+  if (it == row.end() || it->is_null()) return "";
+  return it->is_string() ? it->get<std::string>() : it->dump();
+}
+
+// Shorter, for eyes: six significant digits.
+std::string readable_cell(const Row& row, const std::string& column) {
+  const auto it = row.find(column);
+  std::string text =
+      it != row.end() && it->is_number_float() ? fmt::format("{:.6g}", it->get<double>()) : cell(row, column);
+  for (size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+std::string markdown(const std::vector<Row>& rows) {
+  const std::vector<std::string> columns = columns_of(rows);
+  std::vector<size_t> widths;
+  for (const std::string& c : columns) {
+    widths.push_back(std::max<size_t>(c.size(), 3));
+    for (const Row& row : rows) widths.back() = std::max(widths.back(), readable_cell(row, c).size());
+  }
+  std::string out = "|", rule = "|";
+  for (size_t i = 0; i < columns.size(); ++i) {
+    out += fmt::format(" {:<{}} |", columns[i], widths[i]);
+    rule += std::string(widths[i] + 2, '-') + "|";
+  }
+  out += "\n" + rule + "\n";
+  for (const Row& row : rows) {
+    out += "|";
+    for (size_t i = 0; i < columns.size(); ++i)
+      out += fmt::format(" {:<{}} |", readable_cell(row, columns[i]), widths[i]);
+    out += "\n";
+  }
+  return out;
+}
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
+std::string csv(const std::vector<Row>& rows) {
+  const std::vector<std::string> columns = columns_of(rows);
+  std::string out;
+  for (size_t i = 0; i < columns.size(); ++i) out += (i ? "," : "") + csv_cell(columns[i]);
+  out += "\n";
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < columns.size(); ++i) out += (i ? "," : "") + csv_cell(cell(row, columns[i]));
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+Format format_by_name(const std::string& name) {
+  if (name == "md") return Format::kMarkdown;
+  if (name == "csv") return Format::kCsv;
+  if (name == "json") return Format::kJson;
+  TAUT_CHECK(name == "jsonl", "[--output-format] expected md, csv, json or jsonl, got '{}'", name);
+  return Format::kJsonl;
+}
+
+std::string to_text(const std::vector<Row>& rows, Format format) {
+  if (format == Format::kMarkdown) return rows.empty() ? "" : markdown(rows);
+  if (format == Format::kCsv) return rows.empty() ? "" : csv(rows);
+  std::string out;
+  for (const Row& row : rows)
+    out += (format == Format::kJson && !out.empty() ? ",\n" : "") + row.dump() + (format == Format::kJsonl ? "\n" : "");
+  return format == Format::kJson ? "[" + out + "]\n" : out;
+}
+
+void print_rows(const std::vector<Row>& rows, Format format) {
+  const std::string text = to_text(rows, format);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    fail(Exit::kIo, "[stdout] cannot be written");
+}
+
+}  // namespace taut::study
