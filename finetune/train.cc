@@ -50,11 +50,22 @@ Trainer::Trainer(std::shared_ptr<nn::Vit> vit, TrainOptions options)
     : vit_(std::move(vit)), options_(options), optimizer_(make_optimizer(*vit_, options_)) {}
 
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
+  return update([&] { return vit_->forward(Var(images)); }, labels);
+}
+
+StepResult Trainer::step_on_features(const Tensor& features, const Tensor& labels) {
+  for (const nn::NamedParameter& p : optimizer_.parameters())
+    TAUT_CHECK(p.path.starts_with("head."), "[train] features do not change only while the head alone trains, got '{}'",
+               p.path);
+  return update([&] { return vit_->classify(Var(features)); }, labels);
+}
+
+StepResult Trainer::update(const std::function<Var()>& logits, const Tensor& labels) {
   StepResult result;
   std::vector<Var> wanted;
   for (const nn::NamedParameter& p : optimizer_.parameters()) wanted.push_back(p.var);
   vit_->set_training(true);
-  Var loss = ops::cross_entropy(vit_->forward(Var(images)), labels, options_.label_smoothing);
+  Var loss = ops::cross_entropy(logits(), labels, options_.label_smoothing);
   vit_->set_training(false);
   result.loss = loss.value().item();
   if (!std::isfinite(result.loss))

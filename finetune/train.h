@@ -1,6 +1,7 @@
 // The training loop's step and its state: forward, cross-entropy, backward, clip, AdamW.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ class Trainer {
   // One update on images (b, c, h, w) in [0, 1] and labels (b) i64. Throws Error(kNumeric) naming the first tensor with
   // a non-finite gradient; nothing is updated then.
   StepResult step(const Tensor& images, const Tensor& labels);
+  // The same where only the head trains, on features (b, dim) that vit.features() gave: equal to the bit.
+  StepResult step_on_features(const Tensor& features, const Tensor& labels);
 
   int64_t steps() const { return optimizer_.steps(); }
   const nn::AdamW& optimizer() const { return optimizer_; }
@@ -46,6 +49,8 @@ class Trainer {
   void load_state(const std::map<std::string, Tensor>& state, int64_t steps, const std::string& file);
 
  private:
+  StepResult update(const std::function<Var()>& logits, const Tensor& labels);
+
   std::shared_ptr<nn::Vit> vit_;
   TrainOptions options_;
   nn::AdamW optimizer_;
