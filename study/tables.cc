@@ -11,7 +11,7 @@
 namespace taut::study {
 namespace {
 
-// Ten decimals: more than any interval resolves, and the same text for the same bits.
+// Ten significant digits: more than any interval resolves, and rounding keeps low <= area <= high.
 std::string number(double v) { return std::isfinite(v) ? fmt::format("{:.10g}", v) : ""; }
 
 std::string optional(const std::optional<double>& v) { return v ? number(*v) : ""; }
