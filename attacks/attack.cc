@@ -1,10 +1,68 @@
 #include "attacks/attack.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "attacks/pgd.h"
 #include "kernels/reduce.h"
+#include "tensor/nearest.h"
 
 namespace taut::attacks {
+namespace {
+
+AttackConfig as_given(AttackConfig config) { return config; }
+
+AttackConfig without_random_start(AttackConfig config) {
+  config.random_start = false;
+  return config;
+}
+
+AttackConfig one_full_step(AttackConfig config) {
+  config.random_start = false;
+  config.steps = 1;
+  config.alpha = config.eps;
+  return config;
+}
+
+AttackResult run_pgd(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
+                     const AttackSeed& seed) {
+  return pgd(model, x, labels, config, seed);
+}
+
+const Attack& attack(const std::string& name) {
+  for (const Attack& a : attack_list())
+    if (name == a.name) return a;
+  fail(Exit::kUsage, "[attack.name] there is no attack '{}'; hint: {}", name, did_you_mean(name, attack_names()));
+}
+
+}  // namespace
+
+const std::vector<Attack>& attack_list() {
+  static const std::vector<Attack> list = {
+      {"pgd", "projected gradient descent from a random start", as_given, run_pgd},
+      {"bim", "basic iterative method: PGD from the image itself", without_random_start, run_pgd},
+      {"fgsm", "fast gradient sign method: one step of the whole budget", one_full_step, run_pgd},
+  };
+  return list;
+}
+
+std::vector<std::string> attack_names() {
+  std::vector<std::string> names;
+  for (const Attack& a : attack_list()) names.emplace_back(a.name);
+  return names;
+}
+
+AttackConfig resolve(AttackConfig config) {
+  config = attack(config.name).settle(config);
+  config.check();
+  return config;
+}
+
+AttackResult run_attack(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
+                        const AttackSeed& seed) {
+  const AttackConfig settled = resolve(config);
+  return attack(settled.name).run(model, x, labels, settled, seed);
+}
 
 void AttackConfig::check() const {
   TAUT_CHECK(name == "pgd" || name == "bim" || name == "fgsm", "[attack.name] expected pgd, bim or fgsm, got '{}'",

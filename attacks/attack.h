@@ -16,9 +16,9 @@ using Logits = std::function<Var(const Var& images)>;
 
 enum class Norm { kLinf, kL2 };
 
-// One threat and its attack; names are bound to these numbers, `describe` prints them all.
+// One threat and its attack.
 struct AttackConfig {
-  std::string name = "pgd";  // pgd, bim, fgsm
+  std::string name = "pgd";  // one of attack_names()
   Norm norm = Norm::kLinf;
   double eps = 1.0 / 255;
   double alpha = 1.0 / 1020;
@@ -45,6 +45,24 @@ struct AttackSeed {
   uint64_t step = 0;
   std::vector<int64_t> ids;
 };
+
+// One attack of the list: what it makes of the settings it is given, and how it runs.
+struct Attack {
+  const char* name;
+  const char* description;
+  AttackConfig (*settle)(AttackConfig config);
+  AttackResult (*run)(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
+                      const AttackSeed& seed);
+};
+const std::vector<Attack>& attack_list();
+std::vector<std::string> attack_names();
+
+// The settings the named attack runs with: "bim" without a random start, "fgsm" one step of alpha = eps, ... Throws
+// Error(kUsage) as AttackConfig::check.
+AttackConfig resolve(AttackConfig config);
+// Attacks a batch: x (b, c, h, w) in [0, 1], labels (b) i64. steps = 0 or eps = 0 return x bit for bit.
+AttackResult run_attack(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
+                        const AttackSeed& seed);
 
 // Index of the largest logit of each row, the first one on ties.
 std::vector<int64_t> argmax_rows(const Tensor& logits);

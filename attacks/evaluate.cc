@@ -154,7 +154,7 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     const std::vector<int64_t> clean = argmax_rows(clean_logits);
 
     const AttackResult run =
-        pgd(subject.attacked, batch.images, batch.labels, attack, {options.seed, options.step, batch.ids});
+        run_attack(subject.attacked, batch.images, batch.labels, attack, {options.seed, options.step, batch.ids});
     for (const double d : distances(batch.images, run.adversarial, attack.norm))
       result.max_perturbation = std::max(result.max_perturbation, d);
     const Range output = range_of(run.adversarial);

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "attacks/pgd.h"
+#include "attacks/attack.h"
 
 namespace taut::attacks {
 

@@ -1,93 +1,14 @@
 #include "attacks/pgd.h"
 
-#include <algorithm>
-
-#include "attacks/norm_ball.h"
-#include "autograd/engine.h"
-#include "autograd/ops.h"
+#include "attacks/iterate.h"
 
 namespace taut::attacks {
-namespace {
 
-void judge(const Tensor& logits, const Tensor& losses, const Tensor& labels, AttackResult& result) {
-  const std::vector<int64_t> predicted = argmax_rows(logits);
-  std::vector<uint8_t> correct(predicted.size());
-  for (size_t i = 0; i < predicted.size(); ++i) correct[i] = predicted[i] == labels.data<int64_t>()[i];
-  result.correct.push_back(std::move(correct));
-  result.losses.push_back(losses.to_doubles());
-}
-
-// Shares of exact zeros in a gradient, over all pixels and as images that are zero altogether.
-void count_zeros(const Tensor& g, AttackResult& result, std::vector<uint8_t>& all_zero) {
-  const int64_t samples = g.size(0), n = g.numel() / std::max<int64_t>(samples, 1);
-  int64_t zeros = 0;
-  on_float(g.dtype(), "attack", [&]<class T>() {
-    const T* p = g.data<T>();
-    for (int64_t i = 0; i < samples; ++i) {
-      int64_t here = 0;
-      for (int64_t j = 0; j < n; ++j) here += p[i * n + j] == T(0);
-      zeros += here;
-      if (here == n) all_zero[static_cast<size_t>(i)] = 1;
-    }
-  });
-  result.zero_gradient.push_back(static_cast<double>(zeros) / static_cast<double>(std::max<int64_t>(g.numel(), 1)));
-}
-
-}  // namespace
-
-AttackConfig resolve(AttackConfig config) {
-  if (config.name == "bim") config.random_start = false;
-  if (config.name == "fgsm") {
-    config.random_start = false;
-    config.steps = 1;
-    config.alpha = config.eps;
-  }
-  config.check();
-  return config;
-}
-
-AttackResult pgd(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& given,
+AttackResult pgd(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
                  const AttackSeed& seed, const Tensor& start) {
-  const AttackConfig config = resolve(given);
-  TAUT_CHECK(x.defined() && x.ndim() == 4 && x.is_contiguous(), "[attack] expected images (b, c, h, w), got {}",
-             x.defined() ? to_string(x.shape()) : "none");
-  TAUT_CHECK(labels.defined() && labels.dtype() == DType::kI64 && labels.shape() == Shape{x.size(0)},
-             "[attack] expected labels i64 of shape ({}), got {}", x.size(0), to_string(labels, 0));
-  AttackResult result;
-  Tensor adv = x.clone();
-  if (config.eps > 0 && config.steps > 0) {
-    if (start.defined()) {
-      TAUT_CHECK(start.shape() == x.shape() && start.dtype() == x.dtype(), "[attack] expected a start {}, got {}",
-                 to_string(x.shape()), to_string(start.shape()));
-      adv.copy_from(start);
-    } else if (config.random_start) {
-      adv = random_start(x, config, seed);
-    }
-  }
-  std::vector<uint8_t> all_zero(static_cast<size_t>(x.size(0)), 0);
-  const int64_t steps = config.eps > 0 ? config.steps : 0;
-  for (int64_t k = 0; k < steps; ++k) {
-    const Var image(adv, true);
-    const Var logits = model(image);
-    // Losses of single images for the record; their sum has the gradient of each image unscaled.
-    const Var losses = ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone);
-    judge(logits.value(), losses.value(), labels, result);
-    const Tensor ones = Tensor::full(losses.shape(), 1, losses.dtype(), losses.value().device());
-    const Tensor g = gradients({losses}, {ones}, {image}, true)[0];
-    TAUT_CHECK(g.defined(), "[attack] the logits do not depend on the images");
-    const Tensor dense = g.contiguous();
-    count_zeros(dense, result, all_zero);
-    Tensor next = adv.clone();
-    ascend(x, dense, next, config);
-    adv = next;
-  }
-  const NoGrad no_grad;
-  const Var logits = model(Var(adv));
-  judge(logits.value(), ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone).value(), labels, result);
-  result.zero_gradient_images = std::count(all_zero.begin(), all_zero.end(), 1);
-  result.adversarial = adv;
-  result.logits = logits.value();
-  return result;
+  const bool moves = config.eps > 0 && config.steps > 0;
+  const Tensor adv = start.defined() && moves ? start.clone() : start_point(x, config, seed);
+  return iterate(model, x, labels, config, adv, [](const Tensor& gradient) { return gradient; });
 }
 
 }  // namespace taut::attacks

@@ -10,13 +10,8 @@
 
 namespace taut::attacks {
 
-// Attacks a batch. x (b, c, h, w) in [0, 1], labels (b) i64. steps = 0 or eps = 0 return x bit for bit. `start`, if
-// defined, replaces the random start (golden cases).
+// `start`, if defined, replaces the random start.
 AttackResult pgd(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
                  const AttackSeed& seed, const Tensor& start = {});
-
-// The config of an attack by name: "pgd" as given; "bim": no random start; "fgsm": one step of alpha = eps, no random
-// start.
-AttackConfig resolve(AttackConfig config);
 
 }  // namespace taut::attacks

@@ -6,6 +6,7 @@
 
 #include "attacks/evaluate.h"
 #include "attacks/norm_ball.h"
+#include "attacks/pgd.h"
 #include "autograd/ops.h"
 #include "kernels/parallel.h"
 #include "tests/small_vit.h"
@@ -99,7 +100,8 @@ TEST_CASE("FGSM is one signed step, BIM has no random start, PGD is stronger tha
   AttackConfig fgsm = strong(), bim = strong();
   fgsm.name = "fgsm";
   bim.name = "bim";
-  const AttackResult one = pgd(f.model, f.x, f.y, fgsm, f.seed), many = pgd(f.model, f.x, f.y, bim, f.seed);
+  const AttackResult one = run_attack(f.model, f.x, f.y, fgsm, f.seed),
+                     many = run_attack(f.model, f.x, f.y, bim, f.seed);
   CHECK(one.losses.size() == 2);
   const std::vector<double> x = f.x.to_doubles(), adv = one.adversarial.to_doubles();
   for (size_t i = 0; i < x.size(); ++i) {
@@ -154,7 +156,7 @@ TEST_CASE("sign(0) = 0: pixels the model does not read stay where they start") {
   AttackConfig c = strong();
   c.name = "bim";
   const Tensor x = Tensor::full({1, 1, 2, 4}, 0.5);
-  const AttackResult r = pgd(blind, x, Tensor::zeros({1}, DType::kI64), c, {1, 0, {0}});
+  const AttackResult r = run_attack(blind, x, Tensor::zeros({1}, DType::kI64), c, {1, 0, {0}});
   const std::vector<double> adv = r.adversarial.to_doubles();
   for (size_t i = 0; i < 8; ++i) CHECK((adv[i] == 0.5) == (i >= 4));
   CHECK(r.zero_gradient[0] == 0.5);

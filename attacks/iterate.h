@@ -1,0 +1,16 @@
+// The loop that iterative attacks share: evaluate, take the image gradient, step and project, judge the last iterate.
+#pragma once
+
+#include "attacks/attack.h"
+
+namespace taut::attacks {
+
+// The point an attack starts from: x itself, or a random point of the ball where the config asks for one.
+Tensor start_point(const Tensor& x, const AttackConfig& config, const AttackSeed& seed);
+
+// Runs config.steps steps from `adv`. `direction` turns the gradient of an iterate into what is ascended; it may keep
+// state. Every iterate, the start and the last included, is judged and recorded.
+AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config, Tensor adv,
+                     const std::function<Tensor(const Tensor& gradient)>& direction);
+
+}  // namespace taut::attacks
