@@ -109,8 +109,7 @@ void tile_kernel(const TileCall<T>& call) {
       __builtin_prefetch(next + i * call.prefetch.stride + call.prefetch.second, 0, 2);
     }
     next += call.prefetch.step;
-    // One step per round on purpose: in longer rounds g++ renames accumulators and spills two of them (AVX2: 99 -> 90
-    // %).
+    // One step a round: in longer rounds g++ 12 renames accumulators and spills two of them (AVX2: 90 % instead of 99).
 #pragma GCC unroll 1
     for (int q = 0; q < 16; ++q) step();
   }

@@ -73,6 +73,7 @@ struct Plan {
   enum class A { kRowsInPlace, kStepsInPlace, kPackedRows, kPackedSteps };
 
   int64_t tiles, blocks, panels, kb, pitch;
+  int64_t fewer_rows, larger_tiles;
   A a_mode;
   bool b_in_place;     // but for a last panel that is not a multiple of 16 wide
   bool sum_elsewhere;  // residual is c: partial sums must not overwrite it
@@ -81,6 +82,8 @@ struct Plan {
 
   explicit Plan(const Product<T>& q) {
     tiles = ceil_div(q.m, kRows);
+    fewer_rows = q.m / tiles;
+    larger_tiles = q.m - fewer_rows * tiles;
     blocks = q.m <= kOneBlock ? 1 : ceil_div(tiles, kRowBlock / kRows);
     panels = ceil_div(q.n, kWidth);
     kb = k_block(q.k);
@@ -106,71 +109,66 @@ struct Plan {
     if (sum_elsewhere) sums = scratch + a_size;
   }
 
-  int64_t first_row(const Product<T>& q, int64_t tile) const { return tile * q.m / tiles; }
+  // Tiles have m / tiles rows or one more; the larger come first.
+  int64_t first_row(int64_t tile) const { return tile * fewer_rows + smaller(tile, larger_tiles); }
   int64_t first_tile(int64_t block) const { return block * tiles / blocks; }
 };
 
 // What the tiles of one panel prefetch for the next: the raw panel of b, or the packed one of an earlier row block.
+// Shares are equal, so the last may reach past the panel; a prefetch never faults.
 template <class T>
 struct NextPanel {
-  enum class Kind { kNothing, kTransposed, kPlain, kPacked } kind = Kind::kNothing;
-  const T* start = nullptr;
-  int64_t ld = 0, k = 0, cols = 0;
+  Prefetch<T> first;     // of tile 0
+  int64_t per_tile = 0;  // from one tile's share to the next
+  int64_t shares = 0;    // later tiles have none
 
-  // The share of tile t of `count`.
-  Prefetch<T> share(int64_t t, int64_t count) const {
-    constexpr int64_t kLine = 64 / int64_t{sizeof(T)};
-    Prefetch<T> p;
-    switch (kind) {
-      case Kind::kNothing: break;
-      case Kind::kTransposed: {  // `each` rows of the panel, one line of every row at each 16 steps of k
-        const int64_t each = ceil_div(cols, count);
-        const int64_t begin = t * each;
-        if (begin >= cols) break;
-        const int64_t rows = smaller(each, cols - begin);
-        p = {.next = start + begin * ld, .pairs = ceil_div(rows, 2), .stride = ld, .second = rows / 2 * ld, .step = 16};
-        break;
-      }
-      case Kind::kPlain: {  // `each` steps of k, two lines of each
-        const int64_t each = ceil_div(k, count);
-        const int64_t begin = t * each;
-        if (begin >= k) break;
-        const int64_t pairs = ceil_div(smaller(each, k - begin), smaller(k / 16, 24) + 1);
-        p = {.next = start + begin * ld, .pairs = pairs, .stride = ld, .second = cols - 1, .step = pairs * ld};
-        break;
-      }
-      case Kind::kPacked: {
-        const int64_t lines = ceil_div(k * cols, kLine);
-        const int64_t each = ceil_div(lines, count);
-        const int64_t pairs = ceil_div(ceil_div(each, 2), k / 16 + 1);
-        p = {.next = start + t * each * kLine,
-             .pairs = pairs,
-             .stride = kLine,
-             .second = each / 2 * kLine,
-             .step = pairs * kLine};
-        break;
-      }
-    }
+  Prefetch<T> share(int64_t tile) const {
+    if (tile >= shares) return {};
+    Prefetch<T> p = first;
+    p.next += tile * per_tile;
     return p;
+  }
+
+  // A transposed panel, cols rows of k: a tile fetches some rows, a line of each at every 16 steps of k.
+  static NextPanel transposed(const T* b, int64_t ld, int64_t cols, int64_t tiles) {
+    const int64_t each = ceil_div(cols, tiles), pairs = ceil_div(each, 2);
+    return {.first = {.next = b, .pairs = pairs, .stride = ld, .second = each / 2 * ld, .step = 16},
+            .per_tile = each * ld,
+            .shares = ceil_div(cols, each)};
+  }
+  // A panel as stored, k rows of cols: a tile fetches some steps of k, first and last line of each.
+  static NextPanel plain(const T* b, int64_t ld, int64_t k, int64_t cols, int64_t tiles) {
+    const int64_t each = ceil_div(k, tiles), pairs = ceil_div(each, k / 16 + 1);
+    return {.first = {.next = b, .pairs = pairs, .stride = ld, .second = cols - 1, .step = pairs * ld},
+            .per_tile = each * ld,
+            .shares = ceil_div(k, each)};
+  }
+  // A packed panel of `size` elements: a tile fetches a piece, from its start and from its middle on.
+  static NextPanel packed(const T* b, int64_t k, int64_t size, int64_t tiles) {
+    constexpr int64_t kLine = 64 / int64_t{sizeof(T)};
+    const int64_t half = ceil_div(ceil_div(size, 2 * kLine), tiles), pairs = ceil_div(half, k / 16 + 1);
+    return {.first = {.next = b, .pairs = pairs, .stride = kLine, .second = half * kLine, .step = pairs * kLine},
+            .per_tile = 2 * half * kLine,
+            .shares = tiles};
   }
 };
 
 template <class T>
 void pack_a_block(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t tile1, int64_t p0, int64_t kc) {
   using A = typename Plan<T>::A;
-  const int64_t row0 = plan.first_row(q, tile0);
+  const int64_t row0 = plan.first_row(tile0);
   if (plan.a_mode == A::kPackedRows) {
-    pack_a_rows(q.a + row0 * q.lda + p0, q.lda, plan.first_row(q, tile1) - row0, kc, plan.pitch, plan.packed_a);
+    pack_a_rows(q.a + row0 * q.lda + p0, q.lda, plan.first_row(tile1) - row0, kc, plan.pitch, plan.packed_a);
   } else if (plan.a_mode == A::kPackedSteps) {
-    const int64_t fewer = q.m / plan.tiles;  // tiles have this many rows or one more
-    const PackSteps<T> pack[2] = {pack_steps_of<T, TileSize<T>::kRows>(fewer),
-                                  pack_steps_of<T, TileSize<T>::kRows>(fewer + 1)};
+    const PackSteps<T> pack[2] = {pack_steps_of<T, TileSize<T>::kRows>(plan.fewer_rows),
+                                  pack_steps_of<T, TileSize<T>::kRows>(plan.fewer_rows + 1)};
     // Eight steps of k across all tiles, then the next eight: reads whole lines of a while they are in L1.
     for (int64_t p = 0; p < kc; p += 8) {
       const int64_t steps = smaller(8, kc - p);
       for (int64_t t = tile0, i = row0; t < tile1; ++t) {
-        const int64_t rows = plan.first_row(q, t + 1) - i;
-        pack[rows - fewer](q.a + (p0 + p) * q.lda + i, q.lda, steps, plan.packed_a + (i - row0) * kc + p * rows);
+        const int64_t rows = plan.first_row(t + 1) - i;
+        pack[rows - plan.fewer_rows](q.a + (p0 + p) * q.lda + i, q.lda, steps,
+                                     plan.packed_a + (i - row0) * kc + p * rows);
         i += rows;
       }
     }
@@ -188,14 +186,14 @@ void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t 
   T* const out = gelu && q.pre != nullptr ? q.pre : q.c;  // what GELU will read
   T* const sums = plan.sum_elsewhere ? plan.sums : q.c;   // where partial sums live
   const int64_t ldsums = plan.sum_elsewhere ? plan.ldsums : q.ldc;
-  const int64_t row0 = plan.first_row(q, tile0);
+  const int64_t row0 = plan.first_row(tile0);
   const bool interleaved = plan.a_mode == A::kPackedSteps || plan.a_mode == A::kStepsInPlace;
   const auto& kernels = ceil_div(cols, kLanes) == TileSize<T>::kVectors ? TileKernels<T, TileSize<T>::kVectors>::kKernel
                                                                         : TileKernels<T, 1>::kKernel;
   alignas(64) T tile[Plan<T>::kRows * Plan<T>::kWidth];
 
   for (int64_t t = tile0; t < tile1; ++t) {
-    const int64_t i = plan.first_row(q, t), rows = plan.first_row(q, t + 1) - i;
+    const int64_t i = plan.first_row(t), rows = plan.first_row(t + 1) - i;
     const int64_t at = i * q.ldc + j0;
     TileCall<T> call{.k = kc,
                      .a = nullptr,
@@ -208,7 +206,7 @@ void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t 
                      .residual = residual ? q.residual + at : nullptr,
                      .c = last ? out + at : sums + i * ldsums + j0,
                      .ldc = last ? q.ldc : ldsums,
-                     .prefetch = next.share(t - tile0, tile1 - tile0)};
+                     .prefetch = next.share(t - tile0)};
     switch (plan.a_mode) {
       case A::kRowsInPlace: call.a = q.a + i * q.lda + p0; break;
       case A::kStepsInPlace: call.a = q.a + p0 * q.lda + i; break;
@@ -234,7 +232,7 @@ void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t 
   }
   if (gelu) {
     const int64_t at = row0 * q.ldc + j0;
-    gelu_panel(out + at, q.c + at, q.ldc, plan.first_row(q, tile1) - row0, cols);
+    gelu_panel(out + at, q.c + at, q.ldc, plan.first_row(tile1) - row0, cols);
   }
 }
 
@@ -245,15 +243,12 @@ void matmul_serial(const Product<T>& q) {
   if (q.m <= 0 || q.n <= 0) return;
   const Plan<T> plan(q);
   constexpr int64_t kWidth = Plan<T>::kWidth;
-  using Next = typename NextPanel<T>::Kind;
 
   const auto raw_b = [&](int64_t p, int64_t j) { return q.b + (q.transpose_b ? j * q.ldb + p : p * q.ldb + j); };
-  const auto raw_panel = [&](int64_t p, int64_t j) {
-    return NextPanel<T>{.kind = q.transpose_b ? Next::kTransposed : Next::kPlain,
-                        .start = raw_b(p, j),
-                        .ld = q.ldb,
-                        .k = smaller(plan.kb, q.k - p),
-                        .cols = smaller(kWidth, q.n - j)};
+  const auto raw_panel = [&](int64_t p, int64_t j, int64_t tiles) {
+    const int64_t cols = smaller(kWidth, q.n - j);
+    return q.transpose_b ? NextPanel<T>::transposed(raw_b(p, j), q.ldb, cols, tiles)
+                         : NextPanel<T>::plain(raw_b(p, j), q.ldb, smaller(plan.kb, q.k - p), cols, tiles);
   };
 
   int64_t p0 = 0;
@@ -282,14 +277,14 @@ void matmul_serial(const Product<T>& q) {
           ldb = width;
         }
         NextPanel<T> next;
-        if (panel + 1 < plan.panels && block == 0)
-          next = raw_panel(p0, j0 + kWidth);
-        else if (panel + 1 < plan.panels)
-          next = {.kind = Next::kPacked, .start = b + kc * kWidth, .ld = 0, .k = kc, .cols = kWidth};
+        const int64_t tiles = tile1 - tile0;
+        if (panel + 1 < plan.panels)
+          next = block == 0 ? raw_panel(p0, j0 + kWidth, tiles)
+                            : NextPanel<T>::packed(b + kc * kWidth, kc, kc * kWidth, tiles);
         else if (block + 1 < plan.blocks)
-          next = {.kind = Next::kPacked, .start = plan.packed_b, .ld = 0, .k = kc, .cols = kWidth};
+          next = NextPanel<T>::packed(plan.packed_b, kc, kc * kWidth, tiles);
         else if (p0 + kc < q.k)
-          next = raw_panel(p0 + kc, 0);
+          next = raw_panel(p0 + kc, 0, tiles);
         run_panel(q, plan, tile0, tile1, p0, kc, j0, cols, b, ldb, next);
       }
     }

@@ -1,6 +1,5 @@
-// Twelve independent chains of one vector of 16 floats each: 12 zmm or 24 ymm would not fit beside the factors with
-// AVX2, so a chain is half a Vec there; either way more chains in flight than the FMA units' latency times their
-// number.
+// Independent chains s = s x + y, more of them than the FMA units' latency times their number: 24 zmm with AVX-512;
+// with AVX2 the 16 registers hold 12 ymm beside the factors, which is still enough (latency 4, two units).
 #include "kernels/peak.h"
 
 #include "kernels/simd.h"
