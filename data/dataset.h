@@ -37,14 +37,14 @@ class Dataset {
 using DatasetPtr = std::shared_ptr<const Dataset>;
 
 struct DatasetOptions {
-  std::string labels;  // a CSV file with the columns file,class_index; empty: the folder's own labels.csv, if any
+  std::string labels = {};  // a CSV file with the columns file,class_index; empty: the folder's own labels.csv, if any
   // "train", "validation", "test" or "all". Unset: the test images where the data come split, else all of them.
-  std::optional<std::string> split;
-  std::string domain;                 // one folder of a data set laid out as ROOT/DOMAIN/CLASS
-  std::vector<int64_t> keep_classes;  // only these, renumbered 0, 1, ... in this order; empty: all
-  int64_t limit = 0;                  // at most so many images; 0: all. File order; class folders take turns
-  int64_t classes = 0;                // the number of classes of a CSV (0: its largest label + 1) or IDX set (0: 10)
-  uint64_t seed = 0;                  // of procedural data and of splits made here
+  std::optional<std::string> split = {};
+  std::string domain = {};                 // one folder of a data set laid out as ROOT/DOMAIN/CLASS
+  std::vector<int64_t> keep_classes = {};  // only these, renumbered 0, 1, ... in this order; empty: all
+  int64_t limit = 0;                       // at most so many images; 0: all. File order; class folders take turns
+  int64_t classes = 0;  // the number of classes of a CSV (0: its largest label + 1) or IDX set (0: 10)
+  uint64_t seed = 0;    // of procedural data and of splits made here
 };
 
 // Opens a data set:

@@ -24,7 +24,7 @@ struct Batch {
 };
 
 struct LoaderOptions {
-  Preprocess preprocess;
+  Preprocess preprocess = {};
   int64_t resident_bytes = int64_t{1} << 30;  // keep the whole set in memory if it is not larger
   int threads = 0;                            // that prepare batches ahead where it is; 0: as many as compute
   int ahead = 3;                              // batches prepared ahead

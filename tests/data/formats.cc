@@ -32,7 +32,7 @@ Bytes idx_images(uint32_t n, uint32_t height, uint32_t width) {
 
 Bytes idx_labels(const Bytes& labels) {
   Bytes bytes = {0, 0, 8, 1, 0, 0, 0, static_cast<uint8_t>(labels.size())};
-  bytes.insert(bytes.end(), labels.begin(), labels.end());
+  for (const uint8_t label : labels) bytes.push_back(label);
   return bytes;
 }
 
