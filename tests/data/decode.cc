@@ -5,8 +5,8 @@
 
 #include <set>
 
-#include "support.h"
 #include "tensor/safetensors.h"
+#include "tests/data/support.h"
 
 namespace taut::test {
 namespace fs = std::filesystem;

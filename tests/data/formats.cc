@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "data/dataset.h"
-#include "support.h"
+#include "tests/data/support.h"
 
 namespace taut::test {
 namespace fs = std::filesystem;

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "kernels/parallel.h"
-#include "support.h"
+#include "tests/data/support.h"
 
 namespace taut::test {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "data/shift.h"
 #include "kernels/parallel.h"
-#include "support.h"
+#include "tests/data/support.h"
 
 namespace taut::test {
 namespace {

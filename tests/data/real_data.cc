@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "data/loader.h"
-#include "support.h"
+#include "tests/data/support.h"
 
 namespace taut::test {
 namespace fs = std::filesystem;

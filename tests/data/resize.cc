@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "data/preprocess.h"
-#include "support.h"
 #include "tensor/safetensors.h"
+#include "tests/data/support.h"
 
 namespace taut::test {
 namespace fs = std::filesystem;
