@@ -5,6 +5,7 @@
 #include <map>
 
 #include "kernels/error.h"
+#include "study/looks.h"
 
 namespace taut::study {
 namespace {
@@ -244,7 +245,7 @@ std::vector<std::string> findings(const StudyResults& results, const Analysis& a
           "{}: {} of {} pairs of strategies have disjoint {} intervals ({} images); the largest area is that of {} "
           "({:.3f}), the smallest that of {} ({:.3f}).",
           dataset.dataset, dataset.disjoint, dataset.pairs.size(), percent_text(analysis.options.level), dataset.n,
-          best->strategy, best->area.value, worst->strategy, worst->area.value));
+          look_of(best->strategy, 0).label, best->area.value, look_of(worst->strategy, 0).label, worst->area.value));
     }
     for (const ShiftCorrelation& shift : dataset.shifts) {
       out.push_back(

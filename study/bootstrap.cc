@@ -120,7 +120,8 @@ Estimate bias_corrected(double raw, std::vector<double> resampled, double level,
 double share_against(double raw, std::span<const double> resampled) {
   const double z0 = normal_quantile(share_below(raw, resampled));
   const double below = normal_cdf(normal_quantile(share_below(0, resampled)) - 2 * z0);
-  return std::min(1.0, 2 * std::min(below, 1 - below));
+  const double least = 2 / static_cast<double>(resampled.size() + 1);
+  return std::clamp(2 * std::min(below, 1 - below), least, 1.0);
 }
 
 // Phi(x) = 1/2 + phi(x) (x + x^3/3 + x^5/(3 5) + ...) (Marsaglia, 2004); all terms have one sign.

@@ -46,8 +46,8 @@ struct Estimate {
 // The formulas above; value is kept inside [least, most]. Throws Error(kUsage) for no resamples.
 Estimate bias_corrected(double raw, std::vector<double> resampled, double level, double least, double most);
 
-// The least alpha at which the two-sided bias-corrected interval of `resampled` excludes 0, at least about 2 / (B + 1):
-// the analogue of a p-value for a difference, not corrected for the number of comparisons.
+// The least alpha at which the two-sided bias-corrected interval of `resampled` excludes 0, at least 2 / (B + 1), which
+// B resamples can tell from 0: the analogue of a p-value for a difference, not corrected for the number of comparisons.
 double share_against(double raw, std::span<const double> resampled);
 
 // The standard normal distribution function and its inverse, from basic arithmetic (the same bytes everywhere);

@@ -118,16 +118,19 @@ std::vector<Spot> stairs(const Panel& panel, const std::vector<TradeOff<double>>
   return spots;
 }
 
-void draw_points(Svg& svg, const Panel& panel, const Drawn& drawn, const RunResult& run, double radius) {
+// The points of a run right of `left`.
+void draw_points(Svg& svg, const Panel& panel, const Drawn& drawn, const RunResult& run, double radius, double left) {
   const auto points = trade_off(run, Judged::kLastIterate);
   const auto front = pareto_front(points);
   for (size_t i = 0; i < points.size(); ++i) {
+    if (points[i].clean < left) continue;
     const bool on_front = std::find(front.begin(), front.end(), points[i]) != front.end();
     svg.marker(drawn.look.marker, panel.at(points[i].clean, points[i].robust), on_front ? radius : 0.8 * radius,
                drawn.look.colour, on_front, tip(drawn, run, run.points[i]));
   }
 }
 
+// What the fronts span.
 struct Range {
   double least_clean = 1, most_clean = 0, most_robust = 0;
 };
@@ -136,7 +139,7 @@ Range range_of(const std::vector<Drawn>& all) {
   Range range;
   for (const Drawn& d : all) {
     for (const RunResult* run : d.runs) {
-      for (const auto& p : trade_off(*run, Judged::kLastIterate)) {
+      for (const auto& p : pareto_front(trade_off(*run, Judged::kLastIterate))) {
         range.least_clean = std::min(range.least_clean, p.clean);
         range.most_clean = std::max(range.most_clean, p.clean);
         range.most_robust = std::max(range.most_robust, p.robust);
@@ -151,11 +154,13 @@ Range range_of(const std::vector<Drawn>& all) {
 std::string trajectory_figure(const StudyResults& results, const DatasetSummary& dataset) {
   const std::vector<Drawn> all = drawn_strategies(results, dataset);
   std::set<int64_t> steps;
-  double most_robust = 0;
+  double most_robust = 0, least_clean = 1, most_clean = 0;
   for (const Drawn& d : all) {
     for (const RunResult* run : d.runs) {
       for (const Point& p : run->points) {
         steps.insert(p.step);
+        least_clean = std::min(least_clean, attacks::binomial_interval(p.clean_correct, p.n).low);
+        most_clean = std::max(most_clean, attacks::binomial_interval(p.clean_correct, p.n).high);
         most_robust = std::max(most_robust, attacks::binomial_interval(p.robust_last_correct, p.n).high);
       }
     }
@@ -164,9 +169,10 @@ std::string trajectory_figure(const StudyResults& results, const DatasetSummary&
   Svg svg(1040, kTop + kHeight + 44, fmt::format("{}: clean and robust accuracy over training steps", dataset.dataset));
   legend(svg, {60, 14}, 960, looks_of(all));
   const Axis x = step_axis({steps.begin(), steps.end()}, kWidth - 28);
-  const Panel clean(svg, {60, kTop}, kWidth, kHeight, x, linear_axis("accuracy", 1), "clean accuracy");
+  const Axis clean_axis = span_axis("accuracy", least_clean, most_clean);
+  const Panel clean(svg, {60, kTop}, kWidth, kHeight, x, clean_axis, "clean accuracy");
   const Panel robust(svg, {582, kTop}, kWidth, kHeight, x, linear_axis("accuracy", most_robust), "robust accuracy");
-  if (dataset.classes > 0) {
+  if (dataset.classes > 0 && 1 / static_cast<double>(dataset.classes) > clean_axis.low) {
     const double y = clean.y(1 / static_cast<double>(dataset.classes));
     svg.line({60, y}, {60 + kWidth, y}, {.colour = "#888", .dash = "5 4"});
     svg.text({60 + kWidth - 5, y - 4}, "guessing", {.size = 10, .anchor = Anchor::kEnd, .colour = "#666"});
@@ -182,19 +188,18 @@ std::string plane_figure(const StudyResults& results, const DatasetSummary& data
   constexpr double kWidth = 480, kHeight = 360, kTop = 62;
   Svg svg(560, kTop + kHeight + 44, fmt::format("{}: robust against clean accuracy", dataset.dataset));
   legend(svg, {60, 14}, 490, looks_of(all));
-  const Axis x = span_axis("clean accuracy", range.least_clean, range.most_clean);
+  // Around the fronts: an evaluation before training lies far to the left and would squeeze all others together.
+  const double margin = 0.25 * (range.most_clean - range.least_clean);
+  const Axis x = span_axis("clean accuracy", std::max(range.least_clean - margin, 0.0), range.most_clean);
   const Panel panel(svg, {60, kTop}, kWidth, kHeight, x, linear_axis("robust accuracy", range.most_robust));
   for (const Drawn& d : all) {
     for (const RunResult* run : d.runs) {
-      const auto outline = stairs(panel, pareto_front(trade_off(*run, Judged::kLastIterate)), x.low);
-      std::vector<Spot> area = outline;
-      area.push_back(panel.at(x.low, 0));
-      svg.polygon(area, d.look.colour, 0.04);
-      svg.polyline(outline, {.colour = d.look.colour, .width = 1.4, .opacity = d.runs.size() > 1 ? 0.4 : 0.85});
+      svg.polyline(stairs(panel, pareto_front(trade_off(*run, Judged::kLastIterate)), x.low),
+                   {.colour = d.look.colour, .width = 1.4, .opacity = d.runs.size() > 1 ? 0.4 : 0.85});
     }
   }
   for (const Drawn& d : all) {
-    for (const RunResult* run : d.runs) draw_points(svg, panel, d, *run, 4);
+    for (const RunResult* run : d.runs) draw_points(svg, panel, d, *run, 4, x.low);
   }
   return svg.finish();
 }
@@ -226,7 +231,7 @@ std::string fronts_figure(const StudyResults& results, const DatasetSummary& dat
       svg.polygon(area, all[s].look.colour, 0.18 / static_cast<double>(all[s].runs.size()));
       for (const auto& p : points) course.push_back(panel.at(p.clean, p.robust));
       svg.polyline(course, {.colour = all[s].look.colour, .width = 0.8, .opacity = 0.7, .dash = "2 2"});
-      draw_points(svg, panel, all[s], *run, 3);
+      draw_points(svg, panel, all[s], *run, 3, 0);
     }
   }
   return svg.finish();
@@ -272,16 +277,29 @@ std::string shift_figure(const StudyResults& results, const DatasetSummary& data
   constexpr double kSide = 270, kTop = 62, kLeft = 60, kRight = 345, kDown = 350;
   constexpr size_t kColumns = 3;
   const auto rows = static_cast<double>((dataset.shifts.size() + kColumns - 1) / kColumns);
-  Svg svg(1040, kTop + rows * kDown, fmt::format("{}: accuracy on shifted domains", dataset.dataset));
+  Svg svg(1040, kTop + (rows - 1) * kDown + kSide + 44,
+          fmt::format("{}: accuracy on shifted domains", dataset.dataset));
+  double least = 1, most = 0;
+  for (const Drawn& d : all) {
+    for (const RunResult* run : d.runs) {
+      for (const Point& p : run->points) {
+        std::vector<double> values = {share(p.clean_correct, p.n)};
+        for (const ShiftedCount& count : p.shifted) values.push_back(share(count.correct, count.n));
+        least = std::min(least, *std::min_element(values.begin(), values.end()));
+        most = std::max(most, *std::max_element(values.begin(), values.end()));
+      }
+    }
+  }
   legend(svg, {60, 14}, 960, looks_of(all));
   for (size_t i = 0; i < dataset.shifts.size(); ++i) {
     const ShiftCorrelation& shift = dataset.shifts[i];
     const Spot corner{kLeft + kRight * static_cast<double>(i % kColumns),
                       kTop + kDown * static_cast<double>(i / kColumns)};
-    const Panel panel(svg, corner, kSide, kSide, linear_axis("clean accuracy", 1),
-                      linear_axis(i % kColumns == 0 ? "shifted accuracy" : "", 1),
+    const Panel panel(svg, corner, kSide, kSide, span_axis("clean accuracy", least, most),
+                      span_axis(i % kColumns == 0 ? "shifted accuracy" : "", least, most),
                       fmt::format("{} (correlation {:.2f})", shift.domain, shift.correlation));
-    svg.line(panel.at(0, 0), panel.at(1, 1), {.colour = "#999", .dash = "4 4"});
+    const double start = span_axis("", least, most).low, end = span_axis("", least, most).high;
+    svg.line(panel.at(start, start), panel.at(end, end), {.colour = "#999", .dash = "4 4"});
     for (const Drawn& d : all) {
       for (const RunResult* run : d.runs) {
         for (const Point& p : run->points) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "tensor/portable_math.h"
@@ -14,20 +13,16 @@ namespace {
 constexpr std::string_view kGrid = "#e3e3e3", kFrame = "#666";
 constexpr double kZeroGap = 34;  // pixels from the place of 0 to the first positive step
 
-struct Known {
-  std::string_view name, label, colour;
-  Marker marker;
-};
-
-constexpr std::array<Known, 7> kKnown = {{{"full", "full fine-tuning", "#000000", Marker::kSquare},
-                                          {"lp", "linear probe", "#56B4E9", Marker::kTriangleDown},
-                                          {"lora", "LoRA", "#0072B2", Marker::kTriangle},
-                                          {"adapter", "Adapter", "#E69F00", Marker::kDiamond},
-                                          {"compacter", "Compacter", "#CC79A7", Marker::kPlus},
-                                          {"ia3", "(IA)\xC2\xB3", "#009E73", Marker::kCross},
-                                          {"bitfit", "BitFit", "#D55E00", Marker::kCircle}}};
-constexpr std::array<Marker, 7> kMarkers = {Marker::kCircle, Marker::kSquare, Marker::kTriangle,    Marker::kDiamond,
-                                            Marker::kPlus,   Marker::kCross,  Marker::kTriangleDown};
+// About how wide `text` is at 12 pixels, for the spacing of legends.
+double text_width(const std::string& text) {
+  double width = 0;
+  for (char c : text) {
+    if ((static_cast<unsigned char>(c) & 0xC0) == 0x80) continue;  // the rest of a UTF-8 character
+    const std::string_view narrow = "iljtfIr()., -'", wide = "mwMWABCDGHNOQRU";
+    width += narrow.find(c) != std::string_view::npos ? 4.6 : wide.find(c) != std::string_view::npos ? 9.2 : 7;
+  }
+  return width;
+}
 
 // 1, 2 or 5 times a power of ten, so that `span` has about `count` of them.
 double round_step(double span, double count) {
@@ -58,13 +53,6 @@ Axis with_ticks(std::string title, double low, double high, double step) {
 }
 
 }  // namespace
-
-Look look_of(const std::string& strategy, size_t position) {
-  for (const Known& known : kKnown) {
-    if (known.name == strategy) return {std::string(known.label), known.colour, known.marker};
-  }
-  return {strategy, "#777777", kMarkers[position % kMarkers.size()]};
-}
 
 Axis linear_axis(std::string title, double most) {
   const double step = round_step(std::max(most, 0.01), 5);
@@ -159,7 +147,7 @@ double legend(Svg& svg, Spot at, double width, const std::vector<Look>& looks) {
   constexpr double kLine = 20;
   double x = at.x, y = at.y;
   for (const Look& look : looks) {
-    const double advance = 34 + 6.6 * static_cast<double>(look.label.size());
+    const double advance = 25 + text_width(look.label);
     if (x > at.x && x + advance > at.x + width) {
       x = at.x;
       y += kLine;
@@ -167,7 +155,7 @@ double legend(Svg& svg, Spot at, double width, const std::vector<Look>& looks) {
     svg.line({x, y}, {x + 20, y}, {.colour = look.colour, .width = 1.6});
     svg.marker(look.marker, {x + 10, y}, 4, look.colour, true);
     svg.text({x + 25, y + 4}, look.label, {.size = 12});
-    x += advance + 8;
+    x += advance + 18;
   }
   return y - at.y + kLine;
 }

@@ -1,22 +1,13 @@
-// Axes, panels and legends over svg.h, and how each strategy looks: one colour and one marker everywhere.
+// Axes, panels and legends over svg.h.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "study/looks.h"
 #include "study/svg.h"
 
 namespace taut::study {
-
-struct Look {
-  std::string label;  // as the paper spells it
-  std::string_view colour;
-  Marker marker;
-};
-
-// The seven strategies have the colours of Okabe and Ito (2008) without yellow, told apart with any colour vision and,
-// with the markers, in grey print. Other names get grey and the marker of their position.
-Look look_of(const std::string& strategy, size_t position);
 
 struct Tick {
   double value;

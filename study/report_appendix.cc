@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "study/looks.h"
 #include "study/markup.h"
-#include "study/plot.h"
 #include "study/tables.h"
 
 namespace taut::study {

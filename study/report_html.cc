@@ -7,8 +7,8 @@
 
 #include "attacks/evaluate.h"
 #include "study/html.h"
+#include "study/looks.h"
 #include "study/markup.h"
-#include "study/plot.h"
 #include "study/report_appendix.h"
 #include "study/report_samples.h"
 #include "study/report_style.h"
@@ -29,6 +29,12 @@ std::string accuracy_html(int64_t correct, int64_t n) {
                      interval.high);
 }
 
+const char* mode_meaning(const std::string& mode) {
+  if (mode == "fixed") return ": behaviours of the study's released code that change numbers are repaired";
+  if (mode == "official") return ": behaviours of the study's released code are copied where they change numbers";
+  return "";
+}
+
 std::string header(const StudyResults& results, const Analysis& analysis, const std::vector<DatasetFigures>& figures) {
   std::string datasets;
   for (const DatasetSummary& d : analysis.datasets) {
@@ -42,10 +48,12 @@ std::string header(const StudyResults& results, const Analysis& analysis, const 
   std::string out = fmt::format(
       "<header><h1>{}</h1>\n<p class=\"lead\">How the way a pre-trained model is fine-tuned trades accuracy against "
       "robustness, measured while it trains.</p>\n<dl class=\"facts\"><dt>Attack</dt><dd>{}</dd>\n<dt>Data "
-      "sets</dt><dd>{}</dd>\n<dt>Strategies</dt><dd>{}</dd>\n<dt>Runs</dt><dd>{} of {} planned are done; {} training "
-      "seed{} a strategy and data set at most</dd>\n<dt>Mode</dt><dd>{}</dd>\n",
+      "sets</dt><dd>{}</dd>\n<dt>Strategies</dt><dd>{}</dd>\n<dt>Runs</dt><dd>{} of {} planned are done, with {} "
+      "training "
+      "seed{}</dd>\n<dt>Mode</dt><dd>{}{}</dd>\n",
       html_escape(results.title), html_escape(results.attack), datasets, analysis.strategies.size(), done,
-      results.runs.size(), seeds.size(), seeds.size() == 1 ? "" : "s", html_escape(results.mode));
+      results.runs.size(), seeds.size(), seeds.size() == 1 ? "" : "s", html_escape(results.mode),
+      mode_meaning(results.mode));
   std::set<std::string> warm_ups;
   for (const RunResult& run : results.runs) {
     if (!run.warm_up.empty() && warm_ups.insert(run.warm_up).second) {
@@ -214,8 +222,9 @@ std::string pair_matrix(const Analysis& analysis, const DatasetSummary& dataset,
         continue;
       }
       const double sign = pair->first == order[i] ? 1 : -1;
-      row += fmt::format("<td{}>{:+.3f}{}<small>share {:.3f}</small></td>", pair->disjoint ? " class=\"apart\"" : "",
-                         sign * pair->difference.value, pair->disjoint ? " ●" : "", pair->share);
+      row += fmt::format("<td{}>{:+.3f}{}<small>share {}</small></td>", pair->disjoint ? " class=\"apart\"" : "",
+                         sign * pair->difference.value, pair->disjoint ? " ●" : "",
+                         pair->share < 0.001 ? "&lt; 0.001" : fmt::format("{:.3f}", pair->share));
     }
     table.raw_row(row + "</tr>\n");
   }
@@ -267,7 +276,8 @@ std::string dataset_section(const StudyResults& results, const Analysis& analysi
   out += "<div class=\"pair\">\n";
   out += figure(captions, drawn.plane,
                 fmt::format("{}: every evaluation in the plane of the trade-off, with the stairs of the Pareto fronts. "
-                            "Filled: on the front of its run. Hollow: dominated. The axes do not start at zero.",
+                            "Filled: on the front of its run. Hollow: dominated. Clean accuracy does not start at "
+                            "zero; what lies left of the frame is in the next figure but one.",
                             name),
                 {"fronts.csv", "points.csv", file("plane")}, front_data(results, dataset));
   out += figure(

@@ -7,8 +7,8 @@
 
 #include "kernels/error.h"
 #include "study/html.h"
+#include "study/looks.h"
 #include "study/markup.h"
-#include "study/plot.h"
 #include "study/png.h"
 
 namespace taut::study {
@@ -57,7 +57,7 @@ std::string samples_html(const StudyResults& results, const DatasetSummary& data
   if (shown.empty()) return {};
   const RunResult& first = *shown[0].run;
   // Large images are megabytes of noise that no compression helps: fewer of them.
-  const size_t most = first.samples[0].height * first.samples[0].width > 64 * 64 ? 2 : 4;
+  const size_t most = first.samples[0].height * first.samples[0].width > 64 * 64 ? 2 : 3;
   const size_t count = std::min(most, first.samples.size());
   float largest = 0;
   for (const Shown& s : shown) {
@@ -77,7 +77,7 @@ std::string samples_html(const StudyResults& results, const DatasetSummary& data
   for (size_t i = 0; i < count; ++i) {
     const Sample& reference = first.samples[i];
     std::vector<std::string> cells = {
-        fmt::format("{}<br>{}", image(reference.clean, reference, "clean image"), class_of(first, reference.label))};
+        fmt::format("{}{}", image(reference.clean, reference, "clean image"), class_of(first, reference.label))};
     for (const Shown& s : shown) {
       if (i >= s.run->samples.size() || s.run->samples[i].clean != reference.clean) {
         cells.emplace_back("another image was kept");
@@ -89,7 +89,7 @@ std::string samples_html(const StudyResults& results, const DatasetSummary& data
         visible[k] = 0.5f + factor * (sample.adversarial[k] - sample.clean[k]);
       }
       const bool held = sample.adversarial_prediction == sample.label;
-      cells.push_back(fmt::format("{}{}<br>{} → {} {}", image(sample.adversarial, sample, "adversarial image"),
+      cells.push_back(fmt::format("{}{}{} → {} {}", image(sample.adversarial, sample, "adversarial image"),
                                   image(visible, sample, "perturbation, amplified"),
                                   class_of(*s.run, sample.clean_prediction),
                                   class_of(*s.run, sample.adversarial_prediction),

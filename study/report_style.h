@@ -36,7 +36,8 @@ figure { margin: 18px 0 26px; break-inside: avoid; }
 figure svg { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: 13.5px; color: #333; margin-top: 6px; max-width: 110ch; }
 .pair { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start; }
-.pair figure { flex: 1 1 440px; margin: 8px 0; min-width: 0; }
+.pair figure { flex: 56 1 0; min-width: 380px; margin: 8px 0; }
+.pair figure + figure { flex-grow: 47; }
 .files { white-space: nowrap; }
 details { margin: 4px 0; font-size: 13.5px; }
 summary { cursor: pointer; color: #0b5394; }

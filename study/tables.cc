@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "attacks/evaluate.h"
+#include "study/looks.h"
 #include "study/markup.h"
 
 namespace taut::study {
@@ -178,7 +179,7 @@ std::string area_table_markdown(const StudyResults& results, const Analysis& ana
   }
   out += '\n' + rule + '\n';
   for (size_t s = 0; s < analysis.strategies.size(); ++s) {
-    out += fmt::format("| {} |", markdown_text(analysis.strategies[s]));
+    out += fmt::format("| {} |", markdown_text(look_of(analysis.strategies[s], s).label));
     for (const DatasetSummary& dataset : analysis.datasets) {
       const StrategySummary& summary = dataset.strategies[s];
       if (summary.done == 0) {
