@@ -70,8 +70,7 @@ class Var {
   std::shared_ptr<Tensor> value_;
 };
 
-// ---- for writers of ops
-// ----------------------------------------------------------------------------------------------
+// ---- for writers of ops ---------------------------------------------------------------------------------------------
 
 // Which of these inputs want a gradient now (all false inside NoGrad). Save for backward only what these ask for.
 Needs needs_of(const std::vector<Var>& inputs);

@@ -62,8 +62,7 @@ DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options =
 // Throws Error(kBadData), naming the image's source and the value, unless all labels are below `classes` (a model's).
 void check_labels(const Dataset& dataset, int64_t classes);
 
-// ---- wrappers
-// ---------------------------------------------------------------------------------------------------------
+// ---- wrappers -------------------------------------------------------------------------------------------------------
 
 // The images at `indices`, in that order; repetitions are allowed. Throws Error(kUsage) for an index out of range.
 DatasetPtr subset(DatasetPtr base, std::vector<int64_t> indices);

@@ -15,16 +15,16 @@ namespace taut {
 // Exit codes of the command line, sysexits-compatible.
 enum class Exit : int {
   kOk = 0,
-  kCheckFailed = 1,    // checks ran and failed
-  kUsage = 2,          // usage or configuration error, nothing was written
-  kBadData = 65,       // corrupt or inconsistent input
-  kMissing = 66,       // input missing
-  kUnavailable = 69,   // device or feature unavailable
-  kNumeric = 70,       // non-finite loss or gradient
-  kMemory = 71,        // out of memory
-  kIo = 74,            // I/O error, disk full
-  kInterrupted = 75,   // interrupted, a checkpoint was written, resume
-  kSkipped = 77,       // nothing to run here
+  kCheckFailed = 1,   // checks ran and failed
+  kUsage = 2,         // usage or configuration error, nothing was written
+  kBadData = 65,      // corrupt or inconsistent input
+  kMissing = 66,      // input missing
+  kUnavailable = 69,  // device or feature unavailable
+  kNumeric = 70,      // non-finite loss or gradient
+  kMemory = 71,       // out of memory
+  kIo = 74,           // I/O error, disk full
+  kInterrupted = 75,  // interrupted, a checkpoint was written, resume
+  kSkipped = 77,      // nothing to run here
 };
 
 class Error : public std::runtime_error {
@@ -42,8 +42,7 @@ template <class... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-#define TAUT_CHECK(condition, ...)                               \
-  ((condition) ? static_cast<void>(0)                            \
-               : ::taut::fail(::taut::Exit::kUsage, __VA_ARGS__))
+#define TAUT_CHECK(condition, ...) \
+  ((condition) ? static_cast<void>(0) : ::taut::fail(::taut::Exit::kUsage, __VA_ARGS__))
 
 }  // namespace taut

@@ -6,7 +6,7 @@
 namespace taut::TAUT_CPU {
 namespace {
 
-// ---- strided copies ----
+// ---- strided copies -------------------------------------------------------------------------------------------------
 
 constexpr int64_t kTile = 16;  // a tile of a transposed copy: 16 cache lines on each side
 
@@ -125,7 +125,7 @@ void copy(const T* from, T* to, const CopyShape& shape) {
   });
 }
 
-// ---- patches ----
+// ---- patches --------------------------------------------------------------------------------------------------------
 
 // Calls body(channel, pixel, column) for every run of p pixels; it starts at element `pixel` of the images and at
 // element `column` of the patches.
@@ -183,7 +183,7 @@ void patchify_backward(Stream, const T* dout, const T* std, T* dimages, const Pa
   });
 }
 
-// ---- tokens ----
+// ---- tokens ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 void assemble_tokens_forward(Stream, const T* patches, const T* cls, const T* pos, T* out, int64_t b, int64_t n,

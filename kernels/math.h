@@ -37,7 +37,7 @@
 
 namespace taut::TAUT_MATH {
 
-// ---- the scalar twins of simd.h's primitives ----
+// ---- the scalar twins of simd.h's primitives ------------------------------------------------------------------------
 
 #ifdef __CUDA_ARCH__
 TAUT_INLINE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
@@ -117,7 +117,7 @@ TAUT_INLINE V polynomial(V x, const float (&c)[n]) {
   return y;
 }
 
-// ---- float: exp, log, erf, tanh, sin, cos ----
+// ---- float: exp, log, erf, tanh, sin, cos ---------------------------------------------------------------------------
 
 // e^x with correctly rounded subnormals; +inf above 88.7228, +0 below -103.98.
 template <class V>
@@ -251,7 +251,7 @@ TAUT_INLINE V cos(V x) {
   return sin_turned(x, 1);
 }
 
-// ---- double: libm ----
+// ---- double: libm ---------------------------------------------------------------------------------------------------
 
 TAUT_INLINE double exp(double x) { return ::exp(x); }
 TAUT_INLINE double log(double x) { return ::log(x); }
@@ -286,7 +286,7 @@ TAUT_LANE_BY_LANE(gelu_erf_derivative)
 #undef TAUT_LANE_BY_LANE
 #endif
 
-// ---- made of exp alone, for every V ----
+// ---- made of exp alone, for every V ---------------------------------------------------------------------------------
 
 // Both halves of a sigmoid, sigmoid(x) and sigmoid(-x) = 1 - sigmoid(x), each with its own relative accuracy.
 template <class V>

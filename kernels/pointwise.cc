@@ -6,7 +6,7 @@
 namespace taut::TAUT_CPU {
 namespace {
 
-// ---- unary ----
+// ---- unary ----------------------------------------------------------------------------------------------------------
 
 template <class Op, class T>
 void run_forward(const T* x, T* y, int64_t n) {
@@ -19,7 +19,7 @@ void run_backward(const T* dy, const T* saved, T* dx, int64_t n) {
       n, [&](int64_t i, auto lanes) { lanes.store(dx + i, Op::backward(lanes.load(dy + i), lanes.load(saved + i))); });
 }
 
-// ---- binary, broadcast ----
+// ---- binary, broadcast ----------------------------------------------------------------------------------------------
 
 // The shape with dimensions of size 1 dropped and neighbours merged where both operands step evenly over them; at least
 // one dimension, the last being the loop over vectors.

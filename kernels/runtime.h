@@ -27,7 +27,7 @@ struct Stream {
 
 Stream current_stream(Device device);
 
-// ---- instruction set of the CPU backend ------------------------------------------------------------------------------
+// ---- instruction set of the CPU backend -----------------------------------------------------------------------------
 
 enum class Isa : uint8_t { kAvx2, kAvx512 };
 
@@ -36,11 +36,11 @@ Isa cpu_isa();
 const char* name(Isa isa);  // "avx2", "avx512"
 // One sentence: what was chosen and why.
 const char* cpu_isa_reason();
-// Switches to another instruction set while the program runs, for tests that compare the two; false, and no change, for one
-// wider than what was chosen at the start. No kernel may be running.
+// Switches to another instruction set while the program runs, for tests that compare the two; false, and no change, for
+// one wider than what was chosen at the start. No kernel may be running.
 bool set_cpu_isa_for_testing(Isa isa);
 
-// ---- counting kernel calls -------------------------------------------------------------------------------------------
+// ---- counting kernel calls ------------------------------------------------------------------------------------------
 
 // A call site of a kernel; counts its calls so that a test can show which kernels did not run.
 class KernelSite {
@@ -56,7 +56,8 @@ class KernelSite {
   KernelSite* next_;
 };
 
-// Calls of the kernel called `kernel` since the last reset, over all call sites. Not thread-safe against running kernels.
+// Calls of the kernel called `kernel` since the last reset, over all call sites. Not thread-safe against running
+// kernels.
 int64_t kernel_calls(const char* kernel);
 void reset_kernel_calls();
 
@@ -64,6 +65,7 @@ void reset_kernel_calls();
 
 }  // namespace taut
 
+// clang-format off
 // Declares kernels once; they exist in every backend's namespace.
 #define BOTH_BACKENDS(...)              \
   namespace avx2 { __VA_ARGS__ }        \
@@ -98,3 +100,4 @@ void reset_kernel_calls();
       case ::taut::DeviceKind::kCuda: TAUT_CALL_CUDA(__VA_ARGS__); break; \
     }                                                                    \
   } while (0)
+// clang-format on

@@ -31,7 +31,7 @@ namespace taut::TAUT_CPU {
 constexpr int64_t kLanes = 16;
 
 template <class T>
-struct Vec;   // 16 lanes of T
+struct Vec;  // 16 lanes of T
 template <class T>
 struct Mask;  // 16 booleans, the result of comparing Vec<T>
 template <class T>
@@ -41,7 +41,7 @@ struct Ints;  // 16 integers as wide as T (int32 for float, int64 for double)
 
 #ifdef __AVX512F__
 
-// ---- float, AVX-512 ------------------------------------------------------------------------------------------------------
+// ---- float, AVX-512 -------------------------------------------------------------------------------------------------
 template <>
 struct Vec<float> {
   __m512 v;
@@ -76,7 +76,8 @@ TAUT_INLINE F sqrt(F a) { return {_mm512_sqrt_ps(a.v)}; }
 TAUT_INLINE F abs(F a) { return {_mm512_abs_ps(a.v)}; }
 TAUT_INLINE F copysign(F a, F s) {
   const __m512i sign = _mm512_set1_epi32(INT32_MIN);
-  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(sign, _mm512_castps_si512(s.v), _mm512_castps_si512(a.v), 0xca))};
+  return {
+      _mm512_castsi512_ps(_mm512_ternarylogic_epi32(sign, _mm512_castps_si512(s.v), _mm512_castps_si512(a.v), 0xca))};
 }
 TAUT_INLINE F round_even(F a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 TAUT_INLINE FM less(F a, F b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
@@ -116,7 +117,7 @@ TAUT_INLINE float fold_max(F a) {
   return _mm_cvtss_f32(_mm_max_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
 }
 
-// ---- double, AVX-512 -----------------------------------------------------------------------------------------------------
+// ---- double, AVX-512 ------------------------------------------------------------------------------------------------
 template <>
 struct Vec<double> {
   __m512d a, b;
@@ -136,7 +137,8 @@ TAUT_INLINE void store(double* p, D x) {
 }
 TAUT_INLINE D load_partial(const double* p, int64_t n) {
   const auto m = static_cast<uint32_t>((1u << n) - 1u);
-  return {_mm512_maskz_loadu_pd(static_cast<__mmask8>(m), p), _mm512_maskz_loadu_pd(static_cast<__mmask8>(m >> 8), p + 8)};
+  return {_mm512_maskz_loadu_pd(static_cast<__mmask8>(m), p),
+          _mm512_maskz_loadu_pd(static_cast<__mmask8>(m >> 8), p + 8)};
 }
 TAUT_INLINE void store_partial(double* p, D x, int64_t n) {
   const auto m = static_cast<uint32_t>((1u << n) - 1u);
@@ -152,13 +154,21 @@ TAUT_INLINE D max(D x, D y) { return {_mm512_max_pd(x.a, y.a), _mm512_max_pd(x.b
 TAUT_INLINE D min(D x, D y) { return {_mm512_min_pd(x.a, y.a), _mm512_min_pd(x.b, y.b)}; }
 TAUT_INLINE D sqrt(D x) { return {_mm512_sqrt_pd(x.a), _mm512_sqrt_pd(x.b)}; }
 TAUT_INLINE D abs(D x) { return {_mm512_abs_pd(x.a), _mm512_abs_pd(x.b)}; }
-TAUT_INLINE DM less(D x, D y) { return {_mm512_cmp_pd_mask(x.a, y.a, _CMP_LT_OQ), _mm512_cmp_pd_mask(x.b, y.b, _CMP_LT_OQ)}; }
+TAUT_INLINE DM less(D x, D y) {
+  return {_mm512_cmp_pd_mask(x.a, y.a, _CMP_LT_OQ), _mm512_cmp_pd_mask(x.b, y.b, _CMP_LT_OQ)};
+}
 TAUT_INLINE DM less_equal(D x, D y) {
   return {_mm512_cmp_pd_mask(x.a, y.a, _CMP_LE_OQ), _mm512_cmp_pd_mask(x.b, y.b, _CMP_LE_OQ)};
 }
-TAUT_INLINE DM equal(D x, D y) { return {_mm512_cmp_pd_mask(x.a, y.a, _CMP_EQ_OQ), _mm512_cmp_pd_mask(x.b, y.b, _CMP_EQ_OQ)}; }
-TAUT_INLINE DM is_nan(D x) { return {_mm512_cmp_pd_mask(x.a, x.a, _CMP_UNORD_Q), _mm512_cmp_pd_mask(x.b, x.b, _CMP_UNORD_Q)}; }
-TAUT_INLINE D select(DM m, D x, D y) { return {_mm512_mask_blend_pd(m.a, y.a, x.a), _mm512_mask_blend_pd(m.b, y.b, x.b)}; }
+TAUT_INLINE DM equal(D x, D y) {
+  return {_mm512_cmp_pd_mask(x.a, y.a, _CMP_EQ_OQ), _mm512_cmp_pd_mask(x.b, y.b, _CMP_EQ_OQ)};
+}
+TAUT_INLINE DM is_nan(D x) {
+  return {_mm512_cmp_pd_mask(x.a, x.a, _CMP_UNORD_Q), _mm512_cmp_pd_mask(x.b, x.b, _CMP_UNORD_Q)};
+}
+TAUT_INLINE D select(DM m, D x, D y) {
+  return {_mm512_mask_blend_pd(m.a, y.a, x.a), _mm512_mask_blend_pd(m.b, y.b, x.b)};
+}
 TAUT_INLINE bool any(DM m) { return (m.a | m.b) != 0; }
 TAUT_INLINE double fold_sum(D x) {
   const __m512d h8 = _mm512_add_pd(x.a, x.b);
@@ -175,7 +185,7 @@ TAUT_INLINE double fold_max(D x) {
 
 #else  // AVX2
 
-// ---- float, AVX2 ---------------------------------------------------------------------------------------------------------
+// ---- float, AVX2 ----------------------------------------------------------------------------------------------------
 template <>
 struct Vec<float> {
   __m256 a, b;
@@ -236,7 +246,9 @@ TAUT_INLINE F round_even(F x) {
   return {_mm256_round_ps(x.a, mode), _mm256_round_ps(x.b, mode)};
 }
 TAUT_INLINE FM less(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)}; }
-TAUT_INLINE FM less_equal(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LE_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LE_OQ)}; }
+TAUT_INLINE FM less_equal(F x, F y) {
+  return {_mm256_cmp_ps(x.a, y.a, _CMP_LE_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LE_OQ)};
+}
 TAUT_INLINE FM equal(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)}; }
 TAUT_INLINE FM is_nan(F x) { return {_mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q), _mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q)}; }
 TAUT_INLINE F select(FM m, F x, F y) { return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)}; }
@@ -273,7 +285,7 @@ TAUT_INLINE float fold_max(F x) {
   return _mm_cvtss_f32(_mm_max_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
 }
 
-// ---- double, AVX2 --------------------------------------------------------------------------------------------------------
+// ---- double, AVX2 ---------------------------------------------------------------------------------------------------
 template <>
 struct Vec<double> {
   __m256d q[4];
@@ -365,10 +377,10 @@ TAUT_INLINE double fold_max(D x) {
 
 #endif
 
-// ---- the contract's row sum ----------------------------------------------------------------------------------------------
+// ---- the contract's row sum -----------------------------------------------------------------------------------------
 
-// 64 partial sums: element i of a row goes to partial i mod 64, i ascending; folded by halving, 32, 16, ... 1. `add` takes
-// 64 elements or the tail of a row.
+// 64 partial sums: element i of a row goes to partial i mod 64, i ascending; folded by halving, 32, 16, ... 1. `add`
+// takes 64 elements or the tail of a row.
 template <class T>
 struct RowSum {
   Vec<T> p[4];

@@ -29,8 +29,7 @@ const char* name(DType dtype) {
 }
 
 DType dtype_from_name(std::string_view text) {
-  for (const DType d :
-       {DType::kF32, DType::kF64, DType::kBF16, DType::kI32, DType::kI64, DType::kU8, DType::kBool}) {
+  for (const DType d : {DType::kF32, DType::kF64, DType::kBF16, DType::kI32, DType::kI64, DType::kU8, DType::kBool}) {
     if (text == name(d)) return d;
   }
   fail(Exit::kUsage, "[dtype] expected f32, f64, bf16, i32, i64, u8 or bool, got '{}'", text);
