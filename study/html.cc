@@ -50,14 +50,14 @@ std::string flops_text(double flops) {
     flops /= 1000;
     ++prefix;
   }
-  return fmt::format("{:.3g} {}FLOP", flops, kPrefixes[prefix]);
+  return fmt::format("{:.3g}\u00a0{}FLOP", flops, kPrefixes[prefix]);
 }
 
 std::string seconds_text(double seconds) {
-  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  if (seconds < 60) return fmt::format("{:.1f}\u00a0s", seconds);
   const auto whole = static_cast<int64_t>(seconds + 0.5);
-  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  if (whole < 3600) return fmt::format("{}\u00a0min\u00a0{:02}\u00a0s", whole / 60, whole % 60);
+  return fmt::format("{}\u00a0h\u00a0{:02}\u00a0min", whole / 3600, whole % 3600 / 60);
 }
 
 }  // namespace taut::study

@@ -38,7 +38,7 @@ std::string file_link(std::string_view file, std::string_view text);
 std::string figure(Captions& captions, std::string_view svg_html, std::string_view caption_html,
                    const std::vector<std::string>& files, std::string_view data_html);
 
-// "12,345", "1.23 GFLOP", "1 min 05 s".
+// "12,345", "1.23 GFLOP", "1 min 05 s", with spaces that do not break.
 std::string grouped(int64_t n);
 std::string flops_text(double flops);
 std::string seconds_text(double seconds);

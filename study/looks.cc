@@ -14,11 +14,11 @@ constexpr std::array<Known, 7> kKnown = {{{"full", "full fine-tuning", "#000000"
                                           {"lp", "linear probe", "#56B4E9", Marker::kTriangleDown},
                                           {"lora", "LoRA", "#0072B2", Marker::kTriangle},
                                           {"adapter", "Adapter", "#E69F00", Marker::kDiamond},
-                                          {"compacter", "Compacter", "#CC79A7", Marker::kPlus},
-                                          {"ia3", "(IA)\xC2\xB3", "#009E73", Marker::kCross},
+                                          {"compacter", "Compacter", "#CC79A7", Marker::kStar},
+                                          {"ia3", "(IA)\xC2\xB3", "#009E73", Marker::kHourglass},
                                           {"bitfit", "BitFit", "#D55E00", Marker::kCircle}}};
-constexpr std::array<Marker, 7> kMarkers = {Marker::kCircle, Marker::kSquare, Marker::kTriangle,    Marker::kDiamond,
-                                            Marker::kPlus,   Marker::kCross,  Marker::kTriangleDown};
+constexpr std::array<Marker, 7> kMarkers = {Marker::kCircle, Marker::kSquare,    Marker::kTriangle,    Marker::kDiamond,
+                                            Marker::kStar,   Marker::kHourglass, Marker::kTriangleDown};
 
 }  // namespace
 

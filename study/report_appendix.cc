@@ -19,15 +19,15 @@ std::string seconds_or_unknown(const std::optional<double>& seconds) {
 }
 
 std::string cost_section(const StudyResults& results, Captions& captions) {
-  HtmlTable table({"data set", "strategy", "variant", "trainable", "of all", "recipe", "images trained", "training",
-                   "evaluation", "time training", "time evaluating"});
+  HtmlTable table({"data set", "strategy", "variant", "trainable", "of all", "images trained", "training", "evaluation",
+                   "time training", "time evaluating", "recipe"});
   for (const RunResult& run : results.runs) {
     const double percent =
         run.total > 0 ? 100 * static_cast<double>(run.trainable) / static_cast<double>(run.total) : 0;
     table.row({html_escape(run.dataset), label_html(run.strategy), html_escape(run.variant), grouped(run.trainable),
-               fmt::format("{:.3g} %", percent), html_escape(run.recipe), grouped(run.images_trained),
-               flops_text(run.train_flops), flops_text(run.eval_flops), seconds_or_unknown(run.train_seconds),
-               seconds_or_unknown(run.eval_seconds)});
+               fmt::format("{:.3g}\u00a0%", percent), grouped(run.images_trained), flops_text(run.train_flops),
+               flops_text(run.eval_flops), seconds_or_unknown(run.train_seconds), seconds_or_unknown(run.eval_seconds),
+               html_escape(run.recipe)});
   }
   return "<section id=\"cost\"><h2>Parameters and cost</h2>\n" + table.finish() +
          fmt::format(
@@ -150,8 +150,11 @@ attack, the start included, is misclassified; they are never mixed with those by
 }  // namespace
 
 std::string appendix_html(const StudyResults& results, const Analysis& analysis, Captions& captions) {
-  return cost_section(results, captions) + runs_section(results, analysis, captions) +
-         settings_section(results, captions) + checks_section(results, captions) + methods_section(analysis);
+  std::string out = cost_section(results, captions);  // one by one: captions count in the order of the page
+  out += runs_section(results, analysis, captions);
+  out += settings_section(results, captions);
+  out += checks_section(results, captions);
+  return out + methods_section(analysis);
 }
 
 }  // namespace taut::study

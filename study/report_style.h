@@ -29,7 +29,7 @@ tbody tr:last-child > * { border-bottom: 1.5px solid #1c1c1c; }
 table.matrix td { text-align: center; min-width: 88px; }
 table.matrix td.apart { background: #dcecf8; font-weight: bold; }
 table.matrix small { display: block; font-weight: normal; color: #555; }
-table.samples td, table.samples th { font-size: 12px; text-align: center; padding: 6px; line-height: 1.3; }
+table.samples td, table.samples th { font-size: 12px; text-align: center; padding: 6px; line-height: 1.3; max-width: 118px; }
 table.samples img { display: block; margin: 0 auto 3px; width: 96px; height: 96px; image-rendering: pixelated; }
 .caption { font-size: 13.5px; margin: 0 0 18px; color: #333; }
 figure { margin: 18px 0 26px; break-inside: avoid; }

@@ -36,8 +36,20 @@ std::string outline(Marker shape, double r) {
     case Marker::kTriangle: return fmt::format("M0 {}L{} {}H{}Z", num(-t), num(t), num(a), num(-t));
     case Marker::kTriangleDown: return fmt::format("M0 {}L{} {}H{}Z", num(t), num(t), num(-a), num(-t));
     case Marker::kDiamond: return fmt::format("M0 {0}L{1} 0L0 {1}L{0} 0Z", num(-1.3 * r), num(1.3 * r));
-    case Marker::kPlus: return fmt::format("M{0} 0H{1}M0 {0}V{1}", num(-1.2 * r), num(1.2 * r));
-    case Marker::kCross: return fmt::format("M{0} {0}L{1} {1}M{0} {1}L{1} {0}", num(-a), num(a));
+    case Marker::kHourglass: return fmt::format("M{0} {2}H{1}L{0} {3}H{1}Z", num(-a), num(a), num(-t), num(t));
+    case Marker::kStar: {
+      // Five points; sines and cosines of multiples of 36 degrees, so that no libm decides a digit.
+      constexpr double kSine[] = {0, 0.587785,  0.951057,  0.951057,  0.587785,
+                                  0, -0.587785, -0.951057, -0.951057, -0.587785};
+      constexpr double kCosine[] = {1,  0.809017,  0.309017,  -0.309017, -0.809017,
+                                    -1, -0.809017, -0.309017, 0.309017,  0.809017};
+      std::string path;
+      for (int i = 0; i < 10; ++i) {
+        const double radius = i % 2 == 0 ? 1.45 * r : 0.6 * r;
+        path += fmt::format("{}{} {}", i == 0 ? 'M' : 'L', num(radius * kSine[i]), num(-radius * kCosine[i]));
+      }
+      return path + 'Z';
+    }
     case Marker::kCircle: break;
   }
   return {};
@@ -84,13 +96,9 @@ void Svg::text(Spot at, std::string_view text, const TextStyle& style) {
 }
 
 void Svg::marker(Marker shape, Spot at, double radius, std::string_view colour, bool filled, std::string_view title) {
-  const bool open = shape == Marker::kPlus || shape == Marker::kCross;
   const std::string tip = title.empty() ? "/>\n" : fmt::format("><title>{}</title>", html_escape(title));
-  const std::string paint = fmt::format("fill=\"{}\" stroke=\"{}\" stroke-width=\"{}\"",
-                                        open     ? "none"
-                                        : filled ? colour
-                                                 : "#fff",
-                                        colour, open ? (filled ? "2" : "1.3") : "1.3");
+  const std::string paint =
+      fmt::format("fill=\"{0}\" stroke=\"{1}\" stroke-width=\"1.3\"", filled ? colour : "#fff", colour);
   if (shape == Marker::kCircle) {
     out_ += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" {}{}", num(at.x), num(at.y), num(radius), paint, tip);
     if (!title.empty()) out_ += "</circle>\n";

@@ -19,7 +19,7 @@ struct Stroke {
   std::string_view dash = {};  // as stroke-dasharray
 };
 
-enum class Marker { kCircle, kSquare, kTriangle, kDiamond, kTriangleDown, kPlus, kCross };
+enum class Marker { kCircle, kSquare, kTriangle, kDiamond, kTriangleDown, kStar, kHourglass };
 enum class Anchor { kStart, kMiddle, kEnd };
 
 struct TextStyle {
