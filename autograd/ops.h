@@ -10,8 +10,7 @@
 
 namespace taut::ops {
 
-// ---- pointwise.cc: NumPy broadcasting for the binary ones
-// ---------------------------------------------------------------
+// ---- pointwise.cc: NumPy broadcasting for the binary ones -----------------------------------------------------------
 Var add(const Var& a, const Var& b);
 Var sub(const Var& a, const Var& b);
 Var mul(const Var& a, const Var& b);
@@ -19,6 +18,7 @@ Var div(const Var& a, const Var& b);
 Var exp(const Var& x);
 Var log(const Var& x);
 Var sqrt(const Var& x);
+Var square(const Var& x);
 Var tanh(const Var& x);
 Var sigmoid(const Var& x);
 Var relu(const Var& x);       // gradient 0 at 0
@@ -28,13 +28,12 @@ Var silu(const Var& x);
 Var scale(const Var& x, double factor);
 Var bias_gelu(const Var& x, const Var& bias);  // gelu_erf(x + bias), bias (n) over the last dimension
 
-// ---- reduce.cc
-// ----------------------------------------------------------------------------------------------------------
+// ---- reduce.cc ------------------------------------------------------------------------------------------------------
 Var sum(const Var& x);   // all elements -> shape ()
 Var mean(const Var& x);  // all elements -> shape ()
 Var sum(const Var& x, int64_t dim, bool keep_dim = false);
 
-// ---- matmul.cc
+// ---- matmul.cc ------------------------------------------------------------------------------------------------------
 // ---------------------------------------------------------------------------------------------------------- op(a)
 // (..., m, k) times op(b) (..., k, n) -> (..., m, n); the leading dimensions are equal, or b has none.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
@@ -43,7 +42,7 @@ Var linear(const Var& x, const Var& w, const Var& bias = {}, const Var& residual
 // gelu_erf(x wT + bias).
 Var linear_gelu(const Var& x, const Var& w, const Var& bias);
 
-// ---- low_rank.cc
+// ---- low_rank.cc ----------------------------------------------------------------------------------------------------
 // -------------------------------------------------------------------------------------------------------- LoRA (Hu et
 // al., 2021): x wT + bias + scale (x aT) bT. With several pairs, w's rows are cut into as many equal blocks and pair g
 // adapts block g (q, k and v of a fused projection). a[g] (r, in), b[g] (out / groups, r). An undefined a[g] and b[g]
@@ -51,15 +50,13 @@ Var linear_gelu(const Var& x, const Var& w, const Var& bias);
 Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>& a, const std::vector<Var>& b,
              double scale);
 
-// ---- phm.cc
-// -------------------------------------------------------------------------------------------------------------
+// ---- phm.cc ---------------------------------------------------------------------------------------------------------
 // Parametrised hypercomplex multiplication (Zhang et al., 2021), factored as in Compacter (Karimi Mahabadi et al.,
 // 2021): y = x H + bias, H = sum_i kron(rule[i], left[i] right[i]), never built. x (..., in), rule (n, n, n), left (n,
 // in/n, rank), right (n, rank, out/n), bias (out) optional.
 Var phm_linear(const Var& x, const Var& rule, const Var& left, const Var& right, const Var& bias = {});
 
-// ---- softmax.cc, cross_entropy.cc
-// ---------------------------------------------------------------------------------------
+// ---- softmax.cc, cross_entropy.cc -----------------------------------------------------------------------------------
 Var softmax(const Var& x, int64_t dim = -1);
 Var log_softmax(const Var& x, int64_t dim = -1);
 enum class Reduction { kMean, kSum, kNone };
@@ -68,21 +65,20 @@ enum class Reduction { kMean, kSum, kNone };
 Var cross_entropy(const Var& logits, const Tensor& labels, double label_smoothing = 0,
                   Reduction reduction = Reduction::kMean);
 
-// ---- norm.cc
+// ---- norm.cc --------------------------------------------------------------------------------------------------------
 // ------------------------------------------------------------------------------------------------------------ (x -
 // mean) / sqrt(var + eps) * weight + bias over the last dimension, biased variance (Ba et al., 2016).
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps);
 // {h + r, layer_norm(h + r)} in one pass over memory.
 std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight, const Var& bias, double eps);
 
-// ---- attention.cc
+// ---- attention.cc ---------------------------------------------------------------------------------------------------
 // ------------------------------------------------------------------------------------------------------- softmax(scale
 // q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first `queries` tokens
 // (0: all t). Keys and values are those of all t tokens.
 Var attention(const Var& qkv, double scale, int64_t queries = 0);
 
-// ---- layout.cc
-// ----------------------------------------------------------------------------------------------------------
+// ---- layout.cc ------------------------------------------------------------------------------------------------------
 Var reshape(const Var& x, Shape shape);  // one size may be -1
 Var permute(const Var& x, const std::vector<int64_t>& dims);
 Var concat(const std::vector<Var>& xs, int64_t dim);

@@ -17,6 +17,7 @@ namespace taut {
   OP(Exp, "exp", Reads::kOutput)            \
   OP(Log, "log", Reads::kInputs)            \
   OP(Sqrt, "sqrt", Reads::kOutput)          \
+  OP(Square, "square", Reads::kInputs)      \
   OP(Tanh, "tanh", Reads::kOutput)          \
   OP(Sigmoid, "sigmoid", Reads::kOutput)    \
   OP(Relu, "relu", Reads::kOutput)          \

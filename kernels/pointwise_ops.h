@@ -40,6 +40,16 @@ struct Sqrt {
     return dy / (y + y);
   }
 };
+struct Square {
+  template <class V>
+  TAUT_INLINE static V forward(V x) {
+    return x * x;
+  }
+  template <class V>
+  TAUT_INLINE static V backward(V dy, V x) {
+    return dy * (x + x);
+  }
+};
 struct Tanh {
   template <class V>
   TAUT_INLINE static V forward(V x) {

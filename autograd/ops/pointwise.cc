@@ -83,6 +83,7 @@ Var div(const Var& a, const Var& b) { return binary(Binary::kDiv, a, b); }
 Var exp(const Var& x) { return unary(Unary::kExp, x); }
 Var log(const Var& x) { return unary(Unary::kLog, x); }
 Var sqrt(const Var& x) { return unary(Unary::kSqrt, x); }
+Var square(const Var& x) { return unary(Unary::kSquare, x); }
 Var tanh(const Var& x) { return unary(Unary::kTanh, x); }
 Var sigmoid(const Var& x) { return unary(Unary::kSigmoid, x); }
 Var relu(const Var& x) { return unary(Unary::kRelu, x); }

@@ -1,4 +1,4 @@
-// Cases of add sub mul div, exp log sqrt tanh sigmoid relu gelu_erf gelu_tanh silu, scale and bias_gelu.
+// Cases of add sub mul div, exp log sqrt square tanh sigmoid relu gelu_erf gelu_tanh silu, scale and bias_gelu.
 #include "tests/ops/families.h"
 
 namespace taut::cases {
@@ -130,6 +130,12 @@ void add_pointwise_cases(CaseList& list) {
   add_unary(list, {"exp", ops::exp, each([](auto x) { return exp(x); }), -3, 3});
   add_unary(list, {"log", ops::log, each([](auto x) { return log(x); }), 0.1, 5});
   add_unary(list, {"sqrt", ops::sqrt, each([](auto x) { return sqrt(x); }), 0.1, 5});
+  add_unary(list, {.op = "square",
+                   .run = ops::square,
+                   .oracle = each([](auto x) { return x * x; }),
+                   .low = -4,
+                   .high = 4,
+                   .exact = true});
   add_unary(list, {"tanh", ops::tanh, each([](auto x) { return tanh(x); }), -4, 4});
   add_unary(list, {"sigmoid", ops::sigmoid, each([]<class T>(T x) { return T(1) / (T(1) + exp(-x)); }), -5, 5});
   add_unary(list, {.op = "relu",
