@@ -12,5 +12,6 @@ const Strategy& adapter();
 const Strategy& compacter();
 const Strategy& ia3();
 const Strategy& bitfit();
+const Strategy& ln_tuning();
 
 }  // namespace taut::finetune

@@ -8,7 +8,7 @@ namespace taut::finetune {
 namespace {
 
 using StrategyOf = const Strategy& (*)();
-constexpr StrategyOf kStrategies[] = {full, linear_probe, lora, adapter, compacter, ia3, bitfit};
+constexpr StrategyOf kStrategies[] = {full, linear_probe, lora, adapter, compacter, ia3, bitfit, ln_tuning};
 
 }  // namespace
 
