@@ -117,9 +117,11 @@ Image resize(const Image& image, int64_t height, int64_t width, Filter filter) {
              "[resize] expected 1 to {} pixels a side, got {} x {}", kSide, height, width);
   if (width == image.width) return height == image.height ? image : resize_height(image, height, filter);
   if (height == image.height) return resize_width(image, width, filter);
-  // Pillow 13 takes the vertical pass first where that leaves the smaller image in between; the rounding shows.
-  if (height * image.width < width * image.height)
+  // Pillow 13's rule; the rounding in between shows which pass was first.
+  const int64_t shorter = image.height - height, narrower = image.width - width;
+  if (shorter > 0 && shorter > 2 * narrower) {
     return resize_width(resize_height(image, height, filter), width, filter);
+  }
   return resize_height(resize_width(image, width, filter), height, filter);
 }
 

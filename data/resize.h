@@ -2,8 +2,9 @@
 //
 // Per axis: scale = in / out, fs = max(scale, 1), centre c = (o + 1/2) scale; the weights of output o are
 // filter((i - c + 1/2) / fs) over the inputs i within support * fs of c, normalised in double and then rounded to
-// 22-bit fixed point. The pass that leaves the smaller image goes first (a tie: the horizontal one), and its result is
-// rounded to 8 bits before the other. (Pillow 13, src/libImaging/Resample.c; older ones always begin horizontally.)
+// 22-bit fixed point. The result of the first pass is rounded to 8 bits before the other. The horizontal pass goes
+// first unless the height shrinks, and by more than twice what the width shrinks. (Pillow 13,
+// src/libImaging/Resample.c; older versions always begin horizontally.)
 #pragma once
 
 #include <cstdint>

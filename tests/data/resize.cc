@@ -38,7 +38,7 @@ int check_cases(const fs::path& folder) {
 }  // namespace
 
 TEST_CASE("resizing gives Pillow's bytes") {
-  CHECK(check_cases(golden_folder()) >= 3);
+  CHECK(check_cases(golden_folder()) >= 5);
   if (const fs::path folder = shared_folder("golden", "the provided resize cases"); !folder.empty()) {
     CHECK(check_cases(folder) >= 12);
   }
