@@ -65,8 +65,7 @@ AttackResult run_attack(const Logits& model, const Tensor& x, const Tensor& labe
 }
 
 void AttackConfig::check() const {
-  TAUT_CHECK(name == "pgd" || name == "bim" || name == "fgsm", "[attack.name] expected pgd, bim or fgsm, got '{}'",
-             name);
+  attack(name);  // throws where there is none
   TAUT_CHECK(std::isfinite(eps) && eps >= 0, "[attack.eps] expected a number >= 0, got {}", eps);
   TAUT_CHECK(std::isfinite(alpha) && alpha >= 0, "[attack.alpha] expected a number >= 0, got {}", alpha);
   TAUT_CHECK(steps >= 0 && steps <= 100000, "[attack.steps] expected 0 to 100000, got {}", steps);
