@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attacks/momentum.h"
 #include "attacks/pgd.h"
 #include "kernels/reduce.h"
 #include "tensor/nearest.h"
@@ -42,6 +43,7 @@ const std::vector<Attack>& attack_list() {
       {"pgd", "projected gradient descent from a random start", as_given, run_pgd},
       {"bim", "basic iterative method: PGD from the image itself", without_random_start, run_pgd},
       {"fgsm", "fast gradient sign method: one step of the whole budget", one_full_step, run_pgd},
+      {"mifgsm", "momentum iterative FGSM: PGD along an accumulated direction", without_random_start, momentum},
   };
   return list;
 }
