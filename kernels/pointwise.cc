@@ -103,8 +103,8 @@ void run_backward(const T* dy, const T* a, const T* b, T* da, T* db, const Rows&
       const Vec<T> g = lanes.load(dy + begin + i);
       Vec<T> va = g, vb = g;  // what an operator that reads nothing gets does not matter
       if constexpr (reads == Reads::kInputs) {
-        va = load_step(a + at_a + i * step_a, step_a, lanes);
-        vb = load_step(b + at_b + i * step_b, step_b, lanes);
+        if (a != nullptr) va = load_step(a + at_a + i * step_a, step_a, lanes);
+        if (b != nullptr) vb = load_step(b + at_b + i * step_b, step_b, lanes);
       }
       if (da != nullptr) lanes.store(da + begin + i, Op::backward_a(g, va, vb));
       if (db != nullptr) lanes.store(db + begin + i, Op::backward_b(g, va, vb));

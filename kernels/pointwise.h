@@ -82,8 +82,8 @@ BOTH_BACKENDS(
     template <class T>
     void binary_forward(Stream, Binary op, const T* a, const T* b, T* y, const BroadcastShape& shape);
     // The gradients before un-broadcasting: da = dy d(a op b)/da and db likewise, dense in the result's shape like dy.
-    // da or db is null where it is not wanted; da or db may be dy. The operands may be null where gradient_reads(op) is
-    // Reads::kNothing.
+    // da or db is null where it is not wanted; da or db may be dy. An operand may be null where nothing that is wanted
+    // reads it: both where gradient_reads(op) is Reads::kNothing; a where db is null; b where da is and op is mul.
     template <class T> void binary_backward(Stream, Binary op, const T* dy, const T* a, const T* b, T* da, T* db,
                                             const BroadcastShape& shape);
 

@@ -54,10 +54,12 @@ Var binary(Binary op, const Var& a, const Var& b) {
   });
   const Needs wanted = needs_of({a, b});
   if (!any(wanted)) return Var(out);
+  // da reads b; db reads a, and for a quotient b too.
+  const auto reads_b = [op](bool need_a, bool need_b) { return need_a || (need_b && op == Binary::kDiv); };
   Saved saved_a, saved_b;
   if (gradient_reads(op) == Reads::kInputs) {
-    saved_a = Saved(name(op), "a", x);
-    saved_b = Saved(name(op), "b", y);
+    if (wanted[1]) saved_a = Saved(name(op), "a", x);
+    if (reads_b(wanted[0], wanted[1])) saved_b = Saved(name(op), "b", y);
   }
   return record(name(op), out, {a, b}, [=](const Grads& dy, const Needs& needs) -> Grads {
     const Tensor g = dy[0].contiguous();
@@ -65,8 +67,8 @@ Var binary(Binary op, const Var& a, const Var& b) {
     if (needs[0]) da = empty_like(g);
     if (needs[1]) db = empty_like(g);
     on_float(g.dtype(), name(op), [&]<class T>() {
-      const T* pa = saved_a.defined() ? saved_a.get().data<T>() : nullptr;
-      const T* pb = saved_b.defined() ? saved_b.get().data<T>() : nullptr;
+      const T* pa = needs[1] && saved_a.defined() ? saved_a.get().data<T>() : nullptr;
+      const T* pb = reads_b(needs[0], needs[1]) && saved_b.defined() ? saved_b.get().data<T>() : nullptr;
       ON_DEVICE(g.device(), binary_backward<T>(stream_of(g), op, g.data<T>(), pa, pb, optional_data<T>(da),
                                                optional_data<T>(db), shape));
     });
