@@ -50,6 +50,7 @@ struct DatasetOptions {
 // Opens a data set:
 //   a folder with data_batch_*.bin / test_batch.bin         CIFAR-10, any subset of the batches
 //   a folder with train.bin / test.bin                       CIFAR-100, fine labels
+//   a folder with train_X.bin / test_X.bin                   STL-10
 //   a folder with *-images-idx3-ubyte[.gz]                   IDX (MNIST, Fashion-MNIST)
 //   a folder with labels.csv, or `labels` given              a list of image files
 //   a folder with {train,val,test}/CLASS/*, or CLASS/*       class folders, classes in sorted order

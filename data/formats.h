@@ -16,6 +16,9 @@ DatasetPtr open_cifar(const std::filesystem::path& folder, const std::string& sp
 bool is_idx(const std::filesystem::path& folder);
 DatasetPtr open_idx(const std::filesystem::path& folder, const std::string& split, int64_t classes);
 
+bool is_stl10(const std::filesystem::path& folder);
+DatasetPtr open_stl10(const std::filesystem::path& folder, const std::string& split);
+
 DatasetPtr open_csv(const std::filesystem::path& folder, const std::filesystem::path& csv, int64_t classes);
 // `options.split` and `options.domain` are used here.
 DatasetPtr open_class_folders(const std::filesystem::path& folder, const DatasetOptions& options);

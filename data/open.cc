@@ -89,6 +89,8 @@ DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options) 
     data = open_csv(folder, options.labels.empty() ? folder / "labels.csv" : fs::path(options.labels), options.classes);
   } else if (is_cifar10(folder) || is_cifar100(folder)) {
     data = open_cifar(folder, split);
+  } else if (is_stl10(folder)) {
+    data = open_stl10(folder, split);
   } else if (is_idx(folder)) {
     data = open_idx(folder, split, options.classes > 0 ? options.classes : 10);
   } else {
