@@ -209,6 +209,8 @@ std::vector<double> Config::numbers(const std::string& key) const {
 }
 Source Config::source(const std::string& key) const { return values_.at(find_key(key).name).source; }
 
+const std::string& Config::value_text(const std::string& key) const { return values_.at(find_key(key).name).text; }
+
 std::string Config::to_toml() const {
   std::string out = "# Every setting of this run and where it came from.\n";
   for (const Key& key : all_keys()) {

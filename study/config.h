@@ -43,6 +43,7 @@ class Config {
   std::vector<int64_t> integers(const std::string& key) const;
   std::vector<double> numbers(const std::string& key) const;
   Source source(const std::string& key) const;
+  const std::string& value_text(const std::string& key) const;  // of any type, as it was written
 
   // All settings as TOML, each with where it came from.
   std::string to_toml() const;

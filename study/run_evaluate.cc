@@ -17,9 +17,7 @@ constexpr const char* kPartial = "evaluation.json";
 constexpr double kSaveSeconds = 0.5;  // evaluation.json is no result, so that the clock may decide when it is written
 constexpr int64_t kCleanBatches = 16;
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string bits(const std::vector<uint8_t>& flags) {
   std::string text;
@@ -87,7 +85,8 @@ Evaluator::Evaluator(const Config& config, RunDirectory& directory, const RunMod
     : config_(config), directory_(directory), model_(model), data_(data), cache_(cache), progress_(progress) {}
 
 double Evaluator::cost() const {
-  double passes = static_cast<double>(data_.test->size()) * (2.0 * static_cast<double>(attack_config(config_).steps) + 3);
+  double passes =
+      static_cast<double>(data_.test->size()) * (2.0 * static_cast<double>(attack_config(config_).steps) + 3);
   for (const auto& [domain, store] : data_.shifted) passes += static_cast<double>(store->size());
   return passes + static_cast<double>(std::min(config_.integer("eval.train_n"), data_.train->size()));
 }
@@ -100,7 +99,8 @@ Json& Evaluator::part(int64_t step, const std::string& name) {
     } catch (const Error&) {  // it only saves time
     }
   }
-  if (!partial_.is_object() || partial_.value("step", int64_t{-1}) != step || partial_.value("config_sha256", "") != hash)
+  if (!partial_.is_object() || partial_.value("step", int64_t{-1}) != step ||
+      partial_.value("config_sha256", "") != hash)
     partial_ = {{"step", step}, {"config_sha256", hash}, {"parts", Json::object()}};
   Json& parts = partial_["parts"];
   if (!parts.contains(name)) parts[name] = Json::array();
@@ -111,6 +111,11 @@ void Evaluator::save(bool at_once) {
   if (!at_once && now() - saved_at_ < kSaveSeconds) return;
   directory_.write(kPartial, partial_.dump() + "\n");
   saved_at_ = now();
+}
+
+void Evaluator::stop() {
+  if (interrupted()) save(true);
+  stop_if_interrupted("evaluate");
 }
 
 void Evaluator::keep(const attacks::RobustResult& result) const {
@@ -144,7 +149,7 @@ Json Evaluator::robust(int64_t step, bool keep_images) {
   for (const Json& b : batches) done += b.at("n").get<int64_t>();
   if (progress_ != nullptr) progress_->skip(static_cast<double>(done) * units);
   while (done < n) {
-    stop_if_interrupted("evaluate");
+    stop();
     attacks::EvaluateOptions options;
     options.n = std::min(config_.integer("eval.batch"), n - done);
     options.batch = options.n;
@@ -175,7 +180,7 @@ Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& sto
   for (const Json& b : batches) done += b.at("n").get<int64_t>();
   if (progress_ != nullptr) progress_->skip(static_cast<double>(done));
   while (done < n) {
-    stop_if_interrupted("evaluate");
+    stop();
     attacks::EvaluateOptions options;
     options.batch = config_.integer("eval.batch");
     options.n = std::min(kCleanBatches * options.batch, n - done);

@@ -31,6 +31,7 @@ class Evaluator {
   Json clean(int64_t step, const std::string& part, const StorePtr& store, int64_t n);
   Json& part(int64_t step, const std::string& name);
   void save(bool at_once);
+  void stop();  // throws Error(kInterrupted) after a signal, with everything saved
   void keep(const attacks::RobustResult& result) const;
   void append_metrics(int64_t step, const Json& point) const;
 

@@ -1,0 +1,221 @@
+#include "study/collect.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "finetune/strategy.h"
+#include "kernels/error.h"
+#include "study/checkpoint.h"
+#include "study/run_directory.h"
+#include "study/run_evaluate.h"
+#include "study/study.h"
+#include "study/text_file.h"
+#include "tensor/safetensors.h"
+
+namespace taut::study {
+namespace fs = std::filesystem;
+namespace {
+
+std::vector<uint8_t> flags(const std::string& text) {
+  std::vector<uint8_t> out;
+  for (const char c : text) out.push_back(c == '1');
+  return out;
+}
+
+Point read_point(const Json& json, const std::string& run) {
+  Point p;
+  p.step = json.at("step");
+  p.n = json.at("n");
+  p.clean_correct = json.at("clean_correct");
+  p.robust_last_correct = json.at("robust_last_correct");
+  p.robust_best_correct = json.at("robust_best_correct");
+  p.mean_loss_clean = json.at("mean_loss_clean");
+  p.mean_loss_adv = json.at("mean_loss_adv");
+  if (json.contains("train")) {
+    p.train_n = json["train"].at("n");
+    p.train_correct = json["train"].at("correct");
+  }
+  for (const Json& s : json.at("shifted")) p.shifted.push_back({s.at("domain"), s.at("n"), s.at("correct")});
+  const std::string file = run + "/samples/" + checkpoint_name(p.step) + ".json";
+  const Json samples = read_json(file);
+  p.clean_ok = flags(samples.at("clean"));
+  p.robust_last_ok = flags(samples.at("last"));
+  p.robust_best_ok = flags(samples.at("best"));
+  for (const auto& list : {p.clean_ok, p.robust_last_ok, p.robust_best_ok})
+    if (static_cast<int64_t>(list.size()) != p.n) fail(Exit::kBadData, "[{}] expected {} verdicts", file, p.n);
+  return p;
+}
+
+// One check over all points: passed if it passed at each, with the figure of the point that did not, or of the last.
+std::vector<Check> read_checks(const Json& evaluations) {
+  std::vector<Check> out;
+  for (const Json& e : evaluations)
+    for (const Json& c : e.at("checks")) {
+      const Check check{c.at("name"), fmt::format("step {}: {}", e.at("step").dump(), c.at("value").get<std::string>()),
+                        c.at("pass")};
+      auto it = std::find_if(out.begin(), out.end(), [&](const Check& o) { return o.name == check.name; });
+      if (it == out.end())
+        out.push_back(check);
+      else if (it->pass)
+        *it = check;
+    }
+  return out;
+}
+
+std::vector<Sample> read_samples(const std::string& file) {
+  std::vector<Sample> samples;
+  if (!fs::exists(file)) return samples;
+  const SafetensorsFile stored = SafetensorsFile::open(file);
+  const Tensor clean = stored.read("clean"), adversarial = stored.read("adversarial"), label = stored.read("label"),
+               before = stored.read("clean_prediction"), after = stored.read("adversarial_prediction");
+  for (int64_t i = 0; i < clean.size(0); ++i) {
+    const auto pixels = [&](const Tensor& t) {
+      const Tensor one = t.slice(0, i, 1).contiguous();
+      return std::vector<float>(one.data<float>(), one.data<float>() + one.numel());
+    };
+    samples.push_back({clean.size(1), clean.size(2), clean.size(3), pixels(clean), pixels(adversarial),
+                       label.data<int64_t>()[i], before.data<int64_t>()[i], after.data<int64_t>()[i]});
+  }
+  return samples;
+}
+
+void read_timing(const std::string& file, RunResult& run) {
+  if (!fs::exists(file)) return;
+  for (const std::string& line : lines_of(read_text_file(file))) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object()) continue;  // a last line that a kill cut off
+    auto& seconds = json.value("what", "") == "train" ? run.train_seconds : run.eval_seconds;
+    seconds = seconds.value_or(0) + json.value("seconds", 0.0);
+  }
+}
+
+std::string recipe(const Config& c, int64_t steps) {
+  const double clip = c.number("train.clip");
+  return fmt::format("AdamW, {} updates of {} images, lr {}, decay {}, {}{}", steps, c.integer("train.batch"),
+                     c.number("train.lr"), c.number("train.weight_decay"), c.text("train.schedule"),
+                     clip > 0 ? fmt::format(", clipped at {}", clip) : ", no clipping");
+}
+
+std::string warm_up(const Config& c, int64_t steps) {
+  const int64_t warmup = c.integer("train.warmup");
+  if (warmup == 0) return "No warm-up.";
+  if (warmup == 800) return fmt::format("800 updates of warm-up of {}, as in the study.", steps);
+  return fmt::format("Warm-up scaled to {} of {} updates (the study: 800).", warmup, steps);
+}
+
+RunResult read_run(const PlanRow& row, const std::string& run, const std::string& state, const std::string& error) {
+  RunResult r;
+  r.run_id = row.run_id;
+  r.dataset = row.dataset;
+  r.strategy = row.strategy;
+  r.variant = row.variant;
+  r.seed = static_cast<uint64_t>(row.config.integer("seed"));
+  r.state = state == "done"      ? RunState::kDone
+            : state == "running" ? RunState::kRunning
+            : state == "failed"  ? RunState::kFailed
+                                 : RunState::kTodo;
+  r.error = error;
+  r.steps = row.config.integer("train.steps");
+  Json evaluations = Json::array();
+  if (r.state == RunState::kDone) {
+    const Json result = read_json(run + "/result.json");
+    r.steps = result.at("steps");
+    r.classes = result.at("classes");
+    r.class_names = result.at("class_names").get<std::vector<std::string>>();
+    r.trainable = result.at("trainable");
+    r.total = result.at("total");
+    r.train_flops = result.at("train_flops");
+    r.eval_flops = result.at("eval_flops");
+    r.images_trained = result.at("images_trained");
+    evaluations = result.at("evaluations");
+    r.samples = read_samples(run + "/samples/images.safetensors");
+  } else if (const auto last = read_last_checkpoint(run, [](const std::string&) {})) {
+    evaluations = last->state.at("evaluations");
+  }
+  for (const Json& e : evaluations) r.points.push_back(read_point(e, run));
+  r.checks = read_checks(evaluations);
+  read_timing(run + "/timing.jsonl", r);
+  r.recipe = recipe(row.config, r.steps);
+  r.warm_up = warm_up(row.config, r.steps);
+  return r;
+}
+
+std::string attack_phrase(const Config& c) {
+  const attacks::AttackConfig a = attack_config(c);
+  std::string name = a.name;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char ch) { return std::toupper(ch); });
+  return fmt::format("{}-{}, {}, eps {}, alpha {}, {} start", name, a.steps,
+                     a.norm == attacks::Norm::kLinf ? "L-infinity" : "L2", c.text("attack.eps"),
+                     a.name == "fgsm" ? c.text("attack.eps") : c.text("attack.alpha"),
+                     a.random_start ? "uniform random" : "clean");
+}
+
+// Settings all runs share, and those that were hinted anywhere.
+std::vector<Setting> settings_of(const Plan& plan) {
+  std::vector<Setting> settings;
+  for (const Key& key : all_keys()) {
+    const auto value = [&](const PlanRow& row) { return row.config.value_text(key.name); };
+    const std::string first = value(plan.rows.front());
+    const bool shared = std::ranges::all_of(plan.rows, [&](const PlanRow& row) { return value(row) == first; });
+    const auto source = plan.rows.front().config.source(key.name);
+    if (shared && (source != Source::kBuiltIn || key.name.starts_with("attack.")) && key.names_run)
+      settings.push_back({key.name, first, source == Source::kHint});
+    if (shared) continue;
+    std::map<std::string, bool> seen;
+    for (const PlanRow& row : plan.rows) {
+      const std::string text = row.strategy + ": " + value(row);
+      if (!key.name.starts_with("train.") || seen.contains(text)) continue;
+      seen[text] = true;
+      settings.push_back({key.name, text, row.config.source(key.name) == Source::kHint});
+    }
+  }
+  return settings;
+}
+
+void add_probes(const std::string& folder, StudyResults& results) {
+  if (!fs::exists(folder + "/probes.json")) return;
+  for (const Json& p : read_json(folder + "/probes.json")) {
+    const double n = p.at("n"), with = p.at("pretrained_correct"), without = p.at("random_correct");
+    const double gain = 100 * (with - without) / n;
+    const std::string text = fmt::format(
+        "{:.1f} % from the pre-trained, {:.1f} % from a random backbone: {:+.1f} points (400 updates at 0.1)",
+        100 * with / n, 100 * without / n, gain);
+    const std::string dataset = p.at("dataset");
+    results.notes.push_back(dataset + ": linear probe " + text);
+    for (RunResult& r : results.runs)
+      if (r.dataset == dataset && r.strategy == "lp")
+        r.checks.push_back({"pre-training gain >= 15 points", text, gain >= 15});
+  }
+}
+
+}  // namespace
+
+StudyResults collect(const Plan& plan, const std::string& folder) {
+  StudyResults results;
+  const Config& first = plan.rows.front().config;
+  results.title = plan.title;
+  results.mode = first.text("study.mode");
+  results.attack = attack_phrase(first);
+  results.settings = settings_of(plan);
+  if (fs::exists(folder + "/commands.txt")) results.commands = lines_of(read_text_file(folder + "/commands.txt"));
+  const std::vector<Row> states = study_status(folder);
+  for (size_t i = 0; i < plan.rows.size(); ++i) {
+    const PlanRow& row = plan.rows[i];
+    const std::string run = folder + "/runs/" + row.run_id;
+    const auto it = std::ranges::find_if(states, [&](const Row& s) { return s["run_id"] == row.run_id; });
+    const bool planned = it != states.end();
+    try {
+      results.runs.push_back(read_run(row, run, planned ? (*it)["state"].get<std::string>() : "todo",
+                                      planned ? (*it)["error"].get<std::string>() : ""));
+    } catch (const nlohmann::json::exception& error) {
+      fail(Exit::kBadData, "[{}] cannot be understood: {}", run, error.what());
+    }
+    for (const std::string& note : row.notes)
+      if (std::ranges::find(results.notes, note) == results.notes.end()) results.notes.push_back(note);
+  }
+  add_probes(folder, results);
+  return results;
+}
+
+}  // namespace taut::study

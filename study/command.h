@@ -1,0 +1,67 @@
+// What the commands of `taut` share: options, settings from files and arguments, and how each command is added.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "study/config.h"
+#include "study/output.h"
+#include "study/plan.h"
+#include "study/progress.h"
+
+namespace taut::study {
+
+// Set by the command that was chosen; what main returns.
+using ExitCode = std::shared_ptr<int>;
+
+struct Common {
+  std::string format = "md", device = "cpu", progress = "auto";
+  int threads = 0;
+  std::vector<std::string> settings;  // key=value
+  std::string preset, file;
+};
+using CommonPtr = std::shared_ptr<Common>;
+
+// -o, -t, --device and --progress, which every command takes.
+CommonPtr add_common(CLI::App& command);
+// key=value arguments and -c FILE; `with_preset` adds --preset NAME.
+void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset = false);
+// Threads and device take effect; throws Error(kUnavailable) for a device that is not there.
+void begin(const Common& common);
+// Settings < -c FILE < environment < key=value.
+Config settings_of(const Common& common);
+// The same with everything a study file can say of one run.
+PlanRow run_of(const Common& common);
+// Text of a study file or of the preset of that name.
+struct StudyText {
+  std::string name, text;
+  Source source;
+};
+StudyText study_text(const std::string& file_or_preset);
+
+// One for each file command_*.cc.
+void add_eval_commands(CLI::App& app, const ExitCode& code);  // eval, attack
+void add_train_command(CLI::App& app, const ExitCode& code);  // train
+void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line);
+std::vector<Row> model_rows();                                  // `models ls` and `ls models`
+void add_models_commands(CLI::App& app, const ExitCode& code);  // models show, models ls
+void add_bench_commands(CLI::App& app, const ExitCode& code);   // bench model, kernel bench matmul
+void add_list_commands(CLI::App& app, const ExitCode& code);    // ls
+void add_doctor_command(CLI::App& app, const ExitCode& code);   // doctor
+
+// The tests of the program itself, which only main may know.
+struct Selftests {
+  using Tick = std::function<void(int64_t done, int64_t all, const std::string& name)>;
+  std::function<std::vector<Row>(const std::string& filter, const Tick& tick)> ops;
+  std::function<std::vector<Row>(const std::string& folder, const Tick& tick)> golden;
+  std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;
+};
+void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests& tests);
+
+// Parses and runs; errors go to standard error. The exit codes are those of kernels/error.h, 2 for a bad command line.
+int run_command_line(int argc, char** argv, const Selftests& tests);
+
+}  // namespace taut::study

@@ -1,0 +1,14 @@
+// The command `taut`. The only file of this folder that sees tests/: it offers them as `taut selftest`.
+#include "study/command.h"
+#include "tests/selftest.h"
+
+int main(int argc, char** argv) {
+  namespace selftest = taut::selftest;
+  taut::study::Selftests tests;
+  tests.ops = [](const std::string& filter, const auto& tick) { return selftest::run_op_cases({}, filter, tick); };
+  tests.golden = [](const std::string& folder, const auto& tick) {
+    return selftest::run_golden(folder, taut::DType::kF64, tick);
+  };
+  tests.exit_code = selftest::exit_code;
+  return taut::study::run_command_line(argc, argv, tests);
+}

@@ -1,0 +1,127 @@
+#include "study/study.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "kernels/error.h"
+#include "study/checkpoint.h"
+#include "study/pretrain.h"
+#include "study/probe.h"
+#include "study/run.h"
+#include "study/text_file.h"
+#include "tensor/atomic_file.h"
+
+namespace taut::study {
+namespace fs = std::filesystem;
+namespace {
+
+std::string run_folder(const std::string& folder, const std::string& run_id) { return folder + "/runs/" + run_id; }
+
+bool is_done(const std::string& run) { return fs::exists(run + "/result.json"); }
+
+// Whether a process holds the run's lock.
+bool is_running(const std::string& run) {
+  const int fd = ::open((run + "/.lock").c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+  ::close(fd);
+  return !free;
+}
+
+int64_t last_step(const std::string& run) {
+  int64_t last = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run + "/ckpt", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-")) last = std::max<int64_t>(last, std::atoll(name.c_str() + 5));
+  }
+  return last;
+}
+
+void write_plan(const Plan& plan, const std::string& folder, const std::string& command) {
+  make_folder(folder + "/runs");
+  std::string lines;
+  for (const PlanRow& row : plan.rows) lines += to_json(row).dump() + "\n";
+  write_file_atomically(folder + "/plan.jsonl", lines);
+  // Every different command line is kept: together they made what is in the folder.
+  const std::string path = folder + "/commands.txt";
+  std::string commands = fs::exists(path) ? read_text_file(path) : "";
+  const std::vector<std::string> known = lines_of(commands);
+  if (!command.empty() && std::find(known.begin(), known.end(), command) == known.end())
+    write_file_atomically(path, commands + command + "\n");
+}
+
+void record_failure(const std::string& run, const Error& error) {
+  make_folder(run);
+  const Json json = {{"error", error.what()}, {"code", static_cast<int>(error.code())}};
+  write_file_atomically(run + "/failed.json", json.dump(2) + "\n");
+}
+
+}  // namespace
+
+int64_t run_study(const Plan& plan, const std::string& folder, const StudyOptions& options) {
+  write_plan(plan, folder, options.command);
+  const std::string cache = folder + "/pretrained";
+  std::vector<const PlanRow*> todo;
+  for (const PlanRow& row : plan.rows)
+    if (!is_done(run_folder(folder, row.run_id))) todo.push_back(&row);
+  fmt::print(stderr, "{}: {} runs, {} of them done\n", plan.title, plan.rows.size(), plan.rows.size() - todo.size());
+
+  double cost = todo.empty() ? 0 : pretraining_cost(todo.front()->config, cache);
+  for (const PlanRow* row : todo) {
+    try {
+      cost += run_cost(*row);
+    } catch (const Error&) {  // the run will say it
+    }
+  }
+  Progress progress(options.progress, cost);
+  int64_t failed = 0;
+  for (const PlanRow* row : todo) {
+    const std::string run_path = run_folder(folder, row->run_id);
+    try {
+      const auto begin = std::chrono::steady_clock::now();
+      const RunOptions run_options{.cache = cache, .force_resume = options.force_resume, .progress = &progress};
+      const Json result = run(*row, run_path, run_options);
+      const Json& last = result.at("evaluations").back();
+      progress.say(fmt::format(
+          "{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,
+          last.at("clean_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
+          last.at("robust_last_correct").get<double>() / std::max(1.0, last.at("n").get<double>()), last.at("n").dump(),
+          duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count())));
+    } catch (const Error& error) {
+      if (error.code() == Exit::kInterrupted) throw;
+      ++failed;
+      record_failure(run_path, error);
+      progress.say(fmt::format("{}: failed: {}", row->run_id, error.what()));
+    }
+  }
+  measure_probes(plan, folder, &progress);
+  return failed;
+}
+
+std::vector<Row> study_status(const std::string& folder) {
+  std::vector<Row> rows;
+  for (const std::string& line : lines_of(read_text_file(folder + "/plan.jsonl"))) {
+    const Json planned = Json::parse(line, nullptr, false);
+    if (planned.is_discarded() || !planned.is_object() || !planned.contains("run_id"))
+      fail(Exit::kBadData, "[{}/plan.jsonl] expected one object a line", folder);
+    const std::string run = run_folder(folder, planned["run_id"]);
+    const bool failed = fs::exists(run + "/failed.json");
+    const char* state = is_done(run) ? "done" : is_running(run) ? "running" : failed ? "failed" : "todo";
+    const int64_t step = is_done(run) ? read_json(run + "/result.json").value("steps", int64_t{0}) : last_step(run);
+    Row row = {{"run_id", planned["run_id"]},
+               {"dataset", planned.value("dataset", "")},
+               {"strategy", planned.value("strategy", "")},
+               {"state", state},
+               {"step", step}};
+    row["error"] = std::string(state) == "failed" ? read_json(run + "/failed.json").value("error", "") : "";
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace taut::study
