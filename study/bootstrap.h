@@ -10,7 +10,9 @@
 //   z0    = Phi^-1(share of A*_b below A, ties counted half)
 //   interval = the Phi(2 z0 + z_{alpha/2}) and Phi(2 z0 + z_{1-alpha/2}) quantiles of A*_b, widened to hold `value`
 // This is the bias-corrected percentile interval (Efron, 1981; Efron and Tibshirani, 1993, chapter 14 without
-// acceleration). It knows the choice of the test images only, not the randomness of training.
+// acceleration). It knows the choice of the test images only, not the randomness of training. On made-up worlds whose
+// true area is known, nominal 95 % intervals of 300 images covered it in 94 % of the draws, and in 88 % where the front
+// is flat and every evaluation independent, the worst case for maxima (tests/report/bootstrap.cc).
 #pragma once
 
 #include <cstdint>

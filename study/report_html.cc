@@ -270,7 +270,8 @@ std::string dataset_section(const StudyResults& results, const Analysis& analysi
   out +=
       figure(captions, drawn.trajectories,
              fmt::format("{}: clean (left) and robust (right) accuracy while the model trains. Bars are Wilson's 95 % "
-                         "intervals of single runs; strategies are set side by side at each step.",
+                         "intervals of a strategy's only run; of several runs the thick line is the mean. Strategies "
+                         "are set side by side at each step.",
                          name),
              {"points.csv", file("trajectories")}, course_data(results, dataset));
   out += "<div class=\"pair\">\n";

@@ -49,7 +49,8 @@ std::vector<std::string> shifted_domains(const StudyResults& results) {
 std::string areas_csv(const Analysis& analysis) {
   std::string out =
       "dataset,strategy,area,low,high,area_raw,bias,percent_above_average,best,area_best_iterate,"
-      "area_best_iterate_low,area_best_iterate_high,trapezoid_front,trapezoid_extended,trapezoid_all,"
+      "area_best_iterate_raw,area_best_iterate_low,area_best_iterate_high,trapezoid_front,trapezoid_extended,trapezoid_"
+      "all,"
       "hypervolume_chance,mean_robust,union_area,lower_bound,upper_bound,run_sd,runs,n\n";
   for (const DatasetSummary& dataset : analysis.datasets) {
     for (const StrategySummary& s : dataset.strategies) {
@@ -60,9 +61,9 @@ std::string areas_csv(const Analysis& analysis) {
         out += ',' + number(v);
       }
       out += s.best ? ",true" : ",false";
-      for (double v :
-           {s.area_best.value, s.area_best.low, s.area_best.high, a.trapezoid_front, a.trapezoid_extended,
-            a.trapezoid_all, a.hypervolume_chance, a.mean_robust, s.union_area, a.lower_bound, a.upper_bound}) {
+      for (double v : {s.area_best.value, s.area_best.raw, s.area_best.low, s.area_best.high, a.trapezoid_front,
+                       a.trapezoid_extended, a.trapezoid_all, a.hypervolume_chance, a.mean_robust, s.union_area,
+                       a.lower_bound, a.upper_bound}) {
         out += ',' + number(v);
       }
       out += fmt::format(",{},{},{}\n", optional(s.run_sd), s.done, dataset.n);

@@ -1,0 +1,95 @@
+// The page in a real browser without a network: all drawings arrive in the document, the colours of the strategies and
+// the pictures of the samples arrive on the screen, and the console stays silent. Skipped where there is no Chromium.
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "data/decode.h"
+#include "study/report.h"
+#include "synthetic.h"
+
+namespace taut::study {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string find_chromium() {
+  const char* path = std::getenv("PATH");
+  std::string rest = path == nullptr ? "" : path;
+  while (!rest.empty()) {
+    const size_t end = rest.find(':');
+    for (const char* name : {"chromium", "chromium-browser", "google-chrome"}) {
+      const fs::path program = fs::path(rest.substr(0, end)) / name;
+      if (fs::exists(program)) return program.string();
+    }
+    rest = end == std::string::npos ? "" : rest.substr(end + 1);
+  }
+  return {};
+}
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST_CASE("the page renders in headless Chromium") {
+  const std::string chromium = find_chromium();
+  if (chromium.empty()) {
+    std::puts("skipped: the page was not rendered, no chromium on PATH");
+    return;
+  }
+  const fs::path folder = fs::temp_directory_path() / ("taut-test-chromium-" + std::to_string(getpid()));
+  fs::remove_all(folder);
+  const StudyResults results = synthetic_results();
+  const std::string index = write_report(results, analyse(results, {.resamples = 100}), (folder / "report").string());
+  // No name resolves, so whatever the page asked of a network would fail and be logged.
+  const auto browse = [&](const std::string& options) {
+    const std::string command = "timeout 100 '" + chromium +
+                                "' --headless --no-sandbox --disable-gpu --hide-scrollbars --enable-logging=stderr "
+                                "--host-resolver-rules='MAP * ~NOTFOUND' --user-data-dir='" +
+                                (folder / "profile").string() + "' " + options + " 'file://" + index + "' >'" +
+                                (folder / "out").string() + "' 2>'" + (folder / "err").string() + "'";
+    const int status = std::system(command.c_str());
+    REQUIRE(WIFEXITED(status));
+    REQUIRE(WEXITSTATUS(status) == 0);
+    CHECK(read(folder / "err").find("CONSOLE") == std::string::npos);
+  };
+
+  browse("--dump-dom");
+  const std::string dom = read(folder / "out");
+  size_t drawings = 0, pictures = 0;
+  for (size_t at = dom.find("<svg"); at != std::string::npos; at = dom.find("<svg", at + 1)) ++drawings;
+  for (size_t at = dom.find("<img"); at != std::string::npos; at = dom.find("<img", at + 1)) ++pictures;
+  CHECK(drawings == 10);
+  CHECK(pictures == 2 * 3 * (1 + 2 * 7));  // data sets x images x (clean, then two a strategy)
+  CHECK(dom.find("id=\"methods\"") != std::string::npos);
+
+  browse("--window-size=1200,5200 --screenshot='" + (folder / "shot.png").string() + "'");
+  const Image shot = decode_file((folder / "shot.png").string());
+  CHECK(shot.width == 1200);
+  std::set<std::array<uint8_t, 3>> colours;
+  for (int64_t i = 0; i < shot.height * shot.width; ++i) {
+    const uint8_t* p = shot.pixels.data() + 3 * i;
+    colours.insert({p[0], p[1], p[2]});
+  }
+  const std::array<uint8_t, 3> expected[] = {{0x00, 0x00, 0x00}, {0x56, 0xB4, 0xE9},
+                                             {0x00, 0x72, 0xB2}, {0xE6, 0x9F, 0x00},
+                                             {0xCC, 0x79, 0xA7}, {0x00, 0x9E, 0x73},
+                                             {0xD5, 0x5E, 0x00}, {0xFF, 0xFF, 0xFF},
+                                             {0xB3, 0xB3, 0xB3}};  // the last: the figure of a clean sample, 0.7
+  for (const auto& colour : expected) {
+    CAPTURE(static_cast<int>(colour[0]));
+    CHECK(colours.contains(colour));
+  }
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace taut::study
