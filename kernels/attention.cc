@@ -17,6 +17,8 @@ namespace {
 
 // Row tiles whose scores are worked on together: 4 x 14 rows of 197 scores are 45 KiB.
 constexpr int64_t kBlockTiles = 4;
+template <class T>
+constexpr int64_t kMaxRows = kBlockTiles* TileSize<T>::kRows;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -75,11 +77,13 @@ struct Operands {
 template <class T, bool kTransposed>
 void multiply_block(int64_t m, int64_t n, int64_t k, const Operands<T>& o, bool accumulate, Ahead<T>& ahead) {
   constexpr int64_t kRows = TileSize<T>::kRows, kVectors = TileSize<T>::kVectors, kWidth = kLanes * kVectors;
-  const int64_t tiles = ceil_div(m, kRows);
+  const int64_t tiles = ceil_div(m, kRows), least = m / tiles,
+                larger = m - least * tiles;  // rows of a tile, or one more
   for (int64_t j = 0; j < n; j += kWidth) {
     const bool wide = n - j > kWidth - kLanes;
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t i = tile * m / tiles, rows = (tile + 1) * m / tiles - i;
+    int64_t rows;
+    for (int64_t tile = 0, i = 0; tile < tiles; ++tile, i += rows) {
+      rows = least + (tile < larger ? 1 : 0);
       T* const c = o.c + i * o.ldc + j;
       const TileCall<T> call{.k = k,
                              .a = o.a + (kTransposed ? i : i * o.lda),
@@ -113,19 +117,45 @@ void multiply(int64_t m, int64_t n, int64_t k, const Operands<T>& o, Ahead<T>& a
   }
 }
 
-// to (rows, d), rows `ldto` apart and padded with zeros to whole vectors, = factor * from.
+// to (rows, d) = from (rows, d) times factor(row). kPad: to's rows are padded with zeros to whole vectors.
+template <bool kPad, class T, class Factor>
+TAUT_INLINE void copy_rows(const T* from, int64_t ldfrom, int64_t rows, int64_t d, Factor&& factor, T* to,
+                           int64_t ldto) {
+  int64_t c = 0;
+  for (; c + kLanes <= d; c += kLanes) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < rows; ++i) store(to + i * ldto + c, load(from + i * ldfrom + c) * broadcast(factor(i)));
+  }
+  if (c == d) return;
+  for (int64_t i = 0; i < rows; ++i) {
+    const Vec<T> x = load_partial(from + i * ldfrom + c, d - c) * broadcast(factor(i));
+    if (kPad)
+      store(to + i * ldto + c, x);
+    else
+      store_partial(to + i * ldto + c, x, d - c);
+  }
+}
 template <class T>
 void pack_rows(const T* from, int64_t ldfrom, int64_t rows, int64_t d, T factor, T* to, int64_t ldto) {
-  const Vec<T> f = broadcast(factor);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t c = 0; c < d; c += kLanes) store(to + i * ldto + c, load_up_to(from + i * ldfrom + c, d - c) * f);
+  copy_rows<true>(
+      from, ldfrom, rows, d, [&](int64_t) { return factor; }, to, ldto);
 }
 
-// to (d) = factor * from (d).
+// to (d, rows) = from (rows, d) transposed, zeros up to whole vectors both ways; `edge` holds kLanes padded rows.
 template <class T>
-TAUT_INLINE void unpack_row(const T* from, int64_t d, T factor, T* to) {
-  const Vec<T> f = broadcast(factor);
-  for (int64_t c = 0; c < d; c += kLanes) store_up_to(to + c, load(from + c) * f, d - c);
+void pack_transposed(const T* from, int64_t ldfrom, int64_t rows, int64_t d, T* to, int64_t ldto, T* edge) {
+  for (int64_t j = 0; j < rows; j += kLanes) {
+    const T* block = from + j * ldfrom;
+    int64_t ld = ldfrom;
+    if (rows - j < kLanes || d % kLanes != 0) {
+      const int64_t valid = smaller(kLanes, rows - j);
+      ld = padded(d);
+      pack_rows(block, ldfrom, valid, d, T(1), edge, ld);
+      __builtin_memset(edge + valid * ld, 0, sizeof(T) * static_cast<size_t>((kLanes - valid) * ld));
+      block = edge;
+    }
+    for (int64_t p = 0; p < d; p += kLanes) pack_transposed_block(block + p, ld, to + p * ldto + j, ldto);
+  }
 }
 
 // Which lanes of a row's last vector exist.
@@ -151,6 +181,24 @@ TAUT_INLINE T row_max(const T* s, int64_t n, Mask<T> tail) {
     j += kLanes;
   }
   return fold_max(max(max(m0, m1), select(tail, load(s + j), lowest)));
+}
+
+// s (n) -> factor exp(s - m), padding included: a loop without tails keeps the constants of exp in registers.
+template <class T>
+TAUT_INLINE void exp_row(T* s, int64_t n, T m) {
+  const Vec<T> m_v = broadcast(m);
+  for (int64_t j = 0; j < n; j += kLanes) store(s + j, exp(load(s + j) - m_v));
+}
+template <class T>
+TAUT_INLINE void exp_row(T* s, int64_t n, T m, T factor) {
+  const Vec<T> m_v = broadcast(m), factor_v = broadcast(factor);
+  for (int64_t j = 0; j < n; j += kLanes) store(s + j, exp(load(s + j) - m_v) * factor_v);
+}
+
+// x, but +0 in the lanes of a row's last vector that do not exist.
+template <class T>
+TAUT_INLINE Vec<T> existing(Vec<T> x, int64_t count, Mask<T> tail) {
+  return count < kLanes ? select(tail, x, broadcast(T(0))) : x;
 }
 
 // What is the same for every head of a call.
@@ -198,41 +246,41 @@ TAUT_INLINE void for_row_blocks(int64_t m, Body&& body) {
 template <class T>
 void forward_head(const Sizes<T>& z, const T* q, const T* k, const T* v, T* out, int64_t ldout, T* stats,
                   Ahead<T>& ahead) {
-  const int64_t rows_at_once = smaller(z.tq, kBlockTiles * TileSize<T>::kRows);
-  const int64_t elements = (rows_at_once + z.t) * z.ldd + z.d * z.ldt + rows_at_once * (z.ldt + z.ldd);
+  const int64_t rows_at_once = smaller(z.tq, kMaxRows<T>);
+  const int64_t elements = (2 * rows_at_once + z.t + kLanes) * z.ldd + (z.ldd + rows_at_once) * z.ldt;
   Pieces<T> pieces{static_cast<T*>(thread_scratch(2, sizeof(T) * static_cast<size_t>(elements)))};
   T* const scaled_q = pieces.take(rows_at_once * z.ldd);
   T* const packed_v = pieces.take(z.t * z.ldd);
-  T* const k_t = pieces.take(z.d * z.ldt);
+  T* const edge = pieces.take(kLanes * z.ldd);
+  T* const k_t = pieces.take(z.ldd * z.ldt);
   T* const s = pieces.take(rows_at_once * z.ldt);
   T* const o = pieces.take(rows_at_once * z.ldd);
   const Mask<T> tail = tail_lanes<T>(z.t);
 
-  pack_b_transposed(k, z.token, z.d, z.t, z.ldt, k_t);
+  pack_transposed(k, z.token, z.t, z.d, k_t, z.ldt, edge);
   pack_rows(v, z.token, z.t, z.d, T(1), packed_v, z.ldd);
   for_row_blocks<T>(z.tq, [&](int64_t i0, int64_t rows) {
     pack_rows(q + i0 * z.token, z.token, rows, z.d, z.scale, scaled_q, z.ldd);
     multiply<T>(rows, z.t, z.d, {scaled_q, z.ldd, k_t, z.ldt, s, z.ldt}, ahead);
-    T max_of[kBlockTiles * TileSize<T>::kRows], inverse_of[kBlockTiles * TileSize<T>::kRows];
+    T max_of[kMaxRows<T>];
+    Vec<T> sum_of[kMaxRows<T>];
     for (int64_t i = 0; i < rows; ++i) max_of[i] = row_max(s + i * z.ldt, z.t, tail);
+    for (int64_t i = 0; i < rows; ++i) exp_row(s + i * z.ldt, z.t, max_of[i]);
     for (int64_t i = 0; i < rows; ++i) {
-      T* const row = s + i * z.ldt;
-      const Vec<T> m = broadcast(max_of[i]);
-      inverse_of[i] = T(1) / row_sum<T>(
-                                 z.t, [&](int64_t j, int64_t count) __attribute__((always_inline)) {
-                                   Vec<T> p = exp(load(row + j) - m);
-                                   if (count < kLanes) p = select(tail, p, broadcast(T(0)));
-                                   store(row + j, p);
-                                   return p;
-                                 });
+      const T* const row = s + i * z.ldt;
+      sum_of[i] = row_sum_lanes<T>(
+          z.t, [&](int64_t j, int64_t count)
+                   __attribute__((always_inline)) { return existing(load(row + j), count, tail); });
     }
     multiply<T>(rows, z.d, z.t, {s, z.ldt, packed_v, z.ldd, o, z.ldd}, ahead);
+    T inverse_of[kMaxRows<T>];
+    for (int64_t i = 0; i < rows; ++i) inverse_of[i] = T(1) / fold_sum(sum_of[i]);
+    copy_rows<false>(
+        o, z.ldd, rows, z.d, [&](int64_t i) { return inverse_of[i]; }, out + i0 * ldout, ldout);
+    if (stats == nullptr) return;
     for (int64_t i = 0; i < rows; ++i) {
-      unpack_row(o + i * z.ldd, z.d, inverse_of[i], out + (i0 + i) * ldout);
-      if (stats != nullptr) {
-        stats[2 * (i0 + i)] = max_of[i];
-        stats[2 * (i0 + i) + 1] = inverse_of[i];
-      }
+      stats[2 * (i0 + i)] = max_of[i];
+      stats[2 * (i0 + i) + 1] = inverse_of[i];
     }
   });
 }
@@ -242,18 +290,19 @@ void forward_head(const Sizes<T>& z, const T* q, const T* k, const T* v, T* out,
 // s (rows, t) scores -> P; dp (rows, t) -> dS.
 template <class T>
 void backward_rows(T* s, T* dp, int64_t rows, int64_t t, int64_t ldt, const T* stats, Mask<T> tail) {
-  const Vec<T> zero = broadcast(T(0));
+  Vec<T> mean_of[kMaxRows<T>];
+  for (int64_t i = 0; i < rows; ++i) exp_row(s + i * ldt, t, stats[2 * i], stats[2 * i + 1]);
   for (int64_t i = 0; i < rows; ++i) {
-    T* const p_row = s + i * ldt;
+    const T* const p_row = s + i * ldt;
+    const T* const dp_row = dp + i * ldt;
+    mean_of[i] = row_sum_lanes<T>(
+        t, [&](int64_t j, int64_t count)
+               __attribute__((always_inline)) { return existing(load(p_row + j) * load(dp_row + j), count, tail); });
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* const p_row = s + i * ldt;
     T* const dp_row = dp + i * ldt;
-    const Vec<T> m = broadcast(stats[2 * i]), inverse = broadcast(stats[2 * i + 1]);
-    const Vec<T> mean = broadcast(row_sum<T>(
-        t, [&](int64_t j, int64_t count) __attribute__((always_inline)) {
-          const Vec<T> p = exp(load(p_row + j) - m) * inverse;
-          store(p_row + j, p);
-          const Vec<T> product = p * load(dp_row + j);
-          return count < kLanes ? select(tail, product, zero) : product;
-        }));
+    const Vec<T> mean = broadcast(fold_sum(mean_of[i]));
     for (int64_t j = 0; j < t; j += kLanes) store(dp_row + j, load(p_row + j) * (load(dp_row + j) - mean));
   }
 }
@@ -263,23 +312,27 @@ template <class T>
 void backward_head(const Sizes<T>& z, const T* q, const T* k, const T* v, const T* stats, const T* dout, int64_t ldout,
                    T* dq, T* dk, T* dv, Ahead<T>& ahead) {
   const int64_t kb = k_block(z.tq);  // dV and dK are sums over the queries: their blocks of k are blocks of score rows
-  const int64_t rows_at_once = smaller(z.tq, kBlockTiles * TileSize<T>::kRows);
-  const int64_t elements = (2 * kb + 3 * z.t + rows_at_once) * z.ldd + 2 * z.d * z.ldt + 2 * kb * z.ldt;
+  const int64_t rows_at_once = smaller(z.tq, kMaxRows<T>);
+  const bool in_place = z.d % kLanes == 0;  // whole vectors of dk and dv can be stored where they belong
+  const int64_t sums = in_place ? 0 : z.t * z.ldd;
+  const int64_t elements = (2 * kb + z.t + rows_at_once + kLanes) * z.ldd + 2 * (z.ldd + kb) * z.ldt + 2 * sums;
   Pieces<T> pieces{static_cast<T*>(thread_scratch(2, sizeof(T) * static_cast<size_t>(elements)))};
   T* const scaled_q = pieces.take(kb * z.ldd);
   T* const packed_dout = pieces.take(kb * z.ldd);
   T* const packed_k = pieces.take(z.t * z.ldd);
-  T* const k_t = pieces.take(z.d * z.ldt);
-  T* const v_t = pieces.take(z.d * z.ldt);
+  T* const edge = pieces.take(kLanes * z.ldd);
+  T* const k_t = pieces.take(z.ldd * z.ldt);
+  T* const v_t = pieces.take(z.ldd * z.ldt);
   T* const p = pieces.take(kb * z.ldt);
   T* const ds = pieces.take(kb * z.ldt);
   T* const dq_rows = pieces.take(rows_at_once * z.ldd);
-  T* const sum_k = pieces.take(z.t * z.ldd);
-  T* const sum_v = pieces.take(z.t * z.ldd);
+  T* const sum_k = in_place ? dk : pieces.take(sums);
+  T* const sum_v = in_place ? dv : pieces.take(sums);
+  const int64_t ldsum = in_place ? z.token : z.ldd;
   const Mask<T> tail = tail_lanes<T>(z.t);
 
-  pack_b_transposed(k, z.token, z.d, z.t, z.ldt, k_t);
-  pack_b_transposed(v, z.token, z.d, z.t, z.ldt, v_t);
+  pack_transposed(k, z.token, z.t, z.d, k_t, z.ldt, edge);
+  pack_transposed(v, z.token, z.t, z.d, v_t, z.ldt, edge);
   pack_rows(k, z.token, z.t, z.d, T(1), packed_k, z.ldd);
   for (int64_t first = 0; first < z.tq; first += kb) {
     const int64_t queries = smaller(kb, z.tq - first);
@@ -292,16 +345,18 @@ void backward_head(const Sizes<T>& z, const T* q, const T* k, const T* v, const 
       multiply<T>(rows, z.t, z.d, {packed_dout + i0 * z.ldd, z.ldd, v_t, z.ldt, ds_block, z.ldt}, ahead);
       backward_rows(p_block, ds_block, rows, z.t, z.ldt, stats + 2 * (first + i0), tail);
       multiply<T>(rows, z.d, z.t, {ds_block, z.ldt, packed_k, z.ldd, dq_rows, z.ldd}, ahead);
-      for (int64_t i = 0; i < rows; ++i) unpack_row(dq_rows + i * z.ldd, z.d, z.scale, dq + (first + i0 + i) * z.token);
+      copy_rows<false>(
+          dq_rows, z.ldd, rows, z.d, [&](int64_t) { return z.scale; }, dq + (first + i0) * z.token, z.token);
     });
-    multiply_block<T, true>(z.t, z.d, queries, {p, z.ldt, packed_dout, z.ldd, sum_v, z.ldd}, first > 0, ahead);
-    multiply_block<T, true>(z.t, z.d, queries, {ds, z.ldt, scaled_q, z.ldd, sum_k, z.ldd}, first > 0, ahead);
+    multiply_block<T, true>(z.t, z.d, queries, {p, z.ldt, packed_dout, z.ldd, sum_v, ldsum}, first > 0, ahead);
+    multiply_block<T, true>(z.t, z.d, queries, {ds, z.ldt, scaled_q, z.ldd, sum_k, ldsum}, first > 0, ahead);
   }
-  for (int64_t j = 0; j < z.t; ++j) {
-    unpack_row(sum_k + j * z.ldd, z.d, T(1), dk + j * z.token);
-    unpack_row(sum_v + j * z.ldd, z.d, T(1), dv + j * z.token);
-    if (j >= z.tq) __builtin_memset(dq + j * z.token, 0, sizeof(T) * static_cast<size_t>(z.d));
+  if (!in_place) {
+    const auto one = [](int64_t) { return T(1); };
+    copy_rows<false>(sum_k, z.ldd, z.t, z.d, one, dk, z.token);
+    copy_rows<false>(sum_v, z.ldd, z.t, z.d, one, dv, z.token);
   }
+  for (int64_t j = z.tq; j < z.t; ++j) __builtin_memset(dq + j * z.token, 0, sizeof(T) * static_cast<size_t>(z.d));
 }
 
 // Where the rows of the at-th (image, head) start, if an image takes `image` elements.

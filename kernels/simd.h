@@ -387,20 +387,26 @@ struct RowSum {
   TAUT_INLINE RowSum() {
     for (auto& v : p) v = broadcast(T(0));
   }
-  TAUT_INLINE T fold() const { return fold_sum((p[0] + p[2]) + (p[1] + p[3])); }
+  TAUT_INLINE Vec<T> lanes() const { return (p[0] + p[2]) + (p[1] + p[3]); }
+  TAUT_INLINE T fold() const { return fold_sum(lanes()); }
 };
 
 // Sum over i < n of term(i, count): the vector of terms for elements i .. i+15, of which `count` exist; the terms of
-// lanes that do not exist must be +0. Order: the contract's.
+// lanes that do not exist must be +0. Order: the contract's. As lanes whose fold_sum is the sum: folds of many rows are
+// better done together than each in the way of the next row.
 template <class T, class Term>
-TAUT_INLINE T row_sum(int64_t n, Term&& term) {
+TAUT_INLINE Vec<T> row_sum_lanes(int64_t n, Term&& term) {
   RowSum<T> sum;
   int64_t i = 0;
   for (; i + 64 <= n; i += 64) {
     for (int j = 0; j < 4; ++j) sum.p[j] = sum.p[j] + term(i + 16 * j, int64_t{16});
   }
   for (int j = 0; j < 4 && i < n; ++j, i += 16) sum.p[j] = sum.p[j] + term(i, n - i < 16 ? n - i : int64_t{16});
-  return sum.fold();
+  return sum.lanes();
+}
+template <class T, class Term>
+TAUT_INLINE T row_sum(int64_t n, Term&& term) {
+  return fold_sum(row_sum_lanes<T>(n, term));
 }
 
 }  // namespace taut::TAUT_CPU
