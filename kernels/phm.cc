@@ -20,84 +20,94 @@ TAUT_INLINE Vec<T> load_lanes(const T* p, int64_t count) {
   return count >= kLanes ? load(p) : load_partial(p, count);
 }
 
-// coefficients[i,a,r][row] = row sum over p of x[row,a,p] factor[i,r,p]; x (rows, n, width), factor (n, rank, width).
-// Rows that do not exist get zeros.
+// Coefficients (u, v, gt, gu) lie as [a or b][i,r][row]: for one a, the pair (i,r) is one index of n rank "factors",
+// the rows of s and t.
+
+// coefficients[a,f][row] = row sum over p of x[row,a,p] factor[f,p]; x (rows, n, width), factor (factors, width). Rows
+// that do not exist get zeros.
 template <class T>
 void dots(const PhmShape& s, const T* x, int64_t rows, int64_t width, const T* factor, T* coefficients) {
-  for (int64_t row = 0; row < kChunk; ++row) {
-    for (int64_t i = 0; i < s.n; ++i) {
-      for (int64_t a = 0; a < s.n; ++a) {
-        for (int64_t r = 0; r < s.rank; ++r) {
-          T* const to = coefficients + ((i * s.n + a) * s.rank + r) * kChunk + row;
-          if (row >= rows) {
-            *to = T(0);
-            continue;
-          }
-          const T* const part = x + (row * s.n + a) * width;
-          const T* const f = factor + (i * s.rank + r) * width;
-          *to = row_sum<T>(
-              width, [&](int64_t p, int64_t count) __attribute__((always_inline)) {
-                return load_lanes(part + p, count) * load_lanes(f + p, count);
-              });
-        }
+  const int64_t factors = s.n * s.rank;
+  if (rows < kChunk) __builtin_memset(coefficients, 0, sizeof(T) * static_cast<size_t>(s.n * factors * kChunk));
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t a = 0; a < s.n; ++a) {
+      const T* const part = x + (row * s.n + a) * width;
+      T* const to = coefficients + a * factors * kChunk + row;
+      for (int64_t f = 0; f < factors; ++f) {
+        to[f * kChunk] = row_sum<T>(
+            width, [&](int64_t p, int64_t count) __attribute__((always_inline)) {
+              return load_lanes(part + p, count) * load_lanes(factor + f * width + p, count);
+            });
       }
     }
   }
 }
 
-// to[i,b,r] = sum_a rule[i,a,b] from[i,a,r], or with the rule transposed: to[i,a,r] = sum_b rule[i,a,b] from[i,b,r].
+// to[b,i,r] = sum_a rule[i,a,b] from[a,i,r], or with the rule transposed: to[a,i,r] = sum_b rule[i,a,b] from[b,i,r].
 template <class T>
 void mix(const PhmShape& s, const T* rule, bool transposed, const T* from, T* to) {
-  for (int64_t i = 0; i < s.n; ++i) {
-    for (int64_t b = 0; b < s.n; ++b) {
-      for (int64_t r = 0; r < s.rank; ++r) {
-        Vec<T> sum[2] = {broadcast(T(0)), broadcast(T(0))};
-        for (int64_t a = 0; a < s.n; ++a) {
-          const Vec<T> factor = broadcast(rule[(i * s.n + (transposed ? b : a)) * s.n + (transposed ? a : b)]);
-          const T* const source = from + ((i * s.n + a) * s.rank + r) * kChunk;
-          for (int64_t l = 0; l < 2; ++l) sum[l] = fma(factor, load(source + l * kLanes), sum[l]);
-        }
-        for (int64_t l = 0; l < 2; ++l) store(to + ((i * s.n + b) * s.rank + r) * kChunk + l * kLanes, sum[l]);
+  const int64_t factors = s.n * s.rank;
+  for (int64_t b = 0; b < s.n; ++b) {
+    for (int64_t f = 0; f < factors; ++f) {
+      const T* const part = rule + f / s.rank * s.n * s.n;
+      Vec<T> sum[2] = {broadcast(T(0)), broadcast(T(0))};
+      for (int64_t a = 0; a < s.n; ++a) {
+        const Vec<T> weight = broadcast(transposed ? part[b * s.n + a] : part[a * s.n + b]);
+        const T* const source = from + (a * factors + f) * kChunk;
+        for (int64_t l = 0; l < 2; ++l) sum[l] = fma(weight, load(source + l * kLanes), sum[l]);
       }
+      for (int64_t l = 0; l < 2; ++l) store(to + (b * factors + f) * kChunk + l * kLanes, sum[l]);
     }
   }
 }
 
-// y[row,b,q] = sum_{i,r} coefficients[i,b,r][row] factor[i,r,q] (+ bias[b,q]); y (rows, n, width).
+// One stretch of combine: kVectors whole vectors of y, or the last `count` lanes of a row.
+template <int kVectors, class T>
+TAUT_INLINE void combine_part(int64_t factors, const T* coefficients, const T* factor, int64_t width, const T* bias,
+                              T* y, int64_t count) {
+  Vec<T> sum[kVectors];
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; ++j) sum[j] = broadcast(T(0));
+  for (int64_t f = 0; f < factors; ++f) {
+    const Vec<T> c = broadcast(coefficients[f * kChunk]);
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) sum[j] = fma(c, load_lanes(factor + f * width + j * kLanes, count), sum[j]);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; ++j) {
+    if (bias != nullptr) sum[j] = sum[j] + load_lanes(bias + j * kLanes, count);
+    if (count >= kLanes)
+      store(y + j * kLanes, sum[j]);
+    else
+      store_partial(y + j * kLanes, sum[j], count);
+  }
+}
+
+// y[row,b,q] = sum_f coefficients[b,f][row] factor[f,q] (+ bias[b,q]); y (rows, n, width).
 template <class T>
 void combine(const PhmShape& s, const T* coefficients, const T* factor, const T* bias, T* y, int64_t rows,
              int64_t width) {
+  const int64_t factors = s.n * s.rank;
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t b = 0; b < s.n; ++b) {
+      const T* const c = coefficients + b * factors * kChunk + row;
+      const T* const bias_b = bias == nullptr ? nullptr : bias + b * width;
       T* const to = y + (row * s.n + b) * width;
-      for (int64_t q = 0; q < width; q += kLanes) {
-        const int64_t count = width - q;
-        Vec<T> sum = broadcast(T(0));
-        for (int64_t i = 0; i < s.n; ++i)
-          for (int64_t r = 0; r < s.rank; ++r)
-            sum = fma(broadcast(coefficients[((i * s.n + b) * s.rank + r) * kChunk + row]),
-                      load_lanes(factor + (i * s.rank + r) * width + q, count), sum);
-        if (bias != nullptr) sum = sum + load_lanes(bias + b * width + q, count);
-        if (count >= kLanes)
-          store(to + q, sum);
-        else
-          store_partial(to + q, sum, count);
-      }
+      const auto bias_at = [&](int64_t q) { return bias_b == nullptr ? nullptr : bias_b + q; };
+      int64_t q = 0;
+      for (; q + 4 * kLanes <= width; q += 4 * kLanes)
+        combine_part<4>(factors, c, factor + q, width, bias_at(q), to + q, kLanes);
+      for (; q < width; q += kLanes) combine_part<1>(factors, c, factor + q, width, bias_at(q), to + q, width - q);
     }
   }
 }
 
-// sums[i,r,q] += the chunk's sum over (row, b) of g[row,b,q] coefficients[i,b,r][row], for kMany consecutive (i,r) from
-// `first` on; rows of sums are whole vectors.
+// sums[f,q] += the chunk's sum over (row, b) of g[row,b,q] coefficients[b,f][row], for kMany consecutive f from `first`
+// on; rows of sums are whole vectors.
 template <int kMany, class T>
 void add_outer(const PhmShape& s, const T* g, const T* coefficients, int64_t rows, int64_t width, int64_t first,
                T* sums) {
-  const T* from[kMany];
-  for (int m = 0; m < kMany; ++m) {
-    const int64_t i = (first + m) / s.rank, r = (first + m) % s.rank;
-    from[m] = coefficients + (i * s.n * s.rank + r) * kChunk;
-  }
-  const int64_t ld = whole_vectors(width);
+  const int64_t ld = whole_vectors(width), factors = s.n * s.rank;
   for (int64_t q = 0; q < width; q += kLanes) {
     Vec<T> chain[kMany];
 #pragma GCC unroll 4
@@ -105,8 +115,9 @@ void add_outer(const PhmShape& s, const T* g, const T* coefficients, int64_t row
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t b = 0; b < s.n; ++b) {
         const Vec<T> value = load_lanes(g + (row * s.n + b) * width + q, width - q);
+        const T* const from = coefficients + (b * factors + first) * kChunk + row;
 #pragma GCC unroll 4
-        for (int m = 0; m < kMany; ++m) chain[m] = fma(broadcast(from[m][b * s.rank * kChunk + row]), value, chain[m]);
+        for (int m = 0; m < kMany; ++m) chain[m] = fma(broadcast(from[m * kChunk]), value, chain[m]);
       }
     }
 #pragma GCC unroll 4
@@ -124,7 +135,7 @@ void add_outers(const PhmShape& s, const T* g, const T* coefficients, int64_t ro
   for (; first < s.n * s.rank; ++first) add_outer<1>(s, g, coefficients, rows, width, first, sums);
 }
 
-// sums[i,a,b] += the chunk's sum over rows and r of u[i,a,r] gt[i,b,r].
+// sums[i,a,b] += the chunk's sum over rows and r of u[a,i,r] gt[b,i,r].
 template <class T>
 void add_rule(const PhmShape& s, const T* u, const T* gt, T* sums) {
   for (int64_t i = 0; i < s.n; ++i) {
@@ -132,8 +143,8 @@ void add_rule(const PhmShape& s, const T* u, const T* gt, T* sums) {
       for (int64_t b = 0; b < s.n; ++b) {
         RowSum<T> sum;
         for (int64_t r = 0; r < s.rank; ++r) {
-          const T* const left = u + ((i * s.n + a) * s.rank + r) * kChunk;
-          const T* const right = gt + ((i * s.n + b) * s.rank + r) * kChunk;
+          const T* const left = u + ((a * s.n + i) * s.rank + r) * kChunk;
+          const T* const right = gt + ((b * s.n + i) * s.rank + r) * kChunk;
           for (int64_t l = 0; l < 2; ++l) sum.p[l] = fma(load(left + l * kLanes), load(right + l * kLanes), sum.p[l]);
         }
         sums[(i * s.n + a) * s.n + b] += sum.fold();
