@@ -22,8 +22,8 @@ using Progress = std::function<void(int64_t done, int64_t all, const std::string
 // for a device this build does not have.
 std::vector<Row> run_op_cases(Device device, const std::string& filter = "", const Progress& progress = {});
 
-// Times the cases that `filter` chooses in f32: `op`, `case`, `pass` (forward, backward), `milliseconds` (median),
-// `gflops` (0 where a case states no FLOPs), `gb_per_second` (inputs read once and outputs written once).
+// Times the cases that `filter` chooses in f32: `op`, `case`, `pass` (forward, forward+backward), `milliseconds`
+// (median), `gflops` (0 where a case states no FLOPs), `gb_per_second` (inputs read once and outputs written once).
 std::vector<Row> bench_op_cases(Device device, const std::string& filter = "");
 
 // Runs every *.safetensors file of a folder of golden cases, in order of name. Fields: `case`, `kind`, `status` (pass,

@@ -29,7 +29,10 @@ Tensor GoldenCase::tensor(const std::string& name) {
 void GoldenCase::compare(const std::string& name, const std::vector<double>& got, const Shape& shape, double limit) {
   const Tensor wanted = tensor(name);
   expect(wanted.shape() == shape, "{}: expected shape {}, got {}", name, to_string(wanted.shape()), to_string(shape));
-  if (dtype_ == DType::kF32) limit = std::max(limit, kGoldenF32Ulps * std::numeric_limits<float>::epsilon());
+  if (dtype_ == DType::kF32) {
+    const double ulps = kind_ == "op" ? kGoldenF32OpUlps : kGoldenF32ModelUlps;
+    limit = std::max(limit, ulps * std::numeric_limits<float>::epsilon());
+  }
   const double error = relative_error(got, wanted.to_doubles());
   judgement_.add(error, limit);
   expect(error <= limit, "{}: error {:.3g} over its limit {:.3g}", name, error, limit);
