@@ -52,12 +52,13 @@ double run_hypervolume(const RunResult& run, Judged judged) {
   return static_cast<double>(hypervolume(counts)) / static_cast<double>(n * n);
 }
 
-Outcomes outcomes(const RunResult& run, Judged judged) {
+Outcomes outcomes(const RunResult& run) {
   Outcomes out;
   out.n = run.points[0].n;
   for (const Point& point : run.points) {
     out.clean.push_back(pack_bits(point.clean_ok));
-    out.robust.push_back(pack_bits(judged == Judged::kLastIterate ? point.robust_last_ok : point.robust_best_ok));
+    out.last.push_back(pack_bits(point.robust_last_ok));
+    out.best.push_back(pack_bits(point.robust_best_ok));
   }
   return out;
 }
@@ -65,7 +66,7 @@ Outcomes outcomes(const RunResult& run, Judged judged) {
 // The done runs of one data set with their resampled areas.
 struct Resampled {
   std::vector<const RunResult*> runs;
-  std::vector<std::vector<double>> last, best;  // [run][resample]
+  ResampledAreas areas;
 
   // Means over the runs of `strategy`, resample by resample.
   std::vector<double> mean(const std::string& strategy, const std::vector<std::vector<double>>& areas) const {
@@ -83,15 +84,13 @@ struct Resampled {
 
 Resampled resample(const StudyResults& results, const std::string& dataset, const BootstrapOptions& options) {
   Resampled out;
-  std::vector<Outcomes> last, best;
+  std::vector<Outcomes> each;
   for (const RunResult& run : results.runs) {
     if (run.dataset != dataset || run.state != RunState::kDone) continue;
     out.runs.push_back(&run);
-    last.push_back(outcomes(run, Judged::kLastIterate));
-    best.push_back(outcomes(run, Judged::kBestOfIterates));
+    each.push_back(outcomes(run));
   }
-  out.last = resampled_areas(last, options);
-  out.best = resampled_areas(best, options);
+  out.areas = resampled_areas(each, options);
   return out;
 }
 
@@ -118,8 +117,9 @@ void fill_areas(StrategySummary& summary, const Resampled& resampled, double cha
     add(summary.alternatives, areas(points, chance), 1 / count);
   }
   summary.union_area = hypervolume(everything);
-  summary.area = bias_corrected(sum_last / count, resampled.mean(summary.strategy, resampled.last), level, 0, 1);
-  summary.area_best = bias_corrected(sum_best / count, resampled.mean(summary.strategy, resampled.best), level, 0, 1);
+  summary.area = bias_corrected(sum_last / count, resampled.mean(summary.strategy, resampled.areas.last), level, 0, 1);
+  summary.area_best =
+      bias_corrected(sum_best / count, resampled.mean(summary.strategy, resampled.areas.best), level, 0, 1);
   if (each.size() > 1) {
     double squares = 0;
     for (double a : each) squares += (a - sum_last / count) * (a - sum_last / count);
@@ -135,7 +135,7 @@ void compare(DatasetSummary& dataset, const Resampled& resampled, double level) 
     if (dataset.strategies[s].done == 0) continue;
     with_area.push_back(s);
     values.push_back(dataset.strategies[s].area.value);
-    means[s] = resampled.mean(dataset.strategies[s].strategy, resampled.last);
+    means[s] = resampled.mean(dataset.strategies[s].strategy, resampled.areas.last);
   }
   const std::vector<double> percent = percent_above_average(values);
   for (size_t i = 0; i < with_area.size(); ++i) {

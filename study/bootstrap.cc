@@ -59,6 +59,15 @@ double quantile(const std::vector<double>& sorted, double p) {
   return sorted[static_cast<size_t>(std::clamp<int64_t>(rank, 1, b) - 1)];
 }
 
+void check_outcomes(const Outcomes& run) {
+  bool fits = run.n >= 1;
+  for (const std::vector<Bits>* flags : {&run.clean, &run.last, &run.best}) {
+    fits = fits && flags->size() == run.clean.size();
+    for (const Bits& bits : *flags) fits = fits && bits.size() == static_cast<size_t>((run.n + 63) / 64);
+  }
+  TAUT_CHECK(fits, "[bootstrap] expected clean and robust flags of the same {} images at every point", run.n);
+}
+
 }  // namespace
 
 Bits pack_bits(std::span<const uint8_t> flags) {
@@ -67,32 +76,33 @@ Bits pack_bits(std::span<const uint8_t> flags) {
   return bits;
 }
 
-std::vector<std::vector<double>> resampled_areas(std::span<const Outcomes> runs, const BootstrapOptions& options) {
+ResampledAreas resampled_areas(std::span<const Outcomes> runs, const BootstrapOptions& options) {
   TAUT_CHECK(options.resamples >= 1, "[bootstrap] expected at least one resample, got {}", options.resamples);
   std::vector<int64_t> sizes;
   for (const Outcomes& run : runs) {
-    const auto words = static_cast<size_t>((run.n + 63) / 64);
-    const auto fits = [words](const Bits& bits) { return bits.size() == words; };
-    TAUT_CHECK(run.n >= 1 && run.clean.size() == run.robust.size() &&
-                   std::all_of(run.clean.begin(), run.clean.end(), fits) &&
-                   std::all_of(run.robust.begin(), run.robust.end(), fits),
-               "[bootstrap] expected clean and robust flags of the same {} images at every point", run.n);
+    check_outcomes(run);
     if (std::find(sizes.begin(), sizes.end(), run.n) == sizes.end()) sizes.push_back(run.n);
   }
-  std::vector<std::vector<double>> areas(runs.size(), std::vector<double>(static_cast<size_t>(options.resamples)));
+  ResampledAreas areas;
+  areas.last.assign(runs.size(), std::vector<double>(static_cast<size_t>(options.resamples)));
+  areas.best = areas.last;
   parallel_for(options.resamples, 16, [&](int64_t begin, int64_t end) {
-    std::vector<TradeOff<int64_t>> points;
+    std::vector<TradeOff<int64_t>> last, best;
     for (int64_t b = begin; b < end; ++b) {
       for (int64_t n : sizes) {
         const Draw draw(n, options.seed, b);
         for (size_t r = 0; r < runs.size(); ++r) {
           if (runs[r].n != n) continue;
-          points.clear();
+          last.clear();
+          best.clear();
           for (size_t p = 0; p < runs[r].clean.size(); ++p) {
-            points.push_back({draw.count(runs[r].clean[p]), draw.count(runs[r].robust[p])});
+            const int64_t clean = draw.count(runs[r].clean[p]);
+            last.push_back({clean, draw.count(runs[r].last[p])});
+            best.push_back({clean, draw.count(runs[r].best[p])});
           }
-          const int64_t area = hypervolume_in_place(std::span(points));
-          areas[r][static_cast<size_t>(b)] = static_cast<double>(area) / static_cast<double>(n * n);
+          const auto all = static_cast<double>(n * n);
+          areas.last[r][static_cast<size_t>(b)] = static_cast<double>(hypervolume_in_place(std::span(last))) / all;
+          areas.best[r][static_cast<size_t>(b)] = static_cast<double>(hypervolume_in_place(std::span(best))) / all;
         }
       }
     }

@@ -31,15 +31,21 @@ struct BootstrapOptions {
 using Bits = std::vector<uint64_t>;
 Bits pack_bits(std::span<const uint8_t> flags);
 
-// What came of the n images at each evaluated point of one run.
+// What came of the n images at each evaluated point of one run: clean, under attack by the last iterate, and by the
+// best.
 struct Outcomes {
   int64_t n = 0;
-  std::vector<Bits> clean, robust;  // [point], equally many
+  std::vector<Bits> clean, last, best;  // [point], equally many
 };
 
-// The hypervolume (pareto.h) of each run on each resample, as a fraction: [run][resample]. The same bytes for any
-// number of threads: counts are integers. Cost: runs x points x n / 64 x about 6 word operations a resample.
-std::vector<std::vector<double>> resampled_areas(std::span<const Outcomes> runs, const BootstrapOptions& options);
+// The hypervolume (pareto.h) of each run on each resample, as a fraction: [run][resample].
+struct ResampledAreas {
+  std::vector<std::vector<double>> last, best;
+};
+
+// The same bytes for any number of threads: counts are integers. Cost: runs x points x n / 64 x about 10 word
+// operations a resample.
+ResampledAreas resampled_areas(std::span<const Outcomes> runs, const BootstrapOptions& options);
 
 struct Estimate {
   double raw = 0, bias = 0, value = 0, low = 0, high = 0;  // low <= value <= high

@@ -13,7 +13,7 @@
 
 #include "data/decode.h"
 #include "study/report.h"
-#include "synthetic.h"
+#include "tests/report/synthetic.h"
 
 namespace taut::study {
 namespace {

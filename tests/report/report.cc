@@ -2,7 +2,6 @@
 #include "study/report.h"
 
 #include <doctest/doctest.h>
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -14,7 +13,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "study/tables.h"
-#include "synthetic.h"
+#include "tests/report/synthetic.h"
 
 namespace taut::study {
 namespace {
