@@ -35,6 +35,26 @@ const char* mode_meaning(const std::string& mode) {
   return "";
 }
 
+// One line for all, or one for each sentence with the strategies it is about.
+std::string warm_up_facts(const StudyResults& results) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> sentences;
+  for (const RunResult& run : results.runs) {
+    if (run.warm_up.empty()) continue;
+    auto it =
+        std::find_if(sentences.begin(), sentences.end(), [&run](const auto& s) { return s.first == run.warm_up; });
+    if (it == sentences.end()) it = sentences.insert(sentences.end(), {run.warm_up, {}});
+    const std::string label = label_html(run.strategy);
+    if (std::find(it->second.begin(), it->second.end(), label) == it->second.end()) it->second.push_back(label);
+  }
+  std::string out;
+  for (const auto& [sentence, labels] : sentences) {
+    out += fmt::format("<dt>Warm-up</dt><dd>{}", html_escape(sentence));
+    if (sentences.size() > 1) out += fmt::format(" ({})", fmt::join(labels, ", "));
+    out += "</dd>\n";
+  }
+  return out;
+}
+
 std::string header(const StudyResults& results, const Analysis& analysis, const std::vector<DatasetFigures>& figures) {
   std::string datasets;
   for (const DatasetSummary& d : analysis.datasets) {
@@ -54,12 +74,7 @@ std::string header(const StudyResults& results, const Analysis& analysis, const 
       html_escape(results.title), html_escape(results.attack), datasets, analysis.strategies.size(), done,
       results.runs.size(), seeds.size(), seeds.size() == 1 ? "" : "s", html_escape(results.mode),
       mode_meaning(results.mode));
-  std::set<std::string> warm_ups;
-  for (const RunResult& run : results.runs) {
-    if (!run.warm_up.empty() && warm_ups.insert(run.warm_up).second) {
-      out += fmt::format("<dt>Warm-up</dt><dd>{}</dd>\n", html_escape(run.warm_up));
-    }
-  }
+  out += warm_up_facts(results);
   out += fmt::format(
       "</dl>\n<p>What this report does not show: the {:g} % intervals know only the choice of test images, not the "
       "randomness of training; accuracy under one attack is an upper bound on robustness; nothing here says that a "
