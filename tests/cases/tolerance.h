@@ -21,9 +21,9 @@ constexpr double kBudgetFactor = 2, kBudgetFloor = 2;
 // Golden numbers: operators, models, training steps, attacks and position embeddings in f64.
 constexpr double kGoldenOp = 1e-10, kGoldenModel = 1e-9, kGoldenTrain = 1e-8, kGoldenAttack = 1e-10;
 constexpr double kGoldenKeyBiasNorm = 1e-6, kGoldenPositions = 1e-5;
-// The same in f32, where no plain loop stands beside a model: this many units in the last place of the largest
-// magnitude.
-constexpr double kGoldenF32Ulps = 2048;
+// The same in f32, where no plain loop stands beside the numbers: so many units in the last place of the largest
+// magnitude (measured: an operator 22, a model or some steps of training 116, ViT-B among them).
+constexpr double kGoldenF32OpUlps = 64, kGoldenF32ModelUlps = 512;
 
 // The outcome of comparing tensors: the worst error in terms of its limit, kept over several comparisons.
 struct Judgement {
