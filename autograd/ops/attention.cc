@@ -1,13 +1,13 @@
 // attention: qkv (b, t, 3, heads, d) -> (b, queries, heads d); the formulas are in kernels/attention.h.
 #include "kernels/attention.h"
 
-#include "autograd/ops.h"
-#include "kernels/error.h"
+#include "autograd/ops/op_util.h"
 
 namespace taut::ops {
 
 Var attention(const Var& qkv, double scale, int64_t queries) {
-  const Tensor x = qkv.value().contiguous();
+  check_defined("attention", "qkv", qkv);
+  const Tensor x = dense(qkv);
   TAUT_CHECK(x.ndim() == 5 && x.size(2) == 3,
              "[attention] expected qkv of shape (b, t, 3, heads, d), got {}; hint: reshape the fused projection first",
              to_string(x.shape()));
@@ -21,27 +21,27 @@ Var attention(const Var& qkv, double scale, int64_t queries) {
   TAUT_CHECK(queries >= 0 && shape.tq <= shape.t, "[attention] expected 0 to {} queries, got {}", shape.t, queries);
 
   const Needs needs = needs_of({qkv});
-  Tensor out = Tensor::empty({shape.b, shape.tq, shape.heads * shape.d}, x.dtype(), x.device());
+  Tensor out = empty_as(x, {shape.b, shape.tq, shape.heads * shape.d});
   Tensor stats;
-  if (needs[0]) stats = Tensor::empty({shape.b, shape.heads, shape.tq, 2}, x.dtype(), x.device());
+  if (needs[0]) stats = empty_as(x, {shape.b, shape.heads, shape.tq, 2});
   on_float(x.dtype(), "attention", [&]<class T>() {
-    ON_DEVICE(x.device(), attention_forward<T>(current_stream(x.device()), x.data<T>(), out.data<T>(),
-                                               needs[0] ? stats.data<T>() : nullptr, shape));
+    ON_DEVICE(x.device(),
+              attention_forward<T>(stream_of(x), x.data<T>(), out.data<T>(), optional_data<T>(stats), shape));
   });
 
   const Saved saved("attention", "qkv", x);
-  return record(
-      "attention", std::move(out), {qkv}, [saved, stats, shape](const Grads& dy, const Needs& wanted) -> Grads {
-        if (!wanted[0]) return {Tensor()};
-        const Tensor& in = saved.get();
-        const Tensor dout = dy[0].contiguous();
-        Tensor dqkv = Tensor::empty(in.shape(), in.dtype(), in.device());
-        on_float(in.dtype(), "attention", [&]<class T>() {
-          ON_DEVICE(in.device(), attention_backward<T>(current_stream(in.device()), in.data<T>(), stats.data<T>(),
-                                                       dout.data<T>(), dqkv.data<T>(), shape));
-        });
-        return {dqkv};
-      });
+  return record("attention", std::move(out), {qkv},
+                [saved, stats, shape](const Grads& dy, const Needs& wanted) -> Grads {
+                  if (!wanted[0]) return {Tensor()};
+                  const Tensor& in = saved.get();
+                  const Tensor dout = dy[0].contiguous();
+                  Tensor dqkv = empty_like(in);
+                  on_float(in.dtype(), "attention", [&]<class T>() {
+                    ON_DEVICE(in.device(), attention_backward<T>(stream_of(in), in.data<T>(), stats.data<T>(),
+                                                                 dout.data<T>(), dqkv.data<T>(), shape));
+                  });
+                  return {dqkv};
+                });
 }
 
 }  // namespace taut::ops
