@@ -1,5 +1,4 @@
 // The golden cases of this folder, and that a case whose numbers were changed does not pass.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,5 +1,4 @@
 // Accuracy of kernels/math.h against libm in double precision, and equality of its bits on AVX2, AVX-512 and scalars.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <bit>

@@ -1,6 +1,5 @@
 // Every op case, under ctest, and proof that the checks behind them see what they are for: ops with one planted fault
 // each. One case alone: taut selftest ops --filter '^softmax/6x13-dim-1$'.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "kernels/parallel.h"
