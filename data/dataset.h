@@ -47,14 +47,14 @@ struct DatasetOptions {
   uint64_t seed = 0;    // of procedural data and of splits made here
 };
 
-// Opens a data set:
-//   a folder with data_batch_*.bin / test_batch.bin         CIFAR-10, any subset of the batches
-//   a folder with train.bin / test.bin                       CIFAR-100, fine labels
-//   a folder with train_X.bin / test_X.bin                   STL-10
-//   a folder with *-images-idx3-ubyte[.gz]                   IDX (MNIST, Fashion-MNIST)
-//   a folder with labels.csv, or `labels` given              a list of image files
-//   a folder with {train,val,test}/CLASS/*, or CLASS/*       class folders, classes in sorted order
-//   procedural:fine, procedural:easy, procedural:upstream    generated from the seed (data/procedural.h)
+// What `path` may be, for listings.
+struct DatasetFormat {
+  const char* path;
+  const char* description;
+};
+const std::vector<DatasetFormat>& dataset_formats();
+
+// Opens a data set in one of these formats.
 // Class folders that come without a split are divided by the seed, class by class, 4 : 1 into train and test.
 // Throws Error(kMissing) for a path or split that is not there, Error(kBadData) for damaged content: truncated records,
 // labels out of range (naming file, record and value), and Error(kUsage) for a folder it does not recognise.

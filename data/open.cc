@@ -33,6 +33,22 @@ DatasetPtr first_in_turns(DatasetPtr base, int64_t n) {
 
 }  // namespace
 
+const std::vector<DatasetFormat>& dataset_formats() {
+  static const std::vector<DatasetFormat> formats = {
+      {"FOLDER with data_batch_*.bin, test_batch.bin", "CIFAR-10, any subset of the batches"},
+      {"FOLDER with train.bin, test.bin", "CIFAR-100, fine labels"},
+      {"FOLDER with train_X.bin, test_X.bin", "STL-10"},
+      {"FOLDER with *-images-idx3-ubyte[.gz]", "IDX: MNIST, Fashion-MNIST"},
+      {"FOLDER with labels.csv, or data.labels=FILE", "images listed as file,class_index"},
+      {"FOLDER with {train,val,test}/CLASS/* or CLASS/*", "class folders of JPEG, PNG or BMP, in sorted order"},
+      {"FOLDER with DOMAIN/CLASS/* and data.domain=DOMAIN", "one domain of several"},
+      {"procedural:easy", "made from a seed: five classes unlike each other"},
+      {"procedural:fine", "made from a seed: five variations of one figure"},
+      {"procedural:upstream", "made from a seed: the 100 classes of pre-training"},
+  };
+  return formats;
+}
+
 std::string folder_name(const fs::path& folder) {
   const fs::path clean = folder.lexically_normal();
   return (clean.has_filename() ? clean : clean.parent_path()).filename().string();

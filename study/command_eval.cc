@@ -124,10 +124,11 @@ void add_eval_commands(CLI::App& app, const ExitCode&) {
     print_rows({evaluate(config, progress_mode_by_name(eval_common->progress))}, format_by_name(eval_common->format));
   });
 
-  CLI::App* attacked = app.add_subcommand("attack", "accuracy of a model under attack: pgd, bim or fgsm");
+  CLI::App* attacked = app.add_subcommand("attack", "accuracy of a model under attack: `taut ls attacks`");
   attacked->require_subcommand(1);
-  for (const char* name : {"pgd", "bim", "fgsm"}) {
-    CLI::App* one = attacked->add_subcommand(name, "model.name= model.weights= data.path= attack.eps= ...");
+  for (const attacks::Attack& listed : attacks::attack_list()) {
+    const char* name = listed.name;
+    CLI::App* one = attacked->add_subcommand(name, listed.description);
     const CommonPtr common = add_common(*one);
     add_settings(*one, common);
     one->callback([common, name] {

@@ -1,4 +1,6 @@
 // taut ls: what there is to choose from.
+#include "attacks/attack.h"
+#include "data/dataset.h"
 #include "finetune/strategy.h"
 #include "study/command.h"
 #include "study/presets.h"
@@ -15,24 +17,17 @@ std::vector<Row> strategies() {
 }
 
 std::vector<Row> attacks_list() {
-  return {{{"attack", "pgd"}, {"description", "projected gradient descent from a random start (Madry et al., 2018)"}},
-          {{"attack", "bim"}, {"description", "the same from the image itself (Kurakin et al., 2017)"}},
-          {{"attack", "fgsm"}, {"description", "one step of the whole budget (Goodfellow et al., 2015)"}}};
+  std::vector<Row> rows;
+  for (const attacks::Attack& a : attacks::attack_list())
+    rows.push_back({{"attack", a.name}, {"description", a.description}});
+  return rows;
 }
 
 std::vector<Row> datasets() {
-  const auto row = [](const char* path, const char* description) {
-    return Row{{"data.path", path}, {"description", description}};
-  };
-  return {row("FOLDER with data_batch_*.bin, test_batch.bin", "CIFAR-10, any subset of the batches"),
-          row("FOLDER with train.bin, test.bin", "CIFAR-100, fine labels"),
-          row("FOLDER with *-images-idx3-ubyte[.gz]", "IDX: MNIST, Fashion-MNIST"),
-          row("FOLDER with labels.csv, or data.labels=FILE", "images listed as file,class_index"),
-          row("FOLDER with {train,test}/CLASS/* or CLASS/*", "class folders of JPEG or PNG"),
-          row("FOLDER with DOMAIN/CLASS/* and data.domain=DOMAIN", "one domain of several"),
-          row("procedural:easy", "made from a seed: five classes unlike each other"),
-          row("procedural:fine", "made from a seed: five variations of one figure"),
-          row("procedural:upstream", "made from a seed: the 100 classes of pre-training")};
+  std::vector<Row> rows;
+  for (const DatasetFormat& f : dataset_formats())
+    rows.push_back({{"data.path", f.path}, {"description", f.description}});
+  return rows;
 }
 
 std::vector<Row> preset_rows() {

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "attacks/attack.h"
 #include "finetune/strategy.h"
 #include "kernels/error.h"
 #include "nn/models.h"
@@ -71,7 +72,7 @@ std::vector<Key> make_keys() {
              "held out of the training images: below 1 a share drawn by the seed, else the last so many"),
       integer("data.train_limit", "0", 0, kMany, "at most so many training images; 0: all"),
 
-      choice("attack.name", "pgd", {"pgd", "bim", "fgsm"}, "attack"),
+      choice("attack.name", "pgd", attacks::attack_names(), "attack"),
       choice("attack.norm", "linf", {"linf", "l2"}, "norm of the budget"),
       number("attack.eps", "1/255", 0, 1e3, "budget, in pixels of [0, 1]"),
       number("attack.alpha", "1/1020", 0, 1e3, "step"),
