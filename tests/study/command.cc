@@ -1,0 +1,131 @@
+// The command line: exit codes, messages that name what was wrong, and output formats.
+#include <nlohmann/json.hpp>
+
+#include "study/output.h"
+#include "tests/study/support.h"
+
+namespace taut::study {
+namespace {
+
+TEST_CASE("what is wrong is named, on standard error alone, with the documented code") {
+  const TempFolder folder;
+  const std::string junk = folder / "junk.safetensors", csv = folder / "img/labels.csv";
+  write_text(junk, std::string(64, '\xff'));
+  write_text(folder / "img/cut.jpg", std::string("\xff\xd8\xff\xe0") + std::string(20, '\0'));
+  write_text(csv, "file,class_index\ncut.jpg,0\n");
+  write_text(folder / "study.toml", "attack.epss = 1\n");
+  const std::string model = "model.name=vit_demo", data = "data.path=procedural:easy",
+                    weights = "model.weights=" + junk;
+  const struct {
+    std::vector<std::string> arguments;
+    int code;
+    std::string word;
+  } cases[] = {
+      {{"nonsense"}, 2, "nonsense"},
+      {{"study", "rn"}, 2, "run"},
+      {{"eval", "model.wieghts=x"}, 2, "model.weights"},
+      {{"eval", "model.name=vit_bsae_patch16_224", data}, 2, "vit_base_patch16_224"},
+      {{"eval", model, data}, 2, "model.weights"},
+      {{"eval", model, data, "model.weights=/none.safetensors"}, 66, "/none.safetensors"},
+      {{"eval", model, data, weights}, 65, "junk.safetensors"},
+      {{"attack", "pgd", model, data, weights, "attack.eps=-1"}, 2, "attack.eps"},
+      {{"attack", "pdg", model}, 2, "pgd"},
+      {{"eval", model, "-o", "xml"}, 2, "xml"},
+      {{"eval", model, "--device", "cuda"}, 69, "cuda"},
+      {{"eval", model, "--device", "gpu"}, 2, "gpu"},
+      {{"models", "show", "vit_demo", "model.strategy=lroa"}, 2, "lora"},
+      {{"train", "--preset", "smok", "--out", folder / "x"}, 2, "smoke"},
+      {{"train", "-c", folder / "study.toml", "--out", folder / "x"}, 2, "attack.eps"},
+      {{"train", "model.name=vit_demo", "--out", folder / "x"}, 2, "data.path"},
+      {{"train", "model.name=vit_demo", "data.path=/none", "--out", folder / "x"}, 66, "/none"},
+      {{"study", "run", "/none.toml", "--out", folder / "x"}, 66, "/none.toml"},
+      {{"study", "status", folder / "nowhere"}, 66, "nowhere"},
+      {{"bench", "model", "vit_demo", "--pass", "sideways"}, 2, "sideways"},
+      {{"bench", "model", "vit_demo", "--dtype", "bf16"}, 69, "bf16"},
+      {{"train", "--preset", "smoke"}, 2, "--out"},
+      {{"train", "--preset", "smoke", "--out", "/proc/none"}, 74, "/proc/none"},
+  };
+  for (const auto& c : cases) {
+    const Outcome o = taut(c.arguments);
+    CAPTURE(c.arguments.back());
+    CAPTURE(o.err);
+    CHECK(o.code == c.code);
+    CHECK(o.err.find(c.word) != std::string::npos);
+    CHECK(o.out.empty());
+  }
+}
+
+TEST_CASE("an environment variable that is no setting is refused") {
+  const Outcome o = taut({"models", "show", "vit_demo"}, "TAUT_CFG_MODEL_CLASES=3");
+  CHECK(o.code == 2);
+  CHECK(o.err.find("TAUT_CFG_MODEL_CLASSES") != std::string::npos);
+}
+
+TEST_CASE("-o json is one array of flat objects and nothing else") {
+  const std::vector<std::vector<std::string>> commands = {{"models", "show", "vit_demo"},
+                                                          {"models", "ls"},
+                                                          {"ls", "strategies"},
+                                                          {"ls", "attacks"},
+                                                          {"ls", "datasets"},
+                                                          {"ls", "presets"},
+                                                          {"ls", "models"},
+                                                          {"ls", "settings"},
+                                                          {"doctor"},
+                                                          {"doctor", "--backends"},
+                                                          {"study", "plan", "smoke"}};
+  for (std::vector<std::string> command : commands) {
+    CAPTURE(command.front());
+    command.insert(command.end(), {"-o", "json"});
+    const Outcome o = taut(command);
+    CHECK(o.code == 0);
+    const auto json = nlohmann::json::parse(o.out, nullptr, false);
+    REQUIRE(json.is_array());
+    CHECK(!json.empty());
+    for (const auto& row : json) {
+      CHECK(row.is_object());
+      for (const auto& value : row) CHECK(value.is_primitive());
+    }
+  }
+}
+
+TEST_CASE("formats") {
+  const std::vector<Row> rows = {{{"a", 1}, {"b", "x,\"y\""}}, {{"a", 0.1}, {"c", nullptr}}};
+  CHECK(to_text(rows, Format::kCsv) == "a,b,c\n1,\"x,\"\"y\"\"\",\n0.1,,\n");
+  CHECK(to_text(rows, Format::kJsonl) == "{\"a\":1,\"b\":\"x,\\\"y\\\"\"}\n{\"a\":0.1,\"c\":null}\n");
+  CHECK(to_text({}, Format::kJson) == "[]\n");
+  const std::string md = to_text({{{"k", "a|b"}, {"v", 1.23456789}}}, Format::kMarkdown);
+  CHECK(md.find("a\\|b") != std::string::npos);
+  CHECK(md.find("1.23457") != std::string::npos);
+}
+
+TEST_CASE("a study runs, reports, and goes on; a run that fails is a row and the study says so") {
+  const TempFolder folder;
+  const std::string study = folder / "tiny.toml", out = folder / "out";
+  write_text(study, kTinyStudy);
+  const Outcome first = taut({"study", "run", study, "--out", out, "--progress", "none"});
+  CAPTURE(first.err);
+  REQUIRE(first.code == 0);
+  CHECK(first.out.ends_with("report/index.html\n"));
+  CHECK(first.out.find("| strategy") != std::string::npos);
+  CHECK(std::filesystem::exists(out + "/report/areas.csv"));
+  const Outcome status = taut({"study", "status", out, "-o", "json"});
+  const auto rows = nlohmann::json::parse(status.out);
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) {
+    CHECK(row.at("state") == "done");
+    CHECK(row.at("step") == 12);
+  }
+  const auto before = promised_files(out + "/runs");
+  CHECK(taut({"study", "run", study, "--out", out}).code == 0);
+  CHECK(promised_files(out + "/runs") == before);
+  CHECK(taut({"study", "report", out}).out == first.out);
+
+  const Outcome bad = taut({"study", "run", study, "train.lr=1e30", "train.clip=0", "--out", folder / "bad"});
+  CHECK(bad.code == 1);
+  const auto failed = nlohmann::json::parse(taut({"study", "status", folder / "bad", "-o", "json"}).out);
+  CHECK(failed.at(0).at("state") == "failed");
+  CHECK(failed.at(0).at("error").get<std::string>().find("update") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace taut::study
