@@ -85,18 +85,22 @@ void check_value(const Key& key, const std::string& text) {
 std::string toml_value(const Key& key, const std::string& text) {
   const auto quoted = [](const std::string& s) { return toml_string(s); };
   const auto is_fraction = [](const std::string& s) { return s.find('/') != std::string::npos; };
+  // One spelling a value: 2e-3 and 0.002 are the same setting.
+  const auto number = [&](const std::string& s) {
+    return is_fraction(s) ? quoted(s) : fmt::format("{}", parse_number(key.name, s));
+  };
   switch (key.type) {
     case KeyType::kText:
     case KeyType::kChoice: return quoted(text);
     case KeyType::kInteger:
     case KeyType::kFlag: return text;
-    case KeyType::kNumber: return is_fraction(text) ? quoted(text) : text;
+    case KeyType::kNumber: return number(text);
     default: break;
   }
   std::string list;
   for (const std::string& item : split_list(text)) {
     if (!list.empty()) list += ", ";
-    list += key.type == KeyType::kTexts || is_fraction(item) ? quoted(item) : item;
+    list += key.type == KeyType::kTexts ? quoted(item) : key.type == KeyType::kNumbers ? number(item) : item;
   }
   return "[" + list + "]";
 }
