@@ -1,4 +1,5 @@
 // A run that is killed, stopped, damaged or pointed at another configuration.
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
