@@ -107,7 +107,7 @@ class Checker {
                base_.outputs.size());
     for (size_t o = 0; o < wanted.size(); ++o) {
       const std::vector<double> got = base_.outputs[o].to_doubles();
-      const double limit = dtype_ == DType::kF64 ? kF64Limit : c_.budget_factor * budget(plain[o], wanted[o]);
+      const double limit = dtype_ == DType::kF64 ? kF64Limit : budget(plain[o], wanted[o]);
       judge(fmt::format("output {}", o), got, wanted[o], limit);
       expect_not_all_zero(fmt::format("output {}", o), got);
     }
@@ -124,7 +124,7 @@ class Checker {
       expect(fits, "gradient {} is {}", i, to_string(dx, 0));
       if (!fits) continue;
       const std::vector<double> got = dx.to_doubles();
-      const double limit = dtype_ == DType::kF64 ? kF64GradientLimit : c_.budget_factor * budget(plain[i], wanted[i]);
+      const double limit = dtype_ == DType::kF64 ? kF64GradientLimit : budget(plain[i], wanted[i]);
       judge(fmt::format("gradient {}", i), got, wanted[i], limit);
       expect_not_all_zero(fmt::format("gradient {}", i), got);
     }

@@ -74,9 +74,7 @@ struct OpCase {
   bool smooth = true;  // false: rounds, so that central differences say nothing
   bool zeros = false;  // an output or a gradient may be zero everywhere
   Specials specials = Specials::kAll;
-  double flops = 0;                // of a forward pass, for the benchmark
-  double budget_factor = 1;        // f32: allows so many times the policy's budget ...
-  std::string budget_reason = {};  // ... and why
+  double flops = 0;  // of a forward pass, for the benchmark
 };
 
 // A call that must be refused with a message that contains `message`.
