@@ -146,8 +146,8 @@ std::string attack_phrase(const Config& c) {
   std::string name = a.name;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char ch) { return std::toupper(ch); });
   return fmt::format("{}-{}, {}, eps {}, alpha {}, {} start", name, a.steps,
-                     a.norm == attacks::Norm::kLinf ? "L-infinity" : "L2", c.text("attack.eps"),
-                     a.name == "fgsm" ? c.text("attack.eps") : c.text("attack.alpha"),
+                     a.norm == attacks::Norm::kLinf ? "L-infinity" : "L2", c.value_text("attack.eps"),
+                     a.name == "fgsm" ? c.value_text("attack.eps") : c.value_text("attack.alpha"),
                      a.random_start ? "uniform random" : "clean");
 }
 
