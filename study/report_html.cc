@@ -246,11 +246,11 @@ std::string pair_matrix(const Analysis& analysis, const DatasetSummary& dataset,
   return out + table.finish() +
          fmt::format(
              "<p class=\"caption\"><b>{}.</b> {}: {} of {} pairs have disjoint {:g} % intervals (●). Share: the paired "
-             "bootstrap analogue of a two-sided p-value on the same resampled images, not corrected for {} "
+             "bootstrap analogue of a two-sided p-value on the same resampled images, not corrected for the number of "
              "comparisons. "
              "{}</p>\n",
              captions.table(), html_escape(dataset.dataset), dataset.disjoint, dataset.pairs.size(),
-             100 * analysis.options.level, dataset.pairs.size(), file_link("pairs.csv", "pairs.csv"));
+             100 * analysis.options.level, file_link("pairs.csv", "pairs.csv"));
 }
 
 std::string course_table(const StudyResults& results, const DatasetSummary& dataset, Captions& captions) {
