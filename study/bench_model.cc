@@ -9,6 +9,7 @@
 #include "kernels/arena.h"
 #include "kernels/error.h"
 #include "kernels/lab/peak.h"
+#include "kernels/parallel.h"
 #include "nn/init.h"
 #include "study/run_evaluate.h"
 #include "study/run_model.h"
@@ -20,43 +21,53 @@ namespace {
 constexpr int kRepetitions = 7, kInputs = 3;
 constexpr double kTargetSeconds = 0.15;  // shorter passes are repeated until a timing is this long
 
-struct Inputs {
-  std::vector<Tensor> images, labels;
-};
-
-Inputs random_inputs(const nn::VitConfig& shape, int64_t batch) {
-  Inputs inputs;
-  for (uint64_t i = 0; i < kInputs; ++i) {
-    Random random(1, Purpose::kTest, i);
-    Tensor images = Tensor::empty({batch, shape.channels, shape.image_size, shape.image_size});
-    for (float& v : images.span<float>()) v = random.uniform();
-    Tensor labels = Tensor::empty({batch}, DType::kI64);
-    for (int64_t& l : labels.span<int64_t>())
+// Images of a data set are kept as bytes, and so are these: one batch of floats is alive at a time, as in training.
+class Inputs {
+ public:
+  Inputs(const nn::VitConfig& shape, int64_t batch)
+      : images_(Tensor::empty({batch, shape.channels, shape.image_size, shape.image_size})) {
+    Random random(1, Purpose::kTest);
+    pixels_.resize(static_cast<size_t>(kInputs * images_.numel()));
+    for (uint8_t& p : pixels_) p = static_cast<uint8_t>(random.bits());
+    labels_ = Tensor::empty({batch}, DType::kI64);
+    for (int64_t& l : labels_.span<int64_t>())
       l = static_cast<int64_t>(random.below(static_cast<uint64_t>(shape.classes)));
-    inputs.images.push_back(images);
-    inputs.labels.push_back(labels);
   }
-  return inputs;
-}
+
+  // Fills the batch with fresh images.
+  const Tensor& next() {
+    const uint8_t* from = pixels_.data() + (used_++ % kInputs) * images_.numel();
+    float* to = images_.data<float>();
+    parallel_for(images_.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] = static_cast<float>(from[i]) * (1.0F / 255);
+    });
+    return images_;
+  }
+  const Tensor& labels() const { return labels_; }
+
+ private:
+  Tensor images_, labels_;
+  std::vector<uint8_t> pixels_;
+  int64_t used_ = 0;
+};
 
 struct Timing {
   double seconds = 0, peak_gflops = 0;
 };
 
 // One pass after another; before each the peak, so that a clock that changes meets both.
-Timing measure(const std::function<void(size_t input)>& pass, int threads) {
-  pass(0);
+Timing measure(const std::function<void()>& pass, int threads) {
+  pass();
   const double first = bench_seconds(threads);
-  pass(1);
+  pass();
   const double once = bench_seconds(threads) - first;
   const int in_a_row = std::max(1, static_cast<int>(kTargetSeconds / std::max(once, 1e-6)));
   std::vector<double> seconds;
   Timing timing;
-  size_t input = 0;
   for (int r = 0; r < kRepetitions; ++r) {
     timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
     const double begin = bench_seconds(threads);
-    for (int i = 0; i < in_a_row; ++i) pass(input++ % kInputs);
+    for (int i = 0; i < in_a_row; ++i) pass();
     seconds.push_back((bench_seconds(threads) - begin) / in_a_row);
   }
   std::nth_element(seconds.begin(), seconds.begin() + kRepetitions / 2, seconds.end());
@@ -64,34 +75,34 @@ Timing measure(const std::function<void(size_t input)>& pass, int threads) {
   return timing;
 }
 
-Timing time_train(const RunModel& model, const Inputs& inputs, int threads) {
+Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
   finetune::Trainer trainer(model.vit, {.lr = 1e-5,
                                         .weight_decay = 0.01,
                                         .clip = 1,
                                         .label_smoothing = 0,
                                         .mode = finetune::Mode::kFixed,
                                         .schedule = {nn::ScheduleKind::kConstant, 0, 1}});
-  return measure([&](size_t i) { trainer.step(inputs.images[i], inputs.labels[i]); }, threads);
+  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads);
 }
 
-Timing time_forward(const RunModel& model, const Inputs& inputs, int threads) {
+Timing time_forward(const RunModel& model, Inputs& inputs, int threads) {
   const auto vit = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
   const NoGrad no_grad;
-  return measure([&](size_t i) { vit->forward(Var(inputs.images[i])); }, threads);
+  return measure([&] { vit->forward(Var(inputs.next())); }, threads);
 }
 
-Timing time_pgd(const RunModel& model, const Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
+Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
   const auto vit = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
-  std::vector<Tensor> adversarial;
-  for (const Tensor& t : inputs.images) adversarial.push_back(t.clone());
+  const Tensor& clean = inputs.next();
+  Tensor adversarial = clean.clone();
   return measure(
-      [&](size_t i) {
-        const Var image(adversarial[i], true);
-        const Var losses = ops::cross_entropy(vit->forward(image), inputs.labels[i], 0, ops::Reduction::kNone);
+      [&] {
+        const Var image(adversarial, true);
+        const Var losses = ops::cross_entropy(vit->forward(image), inputs.labels(), 0, ops::Reduction::kNone);
         const Tensor g = gradients({losses}, {Tensor::full(losses.shape(), 1)}, {image}, true)[0];
-        Tensor next = adversarial[i].clone();
-        attacks::ascend(inputs.images[i], g.contiguous(), next, attack);
-        adversarial[i] = next;
+        Tensor next = adversarial.clone();
+        attacks::ascend(clean, g.contiguous(), next, attack);
+        adversarial = next;
       },
       threads);
 }
@@ -106,7 +117,7 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
   const nn::VitConfig& shape = model.vit->config();
   Timing timing;
   {
-    const Inputs inputs = random_inputs(shape, batch);
+    Inputs inputs(shape, batch);
     if (pass == "train")
       timing = time_train(model, inputs, threads);
     else if (pass == "forward")

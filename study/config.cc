@@ -82,6 +82,36 @@ void check_value(const Key& key, const std::string& text) {
   }
 }
 
+std::string plain(double value) {
+  char buffer[64];
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return std::string(buffer, end);
+}
+
+// One spelling for one value, so that 5e-3 and 0.005 name the same run; fractions stay fractions.
+std::string canonical(const Key& key, const std::string& text) {
+  const auto number = [&](const std::string& s) {
+    const auto slash = s.find('/');
+    if (slash == std::string::npos) return plain(parse_number(key.name, s));
+    return plain(parse_number(key.name, s.substr(0, slash))) + "/" + plain(parse_number(key.name, s.substr(slash + 1)));
+  };
+  switch (key.type) {
+    case KeyType::kInteger: return std::to_string(parse_integer(key.name, text));
+    case KeyType::kNumber: return number(text);
+    case KeyType::kText:
+    case KeyType::kChoice:
+    case KeyType::kFlag: return text;
+    default: break;
+  }
+  std::string list;
+  for (const std::string& item : split_list(text))
+    list +=
+        (list.empty() ? "" : ", ") + (key.type == KeyType::kNumbers    ? number(item)
+                                      : key.type == KeyType::kIntegers ? std::to_string(parse_integer(key.name, item))
+                                                                       : item);
+  return list;
+}
+
 std::string toml_value(const Key& key, const std::string& text) {
   const auto quoted = [](const std::string& s) { return toml_string(s); };
   const auto is_fraction = [](const std::string& s) { return s.find('/') != std::string::npos; };
@@ -121,7 +151,7 @@ const char* name(Source source) {
 
 double parse_number(const std::string& key, const std::string& text) {
   const auto slash = text.find('/');
-  if (slash == std::string::npos) return plain_number(key, text, text);
+  if (slash == std::string::npos) return plain_number(key, trim(text), text);
   const double above = plain_number(key, trim(text.substr(0, slash)), text);
   const double below = plain_number(key, trim(text.substr(slash + 1)), text);
   TAUT_CHECK(below != 0, "[{}] expected a fraction with a denominator other than 0, got '{}'", key, text);
@@ -129,7 +159,7 @@ double parse_number(const std::string& key, const std::string& text) {
 }
 
 Config::Config() {
-  for (const Key& key : all_keys()) values_[key.name] = {key.built_in, Source::kBuiltIn};
+  for (const Key& key : all_keys()) values_[key.name] = {canonical(key, key.built_in), Source::kBuiltIn};
 }
 
 void Config::set(const std::string& name, const std::string& value, Source source) {
@@ -137,7 +167,7 @@ void Config::set(const std::string& name, const std::string& value, Source sourc
   const std::string text = key.type == KeyType::kText ? value : trim(value);
   check_value(key, text);
   Value& held = values_.at(name);
-  if (source >= held.source) held = {text, source};
+  if (source >= held.source) held = {canonical(key, text), source};
 }
 
 void Config::set_argument(const std::string& argument, Source source) {
@@ -179,7 +209,7 @@ void Config::set_hints() {
   const std::string& strategy = text("model.strategy");
   const bool full = strategy == "full", lora = strategy == "lora";
   const auto hint = [&](const std::string& key, const std::string& value) {
-    if (source(key) <= Source::kHint) values_.at(key) = {value, Source::kHint};
+    if (source(key) <= Source::kHint) values_.at(key) = {canonical(find_key(key), value), Source::kHint};
   };
   hint("train.lr", full ? "2e-5" : lora ? "5e-4" : "5e-3");
   hint("train.weight_decay", full || lora ? "1e-2" : "0");

@@ -82,7 +82,7 @@ std::vector<Key> make_keys() {
       integer("train.steps", "0", 0, kMany, "updates; 0: train.epochs decides"),
       integer("train.epochs", "20", 0, 1e6, "passes over the training images"),
       integer("train.batch", "128", 1, 65536, "images an update"),
-      number("train.lr", "5e-3", 0, 1e3, "learning rate"),
+      number("train.lr", "5e-3", 0, 1e38, "learning rate"),
       number("train.weight_decay", "0", 0, 1e3, "decoupled weight decay"),
       number("train.clip", "1", 0, 1e9, "global gradient norm; 0: no clipping"),
       integer("train.warmup", "800", 0, kMany, "updates of linear warm-up"),

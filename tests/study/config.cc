@@ -76,7 +76,7 @@ TEST_CASE("hints follow the strategy, yield to everything, and are marked") {
   CHECK(hinted("bitfit").number("train.lr") == 5e-3);
   CHECK(hinted("bitfit").number("train.weight_decay") == 0);
   CHECK(hinted("bitfit").integer("train.warmup") == 800);
-  CHECK(hinted("ia3").to_toml().find("train.lr = 5e-3  # hinted") != std::string::npos);
+  CHECK(hinted("ia3").to_toml().find("train.lr = 0.005  # hinted") != std::string::npos);
   Config config;
   config.set("train.lr", "0.5", Source::kPreset);
   config.set_hints();
@@ -104,6 +104,10 @@ TEST_CASE("what a run records reads back the same, and threads are no part of it
   threads.set("threads", "2", Source::kCommandLine);
   threads.set("data.root", "/elsewhere", Source::kCommandLine);
   CHECK(threads.hash() == config.hash());
+  Config same = config;
+  same.set("pretrain.lr", "0.002", Source::kCommandLine);
+  same.set("attack.eps", " 8 / 255", Source::kCommandLine);
+  CHECK(same.hash() == config.hash());
   Config other = config;
   other.set("train.lr", "0.25", Source::kCommandLine);
   CHECK(other.hash() != config.hash());
