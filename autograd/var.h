@@ -31,6 +31,9 @@ struct VarInfo {
   bool requires_grad = false;
   std::shared_ptr<Node> node;  // null for leaves
   int64_t output_index = 0;
+  // Null, or gives the value again, to the byte, from what the node's backward keeps anyway. Valid until that ran: an
+  // op that reads this value in its own backward may keep this instead of the value.
+  std::function<Tensor()> recompute;
 };
 
 // A recorded operation. `seq` grows with every node: newest first is a valid order of execution.

@@ -114,9 +114,14 @@ Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>
     wants_a = wants_a || wanted[3 + 2 * i];
     wants_b = wants_b || wanted[4 + 2 * i];
   }
-  Saved saved_x, saved_w, saved_a, saved_h;
+  Saved saved_w, saved_a, saved_h;
   std::vector<Saved> saved_b(s.parts.size());
-  if (wanted[1] || wants_a) saved_x = Saved("low_rank", "x", in);
+  // Adapted layers of a frozen network often read a normalisation's output, which can be had again for less than its
+  // memory.
+  std::function<Tensor()> get_x = x.info()->recompute;
+  if ((wanted[1] || wants_a) && !get_x) {
+    get_x = [saved = Saved("low_rank", "x", in)] { return saved.get(); };
+  }
   if (wanted[0]) saved_w = Saved("low_rank", "w", weight);
   if (wanted[0]) saved_a = Saved("low_rank", "a", all_a);
   if (wants_b) saved_h = Saved("low_rank", "x aT", h);
@@ -131,10 +136,11 @@ Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>
     for (size_t i = 0; i < s.parts.size(); ++i) need_a = need_a || needs[3 + 2 * i];
     on_float(g.dtype(), "low_rank", [&]<class T>() {
       const T* gy = g.data<T>();
+      const Tensor input = needs[1] || need_a ? get_x() : Tensor();
       if (needs[1]) {
         grads[1] = empty_as(g, {s.out, s.in});
-        ON_DEVICE(device, linear_backward_weight<T>(stream_of(g), gy, saved_x.get().data<T>(), grads[1].data<T>(),
-                                                    s.rows, s.in, s.out));
+        ON_DEVICE(device, linear_backward_weight<T>(stream_of(g), gy, input.data<T>(), grads[1].data<T>(), s.rows, s.in,
+                                                    s.out));
       }
       if (needs[2]) {
         grads[2] = empty_as(g, {s.out});
@@ -157,7 +163,7 @@ Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>
       ON_DEVICE(device, scale<T>(stream_of(g), static_cast<T>(scale_factor), dh.data<T>(), dh.data<T>(), dh.numel()));
       if (need_a) {
         Tensor da = empty_as(g, {s.total_rank, s.in});
-        product<T>(device, dh.data<T>(), s.total_rank, true, saved_x.get().data<T>(), s.in, false, da.data<T>(), s.in,
+        product<T>(device, dh.data<T>(), s.total_rank, true, input.data<T>(), s.in, false, da.data<T>(), s.in,
                    s.total_rank, s.in, s.rows, false);
         for (size_t i = 0; i < s.parts.size(); ++i)
           if (needs[3 + 2 * i]) grads[3 + 2 * i] = da.slice(0, s.parts[i].first, s.parts[i].rank);

@@ -1,6 +1,8 @@
 // Layer normalisation, alone and fused with the residual sum before it.
 #include "kernels/norm.h"
 
+#include <memory>
+
 #include "autograd/ops/op_util.h"
 #include "kernels/pointwise.h"
 
@@ -17,11 +19,22 @@ void check(const char* op, const Var& x, const Var& weight, const Var& bias) {
   check_shape(op, "bias", bias, {x.size(-1)});
 }
 
-// What the gradients of a normalisation of `x` read.
+// What the gradients of a normalisation of `x` read, and what gives its output again.
 struct SavedNorm {
   const char* op;
-  Saved x, weight, mean, rstd;
+  Saved x, weight, bias, mean, rstd;
   int64_t rows, cols;
+  double eps;
+
+  Tensor output() const {
+    const Tensor &in = x.get(), &w = weight.get(), &b = bias.get();
+    Tensor y = empty_like(in);
+    on_float(in.dtype(), op, [&]<class T>() {
+      ON_DEVICE(in.device(), layer_norm_forward<T>(stream_of(in), in.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(),
+                                                   nullptr, nullptr, rows, cols, static_cast<T>(eps)));
+    });
+    return y;
+  }
 
   // {dx, dw, db}; dh, if defined, is the gradient of x by other ways and is added to dx.
   Grads backward(const Tensor& dy, const Tensor& dh, bool need_x, bool need_w, bool need_b) const {
@@ -47,16 +60,30 @@ struct SavedNorm {
   }
 };
 
-SavedNorm save(const char* op, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
-               bool need_x, bool need_w) {
-  SavedNorm s{op, {}, {}, {}, {}, rows_of(x.shape()), x.size(-1)};
+std::shared_ptr<const SavedNorm> save(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                      const Tensor& mean, const Tensor& rstd, double eps, bool need_x, bool need_w) {
+  auto s = std::make_shared<SavedNorm>(SavedNorm{op, {}, {}, {}, {}, {}, rows_of(x.shape()), x.size(-1), eps});
   if (need_x || need_w) {
-    s.x = Saved(op, "x", x);
-    s.mean = Saved(op, "mean", mean);
-    s.rstd = Saved(op, "rstd", rstd);
+    s->x = Saved(op, "x", x);
+    s->mean = Saved(op, "mean", mean);
+    s->rstd = Saved(op, "rstd", rstd);
   }
-  if (need_x) s.weight = Saved(op, "weight", weight);
+  if (need_x) {
+    s->weight = Saved(op, "weight", weight);
+    s->bias = Saved(op, "bias", bias);
+  }
   return s;
+}
+
+// Lets readers of the output keep nothing: x is kept here in any case. Weak, so that the graph's edges do not hold x.
+void offer_output(const Var& y, const std::shared_ptr<const SavedNorm>& saved) {
+  if (!saved->bias.defined()) return;
+  y.info()->recompute = [weak = std::weak_ptr<const SavedNorm>(saved)] {
+    const std::shared_ptr<const SavedNorm> s = weak.lock();
+    TAUT_CHECK(s != nullptr,
+               "[layer_norm] the graph was freed by an earlier backward pass; hint: run the forward again");
+    return s->output();
+  };
 }
 
 }  // namespace
@@ -79,10 +106,12 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps) {
                                     optional_data<T>(mean), optional_data<T>(rstd), rows, cols, static_cast<T>(eps)));
   });
   if (!any(wanted)) return Var(out);
-  const SavedNorm saved = save(op, in, w, mean, rstd, wanted[0], wanted[1]);
-  return record(op, out, {x, weight, bias}, [saved](const Grads& dy, const Needs& needs) -> Grads {
-    return saved.backward(dy[0].contiguous(), {}, needs[0], needs[1], needs[2]);
+  const auto saved = save(op, in, w, b, mean, rstd, eps, wanted[0], wanted[1]);
+  const Var y = record(op, out, {x, weight, bias}, [saved](const Grads& dy, const Needs& needs) -> Grads {
+    return saved->backward(dy[0].contiguous(), {}, needs[0], needs[1], needs[2]);
   });
+  offer_output(y, saved);
+  return y;
 }
 
 std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight, const Var& bias, double eps) {
@@ -106,16 +135,17 @@ std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& w
                                              optional_data<T>(rstd), rows, cols, static_cast<T>(eps)));
   });
   if (!any(wanted)) return {Var(sum), Var(out)};
-  const SavedNorm saved = save(op, sum, w, mean, rstd, need_sum, wanted[2]);
+  const auto saved = save(op, sum, w, b, mean, rstd, eps, need_sum, wanted[2]);
   std::vector<Var> outputs =
       record(op, {sum, out}, {h, r, weight, bias}, [saved](const Grads& dy, const Needs& needs) -> Grads {
         const bool need = needs[0] || needs[1];
         const Tensor dh = dy[0].defined() ? dy[0].contiguous() : Tensor();
         if (!dy[1].defined()) return {needs[0] ? dh : Tensor(), needs[1] ? dh : Tensor(), {}, {}};
-        const Grads g = saved.backward(dy[1].contiguous(), dh, need, needs[2], needs[3]);
+        const Grads g = saved->backward(dy[1].contiguous(), dh, need, needs[2], needs[3]);
         // Both terms of the sum get the same gradient; the engine adds in place only into what it owns alone.
         return {needs[0] ? g[0] : Tensor(), needs[1] ? g[0] : Tensor(), g[1], g[2]};
       });
+  offer_output(outputs[1], saved);
   return {outputs[0], outputs[1]};
 }
 
