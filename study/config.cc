@@ -82,18 +82,13 @@ void check_value(const Key& key, const std::string& text) {
   }
 }
 
-std::string plain(double value) {
-  char buffer[64];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  return std::string(buffer, end);
-}
-
 // One spelling for one value, so that 5e-3 and 0.005 name the same run; fractions stay fractions.
 std::string canonical(const Key& key, const std::string& text) {
   const auto number = [&](const std::string& s) {
     const auto slash = s.find('/');
-    if (slash == std::string::npos) return plain(parse_number(key.name, s));
-    return plain(parse_number(key.name, s.substr(0, slash))) + "/" + plain(parse_number(key.name, s.substr(slash + 1)));
+    if (slash == std::string::npos) return fmt::format("{}", parse_number(key.name, s));
+    return fmt::format("{}/{}", parse_number(key.name, s.substr(0, slash)),
+                       parse_number(key.name, s.substr(slash + 1)));
   };
   switch (key.type) {
     case KeyType::kInteger: return std::to_string(parse_integer(key.name, text));
@@ -115,22 +110,18 @@ std::string canonical(const Key& key, const std::string& text) {
 std::string toml_value(const Key& key, const std::string& text) {
   const auto quoted = [](const std::string& s) { return toml_string(s); };
   const auto is_fraction = [](const std::string& s) { return s.find('/') != std::string::npos; };
-  // One spelling a value: 2e-3 and 0.002 are the same setting.
-  const auto number = [&](const std::string& s) {
-    return is_fraction(s) ? quoted(s) : fmt::format("{}", parse_number(key.name, s));
-  };
   switch (key.type) {
     case KeyType::kText:
     case KeyType::kChoice: return quoted(text);
     case KeyType::kInteger:
     case KeyType::kFlag: return text;
-    case KeyType::kNumber: return number(text);
+    case KeyType::kNumber: return is_fraction(text) ? quoted(text) : text;
     default: break;
   }
   std::string list;
   for (const std::string& item : split_list(text)) {
     if (!list.empty()) list += ", ";
-    list += key.type == KeyType::kTexts ? quoted(item) : key.type == KeyType::kNumbers ? number(item) : item;
+    list += key.type == KeyType::kTexts || is_fraction(item) ? quoted(item) : item;
   }
   return "[" + list + "]";
 }

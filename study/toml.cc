@@ -2,8 +2,6 @@
 
 #include <toml++/toml.h>
 
-#include <charconv>
-
 #include "kernels/error.h"
 
 namespace taut::study {
@@ -13,16 +11,10 @@ namespace {
   fail(Exit::kUsage, "[{}:{}:{}] {}", name, node.source().begin.line, node.source().begin.column, why);
 }
 
-std::string plain(double value) {
-  char buffer[64];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  return std::string(buffer, end);
-}
-
 std::string scalar(const toml::node& node, const std::string& name) {
   if (const auto* s = node.as_string()) return s->get();
   if (const auto* i = node.as_integer()) return std::to_string(i->get());
-  if (const auto* f = node.as_floating_point()) return plain(f->get());
+  if (const auto* f = node.as_floating_point()) return fmt::format("{}", f->get());
   if (const auto* b = node.as_boolean()) return b->get() ? "true" : "false";
   refuse(name, node, "expected text, a number, true or false, or a list of them");
 }
