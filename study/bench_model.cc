@@ -146,10 +146,14 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
 
 }  // namespace
 
-std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads) {
+void refuse_debug_build() {
 #ifdef TAUT_DEBUG_BUILD
   fail(Exit::kUnavailable, "[bench] this is a debug build, its times say nothing; hint: ./run build");
 #endif
+}
+
+std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads) {
+  refuse_debug_build();
   std::vector<Row> rows;
   for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads));
   return rows;

@@ -19,4 +19,7 @@ namespace taut::study {
 // included. Throws Error(kUnavailable) in a debug build, Error(kUsage) for an unknown pass.
 std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads);
 
+// Throws Error(kUnavailable) in a debug build: what measures refuses to run in one.
+void refuse_debug_build();
+
 }  // namespace taut::study

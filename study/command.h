@@ -56,7 +56,8 @@ void add_doctor_command(CLI::App& app, const ExitCode& code);   // doctor
 struct Selftests {
   using Tick = std::function<void(int64_t done, int64_t all, const std::string& name)>;
   std::function<std::vector<Row>(const std::string& filter, const Tick& tick)> ops;
-  std::function<std::vector<Row>(const std::string& folder, const Tick& tick)> golden;
+  std::function<std::vector<Row>(const std::string& filter)> bench_ops;
+  std::function<std::vector<Row>(const std::string& folder, const std::string& dtype, const Tick& tick)> golden;
   std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;
 };
 void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests& tests);

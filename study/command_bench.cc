@@ -70,6 +70,7 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
   matmul->add_option("--pass", options->kinds, "nt = x wT, nn = dy w, tn = dyT x")->delimiter(',');
   matmul->callback([=] {
     begin(*matmul_common);
+    refuse_debug_build();
     print_rows(rows_of(bench_matmul(options->shapes, options->kinds, num_threads())),
                format_by_name(matmul_common->format));
   });

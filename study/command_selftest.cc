@@ -1,12 +1,14 @@
 // taut selftest ops, taut selftest golden: the program's own tests, on this machine.
 #include "kernels/error.h"
+#include "study/bench_model.h"
 #include "study/command.h"
 
 namespace taut::study {
 namespace {
 
 struct Options {
-  std::string filter, folder, allow;
+  std::string filter, folder, allow, dtype = "f64";
+  bool bench = false;
 };
 
 Selftests::Tick ticker(Progress& progress) {
@@ -27,8 +29,14 @@ void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests&
   CLI::App* ops = selftest->add_subcommand("ops", "every op against its double-precision oracle");
   const CommonPtr ops_common = add_common(*ops);
   ops->add_option("--filter", options->filter, "regular expression over OP/CASE");
+  ops->add_flag("--bench", options->bench, "time the cases in f32 instead of testing them");
   ops->callback([=] {
     begin(*ops_common);
+    if (options->bench) {
+      refuse_debug_build();
+      print_rows(tests.bench_ops(options->filter), format_by_name(ops_common->format));
+      return;
+    }
     Progress progress(progress_mode_by_name(ops_common->progress), 0);
     const std::vector<Row> rows = tests.ops(options->filter, ticker(progress));
     *code = tests.exit_code(rows, "");
@@ -39,10 +47,12 @@ void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests&
   const CommonPtr golden_common = add_common(*golden);
   golden->add_option("folder", options->folder, "folder of *.safetensors cases")->required();
   golden->add_option("--allow-unsupported", options->allow, "regular expression over cases that may be unsupported");
+  golden->add_option("--dtype", options->dtype, "f64, or f32 judged by the tolerance policy")
+      ->check(CLI::IsMember({"f64", "f32"}));
   golden->callback([=] {
     begin(*golden_common);
     Progress progress(progress_mode_by_name(golden_common->progress), 0);
-    const std::vector<Row> rows = tests.golden(options->folder, ticker(progress));
+    const std::vector<Row> rows = tests.golden(options->folder, options->dtype, ticker(progress));
     *code = tests.exit_code(rows, options->allow);
     print_rows(rows, format_by_name(golden_common->format));
   });

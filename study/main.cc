@@ -6,8 +6,9 @@ int main(int argc, char** argv) {
   namespace selftest = taut::selftest;
   taut::study::Selftests tests;
   tests.ops = [](const std::string& filter, const auto& tick) { return selftest::run_op_cases({}, filter, tick); };
-  tests.golden = [](const std::string& folder, const auto& tick) {
-    return selftest::run_golden(folder, taut::DType::kF64, tick);
+  tests.bench_ops = [](const std::string& filter) { return selftest::bench_op_cases({}, filter); };
+  tests.golden = [](const std::string& folder, const std::string& dtype, const auto& tick) {
+    return selftest::run_golden(folder, taut::dtype_from_name(dtype), tick);
   };
   tests.exit_code = selftest::exit_code;
   return taut::study::run_command_line(argc, argv, tests);
