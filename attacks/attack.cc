@@ -77,13 +77,14 @@ std::vector<int64_t> argmax_rows(const Tensor& logits) {
   TAUT_CHECK(logits.ndim() == 2 && logits.size(1) >= 1, "[argmax] expected logits (rows, classes), got {}",
              to_string(logits.shape()));
   const Tensor in = logits.contiguous();
-  std::vector<int64_t> index(static_cast<size_t>(in.size(0)));
+  Tensor index = Tensor::empty({in.size(0)}, DType::kI64, in.device());
   on_float(in.dtype(), "argmax", [&]<class T>() {
     Tensor top = Tensor::empty({in.size(0)}, in.dtype(), in.device());
-    ON_DEVICE(in.device(), max_dim<T>(current_stream(in.device()), in.data<T>(), top.data<T>(), index.data(),
+    ON_DEVICE(in.device(), max_dim<T>(current_stream(in.device()), in.data<T>(), top.data<T>(), index.data<int64_t>(),
                                       in.size(0), in.size(1), 1));
   });
-  return index;
+  const auto all = index.span<int64_t>();
+  return {all.begin(), all.end()};
 }
 
 }  // namespace taut::attacks

@@ -34,8 +34,8 @@ Var mean(const Var& x);  // all elements -> shape ()
 Var sum(const Var& x, int64_t dim, bool keep_dim = false);
 
 // ---- matmul.cc ------------------------------------------------------------------------------------------------------
-// ---------------------------------------------------------------------------------------------------------- op(a)
-// (..., m, k) times op(b) (..., k, n) -> (..., m, n); the leading dimensions are equal, or b has none.
+
+// op(a) (..., m, k) times op(b) (..., k, n) -> (..., m, n); the leading dimensions are equal, or b has none.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
 // x (..., in) wT + bias + residual; w (out, in), bias (out) and residual (..., out) optional.
 Var linear(const Var& x, const Var& w, const Var& bias = {}, const Var& residual = {});
@@ -43,14 +43,15 @@ Var linear(const Var& x, const Var& w, const Var& bias = {}, const Var& residual
 Var linear_gelu(const Var& x, const Var& w, const Var& bias);
 
 // ---- low_rank.cc ----------------------------------------------------------------------------------------------------
-// -------------------------------------------------------------------------------------------------------- LoRA (Hu et
-// al., 2021): x wT + bias + scale (x aT) bT. With several pairs, w's rows are cut into as many equal blocks and pair g
-// adapts block g (q, k and v of a fused projection). a[g] (r, in), b[g] (out / groups, r). An undefined a[g] and b[g]
-// leave their block alone.
+
+// LoRA (Hu et al., 2021): x wT + bias + scale (x aT) bT. With several pairs, w's rows are cut into as many equal blocks
+// and pair g adapts block g (q, k and v of a fused projection). a[g] (r, in), b[g] (out / groups, r). An undefined a[g]
+// and b[g] leave their block alone.
 Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>& a, const std::vector<Var>& b,
              double scale);
 
 // ---- phm.cc ---------------------------------------------------------------------------------------------------------
+
 // Parametrised hypercomplex multiplication (Zhang et al., 2021), factored as in Compacter (Karimi Mahabadi et al.,
 // 2021): y = x H + bias, H = sum_i kron(rule[i], left[i] right[i]), never built. x (..., in), rule (n, n, n), left (n,
 // in/n, rank), right (n, rank, out/n), bias (out) optional.
@@ -66,16 +67,16 @@ Var cross_entropy(const Var& logits, const Tensor& labels, double label_smoothin
                   Reduction reduction = Reduction::kMean);
 
 // ---- norm.cc --------------------------------------------------------------------------------------------------------
-// ------------------------------------------------------------------------------------------------------------ (x -
-// mean) / sqrt(var + eps) * weight + bias over the last dimension, biased variance (Ba et al., 2016).
+
+// (x - mean) / sqrt(var + eps) * weight + bias over the last dimension, biased variance (Ba et al., 2016).
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps);
 // {h + r, layer_norm(h + r)} in one pass over memory.
 std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight, const Var& bias, double eps);
 
 // ---- attention.cc ---------------------------------------------------------------------------------------------------
-// ------------------------------------------------------------------------------------------------------- softmax(scale
-// q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first `queries` tokens
-// (0: all t). Keys and values are those of all t tokens.
+
+// softmax(scale q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first
+// `queries` tokens (0: all t). Keys and values are those of all t tokens.
 Var attention(const Var& qkv, double scale, int64_t queries = 0);
 
 // ---- layout.cc ------------------------------------------------------------------------------------------------------

@@ -36,13 +36,14 @@ class Strategy {
   virtual const char* description() const = 0;
   // Edits the tree: adds what the strategy adds, drawn from `seed`, and freezes all but what it trains.
   virtual void apply(nn::Vit& vit, const StrategyOptions& options, uint64_t seed) const = 0;
-  // True where `merge` gives an equal plain model (LoRA, (IA)^3); for full, lp and bitfit the model is plain already.
+  // True where `merge` gives an equal plain model (LoRA, (IA)^3); for strategies that add nothing the model is plain
+  // already.
   virtual bool can_merge() const = 0;
   // AdapterHub's names of the parameters it added: entries like nn::name_map's.
   virtual std::vector<nn::NameEntry> added_names(const nn::VitConfig& config, const StrategyOptions& options) const = 0;
 };
 
-std::vector<std::string> strategy_names();  // full lp lora adapter compacter ia3 bitfit
+std::vector<std::string> strategy_names();
 // Throws Error(kUsage) naming the nearest.
 const Strategy& strategy(const std::string& name);
 

@@ -74,7 +74,8 @@ bool guards_intact(const char* p, const Block& block) {
 
 }  // namespace
 
-void* arena_allocate(size_t bytes) {
+void* arena_allocate(size_t bytes, Device device) {
+  if (device.kind != DeviceKind::kCpu) backend_not_built(device.kind);
   Arena& a = arena();
   if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
   const std::lock_guard lock(a.mutex);

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/runtime.h"
+
 namespace taut {
 
 struct ArenaStats {
@@ -13,9 +15,10 @@ struct ArenaStats {
   int64_t reserved = 0;  // bytes of slabs held from the system
 };
 
-// 64-byte aligned memory, undefined contents; size 0 gives a valid unique pointer. Thread-safe.
-// Throws Error(kMemory) with the sizes asked for, in use and reserved.
-void* arena_allocate(size_t bytes);
+// 64-byte aligned memory of a device, undefined contents; size 0 gives a valid unique pointer. Thread-safe. Throws
+// Error(kMemory) with the sizes asked for, in use and reserved, Error(kUnavailable) for a device this build does not
+// have.
+void* arena_allocate(size_t bytes, Device device = {});
 void arena_release(void* pointer) noexcept;
 
 ArenaStats arena_stats();

@@ -5,7 +5,7 @@
 //   dx_j = dloss (p_j - t_j),   p = exp(x - m) / s
 //
 // For the label p_y - t_y is computed as ls (1 - 1/classes) - (sum of the other p): p_y - 1 would cancel to 0 once the
-// logit gap passes 16, and freeze a part of an attack's gradient (spec: attacks 2.0). Nothing but the logits need be
+// logit gap passes 16, and freeze a part of an attack's gradient. Nothing but the logits need be
 // saved.
 #pragma once
 

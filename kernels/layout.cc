@@ -217,28 +217,11 @@ void assemble_tokens_backward(Stream, const T* dout, T* dpatches, T* dcls, T* dp
   if (dpos != nullptr) column_sums<T, 1>({dpos}, b, stride, term);
 }
 
-template <class T>
-void first_token_forward(Stream, const T* x, T* y, int64_t b, int64_t t, int64_t d) {
-  for (int64_t i = 0; i < b; ++i) __builtin_memcpy(y + i * d, x + i * t * d, static_cast<size_t>(d) * sizeof(T));
-}
-
-template <class T>
-void first_token_backward(Stream, const T* dy, T* dx, int64_t b, int64_t t, int64_t d) {
-  parallel_for(b, rows_grain(t * d), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      __builtin_memcpy(dx + i * t * d, dy + i * d, static_cast<size_t>(d) * sizeof(T));
-      __builtin_memset(dx + (i * t + 1) * d, 0, static_cast<size_t>((t - 1) * d) * sizeof(T));
-    }
-  });
-}
-
 #define TAUT_INSTANTIATE(T)                                                                                      \
   template void patchify_forward<T>(Stream, const T*, const T*, const T*, T*, const PatchShape&);                \
   template void patchify_backward<T>(Stream, const T*, const T*, T*, const PatchShape&);                         \
   template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t); \
-  template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);            \
-  template void first_token_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);                         \
-  template void first_token_backward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);
+  template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);
 TAUT_INSTANTIATE(float)
 TAUT_INSTANTIATE(double)
 #undef TAUT_INSTANTIATE

@@ -38,10 +38,6 @@ BOTH_BACKENDS(
     // dpatches = dout without its first tokens; dcls = sum over b of the first tokens; dpos = sum over b of dout, both
     // as column sums (kernels/reduce.h). Each is null where it is not wanted.
     template <class T> void assemble_tokens_backward(Stream, const T* dout, T* dpatches, T* dcls, T* dpos, int64_t b,
-                                                     int64_t n, int64_t d);
-
-    // y (b, d) = x (b, t, d) at token 0; and its gradient: dx = dy at token 0, zero elsewhere.
-    template <class T> void first_token_forward(Stream, const T* x, T* y, int64_t b, int64_t t, int64_t d);
-    template <class T> void first_token_backward(Stream, const T* dy, T* dx, int64_t b, int64_t t, int64_t d);)
+                                                     int64_t n, int64_t d);)
 
 }  // namespace taut

@@ -1,4 +1,5 @@
-// Steps of projected gradient descent in [0,1]^n (Madry et al. 2018), exact as spec/attacks.md 2.1 - 2.4 order them.
+// Steps of projected gradient descent in [0,1]^n (Madry et al. 2018), in the order of operations that torchattacks
+// uses.
 //
 // Images x, adv, g, u are (samples, n), n elements a sample; sign(0) = 0 and sign(NaN) = 0. A negative alpha descends
 // (targeted attacks). Norms of a sample are whole sums over its n elements (kernels/reduce.h), so they do not depend on

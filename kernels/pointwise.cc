@@ -196,17 +196,6 @@ void bias_gelu_backward(Stream stream, const T* dy, const T* x, const T* bias, T
 }
 
 template <class T>
-void add_bias(Stream, const T* x, const T* bias, T* y, int64_t rows, int64_t cols) {
-  parallel_for(rows, rows_grain(cols), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      for_vectors(0, cols, [&](int64_t j, auto lanes) {
-        lanes.store(y + row * cols + j, lanes.load(x + row * cols + j) + lanes.load(bias + j));
-      });
-    }
-  });
-}
-
-template <class T>
 void scale(Stream, T s, const T* x, T* y, int64_t n) {
   const Vec<T> factor = broadcast(s);
   parallel_vectors(n, [&](int64_t i, auto lanes) { lanes.store(y + i, factor * lanes.load(x + i)); });
@@ -226,7 +215,6 @@ void axpy(Stream, T s, const T* x, T* y, int64_t n) {
   template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
   template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
   template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
-  template void add_bias<T>(Stream, const T*, const T*, T*, int64_t, int64_t);                                   \
   template void scale<T>(Stream, T, const T*, T*, int64_t);                                                      \
   template void axpy<T>(Stream, T, const T*, T*, int64_t);
 TAUT_INSTANTIATE(float)

@@ -94,8 +94,6 @@ BOTH_BACKENDS(
     // pre); dbias (cols), or null, receives the column sums of dx (same bits as sum_columns of reduce.h). dx may be dy.
     template <class T> void bias_gelu_backward(Stream, const T* dy, const T* x, const T* bias, T* dx, T* dbias,
                                                int64_t rows, int64_t cols);
-    // y (rows, cols) = x + bias; bias (cols). y may be x.
-    template <class T> void add_bias(Stream, const T* x, const T* bias, T* y, int64_t rows, int64_t cols);
 
     // y = s x; y may be x.
     template <class T> void scale(Stream, T s, const T* x, T* y, int64_t n);

@@ -114,13 +114,6 @@ void sum_dim(Stream stream, const T* x, T* y, int64_t outer, int64_t n, int64_t 
 }
 
 template <class T>
-void mean_dim(Stream stream, const T* x, T* y, int64_t outer, int64_t n, int64_t inner) {
-  sum_dim(stream, x, y, outer, n, inner);
-  const Vec<T> count = broadcast(static_cast<T>(n));
-  parallel_vectors(outer * inner, [&](int64_t i, auto lanes) { lanes.store(y + i, lanes.load(y + i) / count); });
-}
-
-template <class T>
 void sum_to_shape(Stream stream, const T* x, T* y, const SumShape& shape) {
   Groups groups(shape);
   if (groups.count == 1 && groups.summed[0]) return sum_all(stream, x, y, groups.size[0]);
@@ -152,16 +145,6 @@ void max_dim(Stream, const T* x, T* y, int64_t* index, int64_t outer, int64_t n,
         y[o * inner + j] = column[best * inner];
         if (index != nullptr) index[o * inner + j] = best;
       }
-    }
-  });
-}
-
-template <class T>
-void max_dim_backward(Stream, const T* dy, const int64_t* index, T* dx, int64_t outer, int64_t n, int64_t inner) {
-  parallel_for(outer, rows_grain(n * inner), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      for (int64_t i = 0; i < n * inner; ++i) dx[o * n * inner + i] = 0;
-      for (int64_t j = 0; j < inner; ++j) dx[(o * n + index[o * inner + j]) * inner + j] = dy[o * inner + j];
     }
   });
 }
@@ -236,18 +219,16 @@ void min_max(Stream, const T* x, T* low, T* high, int64_t n) {
   *high = e.nan ? nan : e.high;
 }
 
-#define TAUT_INSTANTIATE(T)                                                                           \
-  template void sum_all<T>(Stream, const T*, T*, int64_t);                                            \
-  template void sum_rows<T>(Stream, const T*, T*, int64_t, int64_t);                                  \
-  template void sum_columns<T>(Stream, const T*, T*, int64_t, int64_t);                               \
-  template void sum_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);                          \
-  template void mean_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);                         \
-  template void sum_to_shape<T>(Stream, const T*, T*, const SumShape&);                               \
-  template void max_dim<T>(Stream, const T*, T*, int64_t*, int64_t, int64_t, int64_t);                \
-  template void max_dim_backward<T>(Stream, const T*, const int64_t*, T*, int64_t, int64_t, int64_t); \
-  template void expand_dim<T>(Stream, T, const T*, T*, int64_t, int64_t, int64_t);                    \
-  template void sum_of_squares<T>(Stream, const T* const*, const int64_t*, int64_t, T*);              \
-  template void count_nonfinite<T>(Stream, const T*, int64_t, int64_t*);                              \
+#define TAUT_INSTANTIATE(T)                                                              \
+  template void sum_all<T>(Stream, const T*, T*, int64_t);                               \
+  template void sum_rows<T>(Stream, const T*, T*, int64_t, int64_t);                     \
+  template void sum_columns<T>(Stream, const T*, T*, int64_t, int64_t);                  \
+  template void sum_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);             \
+  template void sum_to_shape<T>(Stream, const T*, T*, const SumShape&);                  \
+  template void max_dim<T>(Stream, const T*, T*, int64_t*, int64_t, int64_t, int64_t);   \
+  template void expand_dim<T>(Stream, T, const T*, T*, int64_t, int64_t, int64_t);       \
+  template void sum_of_squares<T>(Stream, const T* const*, const int64_t*, int64_t, T*); \
+  template void count_nonfinite<T>(Stream, const T*, int64_t, int64_t*);                 \
   template void min_max<T>(Stream, const T*, T*, T*, int64_t);
 TAUT_INSTANTIATE(float)
 TAUT_INSTANTIATE(double)

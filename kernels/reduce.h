@@ -1,16 +1,16 @@
 // Sums, means, maxima, norms.
 //
 // Orders of addition (docs/numerics.md), each a function of the lengths alone:
+//
 // * row sum (elements next to each other): element i goes to partial sum i mod 64, ascending; the 64 are folded by
 // halving
-//   (32, 16, ..., 1).
-// * column sum (a sum over rows): fixed chunks of 32 rows, each added ascending from zero; chunk c goes to partial c
-// mod 64,
-//   ascending; the partials are folded by halving.
-// * whole sum (a tensor as one list): chunks of 4096 consecutive elements, each a row sum; the list of chunk results is
-//   summed in the same way until one is left.
-// The sum of nothing is 0; a mean is the sum divided by the count (0/0 of nothing is NaN). Inputs and outputs never
-// overlap.
+// * column sum (over rows): chunks of 32 rows, each added ascending from zero; chunk c goes to partial c mod 64,
+// ascending
+// * whole sum (a tensor as one list): chunks of 4096 elements, each a row sum; the results are summed so again until
+// one is left
+//
+// The sum of nothing is 0. Inputs and outputs never overlap. Results of one element are in host memory on every
+// backend.
 #pragma once
 
 #include "kernels/runtime.h"
@@ -34,8 +34,6 @@ BOTH_BACKENDS(
     template <class T> void sum_columns(Stream, const T* x, T* y, int64_t rows, int64_t cols);
     // y (outer, inner) = sum over n of x (outer, n, inner): row sums where inner is 1, else column sums.
     template <class T> void sum_dim(Stream, const T* x, T* y, int64_t outer, int64_t n, int64_t inner);
-    // The same, divided by n.
-    template <class T> void mean_dim(Stream, const T* x, T* y, int64_t outer, int64_t n, int64_t inner);
     // y = x summed over the marked dimensions, the others kept in order (un-broadcasting). Dimensions of size 1 do not
     // matter and neighbours of a kind are one; then the marked groups are summed one after the other, the innermost
     // first: a last group by row sums, others by column sums. One group that is everything is a whole sum.
@@ -44,10 +42,7 @@ BOTH_BACKENDS(
     // y (outer, inner) = max over n of x (outer, n, inner), n >= 1; index, or null, the first position that has it. A
     // NaN is greater than everything.
     template <class T> void max_dim(Stream, const T* x, T* y, int64_t* index, int64_t outer, int64_t n, int64_t inner);
-    // dx (outer, n, inner) = dy at index, 0 elsewhere.
-    template <class T>
-    void max_dim_backward(Stream, const T* dy, const int64_t* index, T* dx, int64_t outer, int64_t n, int64_t inner);
-    // dx (outer, n, inner) = scale dy (outer, inner): the gradient of sum_dim (scale 1) and mean_dim (scale 1/n).
+    // dx (outer, n, inner) = scale dy (outer, inner): the gradient of a sum (scale 1) and of a mean (scale 1/n).
     template <class T> void expand_dim(Stream, T scale, const T* dy, T* dx, int64_t outer, int64_t n, int64_t inner);
 
     // y (1) = sum over all elements of `count` buffers of their squares: a whole sum per buffer, then a whole sum over

@@ -20,7 +20,8 @@ struct Device {
 
 const char* name(DeviceKind kind);  // "cpu", "simt", "cuda"
 
-// Order of execution on a device. The CPU runs everything at once and ignores it.
+// Order of execution on a device. The CPU runs everything at once and ignores it. Pointers are memory of the kernel's
+// device, but for results of one element, which every backend writes to host memory.
 struct Stream {
   void* handle = nullptr;
 };

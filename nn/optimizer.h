@@ -1,4 +1,4 @@
-// AdamW and SGD over lists of parameters, the learning-rate schedules, and clipping by the global norm.
+// AdamW over a list of parameters, the learning-rate schedules, and clipping by the global norm.
 #pragma once
 
 #include <map>

@@ -51,16 +51,6 @@ double portable_exp(double x) {
   return std::ldexp(series, static_cast<int>(k));
 }
 
-double portable_pow(double x, double y) { return portable_exp(y * portable_log(x)); }
-
-double portable_sin(double x) {
-  TAUT_CHECK(x > -1e6 && x < 1e6, "[portable_sin] expected |x| < 1e6, got {}", x);
-  const double k = nearest(x / 3.14159265358979324);
-  const double r = (x - k * kPiHigh) - k * kPiLow;
-  const double s = sin_series(r);
-  return static_cast<long long>(k) % 2 == 0 ? s : -s;
-}
-
 double portable_cos(double x) {
   TAUT_CHECK(x > -1e6 && x < 1e6, "[portable_cos] expected |x| < 1e6, got {}", x);
   // cos x = sin(pi/2 - |x|), reduced with the half-integer multiple of pi.

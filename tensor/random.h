@@ -21,7 +21,6 @@ enum class Purpose : uint32_t {
   kShift = 7,
   kBootstrap = 8,
   kTest = 9,
-  kCalibration = 10,
 };
 
 // One Philox block: four random words of a 128-bit counter under a 64-bit key.

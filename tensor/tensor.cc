@@ -11,7 +11,7 @@
 namespace taut {
 
 struct Tensor::Storage {
-  Storage(int64_t size, Device where) : memory(arena_allocate(static_cast<size_t>(size))), device(where) {}
+  Storage(int64_t size, Device where) : memory(arena_allocate(static_cast<size_t>(size), where)), device(where) {}
   ~Storage() { arena_release(memory); }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
