@@ -150,7 +150,7 @@ TEST_CASE("a run that is done says so and changes nothing") {
   CHECK(promised_files(folder / "run") == before);
 }
 
-TEST_CASE("threads and cached features change no byte") {
+TEST_CASE("threads change no byte") {
   const TempFolder folder;
   quiet_run(tiny_run({"threads=1"}), folder / "one");
   quiet_run(tiny_run({"threads=2"}), folder / "two");
