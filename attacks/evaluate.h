@@ -1,8 +1,9 @@
 // The evaluation harness: clean and adversarial accuracy that are honest by construction.
 //
 // Every call: the model must be in evaluation mode; the budget, the range [0, 1] and finiteness of every perturbation
-// are checked; the stored adversarial images are judged again by an independently built model, whose verdicts are the
-// ones that count and may differ from the attack's by rounding alone. A violated check is an Error, never a number.
+// are checked; the clean and the stored adversarial images are judged again by an independently built model, whose
+// verdicts are the ones that count and may differ from the attacked model's by rounding alone. A violated check is an
+// Error, never a number.
 #pragma once
 
 #include <optional>

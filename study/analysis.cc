@@ -265,8 +265,8 @@ std::vector<std::string> findings(const StudyResults& results, const Analysis& a
     for (const Check& check : run.checks) ++checks, failed += !check.pass;
   }
   if (failed > 0) {
-    out.push_back(
-        fmt::format("{} of {} checks FAILED: the numbers of those runs are not to be trusted.", failed, checks));
+    out.push_back(fmt::format("{} of {} checks did NOT hold; the table of checks says which: read those runs with it.",
+                              failed, checks));
   }
   return out;
 }

@@ -9,6 +9,7 @@
 #include "study/checkpoint.h"
 #include "study/run_directory.h"
 #include "study/run_evaluate.h"
+#include "study/schedule.h"
 #include "study/study.h"
 #include "study/text_file.h"
 #include "tensor/safetensors.h"
@@ -100,8 +101,9 @@ std::string recipe(const Config& c, int64_t steps) {
 std::string warm_up(const Config& c, int64_t steps) {
   const int64_t warmup = c.integer("train.warmup");
   if (warmup == 0) return "No warm-up.";
-  if (warmup == 800) return fmt::format("800 updates of warm-up of {}, as in the study.", steps);
-  return fmt::format("Warm-up scaled to {} of {} updates (the study: 800).", warmup, steps);
+  const bool scaled = steps < kProtocolSteps && warmup == scaled_warmup(steps);
+  return fmt::format("Warm-up{} of {} in {} updates (the study: {} in {}).", scaled ? ", scaled with the length," : "",
+                     warmup, steps, kProtocolWarmup, kProtocolSteps);
 }
 
 RunResult read_run(const PlanRow& row, const std::string& run, const std::string& state, const std::string& error) {

@@ -7,7 +7,6 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "study/environment.h"
-#include "study/interrupt.h"
 #include "study/presets.h"
 #include "study/text_file.h"
 #include "study/toml.h"
@@ -141,7 +140,6 @@ PlanRow run_of(const Common& common) {
 
 int run_command_line(int argc, char** argv, const Selftests& tests) {
   try {
-    install_interrupt_handlers();
     return parse_and_run(argc, argv, tests);
   } catch (const Error& error) {
     fmt::print(stderr, "taut: {}\n", error.what());

@@ -120,6 +120,7 @@ void add_eval_commands(CLI::App& app, const ExitCode&) {
   add_settings(*eval, eval_common);
   eval->callback([eval_common] {
     begin(*eval_common);
+    install_interrupt_handlers();
     const Config config = settings_of(*eval_common);
     print_rows({evaluate(config, progress_mode_by_name(eval_common->progress))}, format_by_name(eval_common->format));
   });
@@ -133,6 +134,7 @@ void add_eval_commands(CLI::App& app, const ExitCode&) {
     add_settings(*one, common);
     one->callback([common, name] {
       begin(*common);
+      install_interrupt_handlers();
       Config config = settings_of(*common);
       config.set("attack.name", name, Source::kCommandLine);
       print_rows({attack(config, progress_mode_by_name(common->progress))}, format_by_name(common->format));

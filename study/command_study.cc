@@ -5,6 +5,7 @@
 #include "study/analysis.h"
 #include "study/collect.h"
 #include "study/command.h"
+#include "study/interrupt.h"
 #include "study/report.h"
 #include "study/run_directory.h"
 #include "study/study.h"
@@ -80,6 +81,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
   run->add_flag("--force-resume", options->force, "go on although settings changed");
   run->callback([=] {
     begin(*run_common);
+    install_interrupt_handlers();
     const StudyText text = study_text(options->file);
     const Plan made = make_plan(text.text, text.name, text.source, run_common->settings);
     remember_plan(options->folder, text, run_common->settings);

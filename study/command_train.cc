@@ -1,6 +1,7 @@
 // taut train: one run in one directory.
 #include "kernels/error.h"
 #include "study/command.h"
+#include "study/interrupt.h"
 #include "study/pretrain.h"
 #include "study/run.h"
 
@@ -31,6 +32,7 @@ void add_train_command(CLI::App& app, const ExitCode&) {
   train->add_flag("--force-resume", *force, "go on although settings changed");
   train->callback([common, out, force] {
     begin(*common);
+    install_interrupt_handlers();
     const PlanRow row = run_of(*common);
     Progress progress(progress_mode_by_name(common->progress),
                       run_cost(row) + pretraining_cost(row.config, *out + "/pretrained"));

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/error.h"
+#include "study/schedule.h"
 #include "study/text_file.h"
 #include "study/toml.h"
 #include "tensor/nearest.h"
@@ -204,7 +205,8 @@ void Config::set_hints() {
   };
   hint("train.lr", full ? "2e-5" : lora ? "5e-4" : "5e-3");
   hint("train.weight_decay", full || lora ? "1e-2" : "0");
-  hint("train.warmup", full ? "0" : "800");
+  const int64_t steps = integer("train.steps");  // 0: epochs decide, the protocol's own way
+  hint("train.warmup", full ? "0" : std::to_string(steps > 0 ? scaled_warmup(steps) : kProtocolWarmup));
   hint("train.schedule", full ? "linear" : "cosine");
 }
 

@@ -3,6 +3,7 @@
 
 namespace taut::study {
 
+// For the commands that poll stop_if_interrupted; all others end at the signal, as processes do.
 void install_interrupt_handlers();
 bool interrupted();
 // Throws Error(kInterrupted) if a signal came.

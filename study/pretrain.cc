@@ -92,7 +92,7 @@ struct Pretraining {
     const Var features = net.vit->features(Var(images));
     const Var classes = ops::cross_entropy(net.vit->classify(features), labels, smoothing);
     const Var error = ops::sub(net.map->forward(features), Var(targets));
-    const Var loss = ops::add(classes, ops::scale(ops::mean(ops::mul(error, error)), figure_weight));
+    const Var loss = ops::add(classes, ops::scale(ops::mean(ops::square(error)), figure_weight));
     const double value = loss.value().item();
     if (!std::isfinite(value))
       fail(Exit::kNumeric, "[pretrain] the loss of update {} is {}; hint: lower pretrain.lr", step + 1, value);

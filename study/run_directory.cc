@@ -58,7 +58,13 @@ Json read_json(const std::string& path) {
 RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
   make_folder(path_);
   lock_ = open_or_fail(file(".lock"), O_RDWR | O_CREAT);
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  // A status command holds the lock for a moment only; a run holds it for good.
+  int tries = 0;
+  while (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    if (++tries < 20) {
+      ::usleep(10'000);
+      continue;
+    }
     ::close(lock_);
     fail(Exit::kInterrupted, "[{}] another process works on this run; hint: wait for it, or choose another --out",
          path_);

@@ -1,6 +1,6 @@
 // The folder of a run, the unit of truth: complete (it has a result) or resumable, by one process at a time.
 //
-//   config.resolved.toml   every setting and its source     overrides.txt   what the command line said
+//   config.resolved.toml   every setting and its source
 //   metrics.jsonl          one object a line                 result.json     written last; with it the run is done
 //   ckpt/step-XXXXXXXX/    study/checkpoint.h                evaluation.json an evaluation under way
 //   samples/               per-image verdicts, some images   delta.safetensors  what was trained

@@ -48,4 +48,8 @@ std::vector<int64_t> evaluation_points(const std::string& schedule, const std::v
   return result;
 }
 
+int64_t scaled_warmup(int64_t steps) {
+  return steps >= kProtocolSteps ? kProtocolWarmup : (kProtocolWarmup * steps + kProtocolSteps / 2) / kProtocolSteps;
+}
+
 }  // namespace taut::study

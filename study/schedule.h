@@ -15,4 +15,9 @@ namespace taut::study {
 // Throws Error(kUsage) for another name.
 std::vector<int64_t> evaluation_points(const std::string& schedule, const std::vector<int64_t>& points, int64_t total);
 
+// The protocol's length and warm-up on CIFAR (352 updates an epoch, 20 epochs); a shorter study scales the warm-up with
+// its length, rounded to the nearest update.
+inline constexpr int64_t kProtocolSteps = 7040, kProtocolWarmup = 800;
+int64_t scaled_warmup(int64_t steps);
+
 }  // namespace taut::study
