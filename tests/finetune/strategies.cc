@@ -126,6 +126,28 @@ TEST_CASE("an image gradient with frozen parameters runs no weight-gradient kern
   CHECK(kernel_calls("linear_backward_input") > 0);
 }
 
+TEST_CASE("what an evaluation attacks computes the image gradient alone, for every strategy") {
+  const nn::VitConfig config = small_config();
+  const Tensor x = random_images(config, 2, 5), y = random_labels(2, config.classes, 6);
+  for (const std::string& name : strategy_names()) {
+    CAPTURE(name);
+    const auto vit = random_vit(config, 1);
+    strategy(name).apply(*vit, small_options(), 3);
+    disturb(*vit, 4);
+    const auto attacked = evaluation_model(*vit, strategy(name), small_options());
+    const Var input(x, true);
+    reset_kernel_calls();
+    const Grads g = gradients(ops::cross_entropy(attacked->forward(input), y), {input});
+    CHECK(testing::largest(g[0]) > 0);
+    for (const char* kernel : {"linear_backward_weight", "layer_norm_backward_weight", "sum_columns"}) {
+      CAPTURE(kernel);
+      CHECK(kernel_calls(kernel) == 0);
+    }
+    // Merged: no product is left that only an adapted layer makes.
+    if (strategy(name).can_merge()) CHECK(kernel_calls("matmul") == 0);
+  }
+}
+
 TEST_CASE("merged equals unmerged, biases included, and merging what cannot be merged is refused") {
   const nn::VitConfig config = small_config();
   for (const std::string& name : strategy_names()) {
