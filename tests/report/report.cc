@@ -204,8 +204,8 @@ TEST_CASE("runs that are not done are shown with their state and enter nothing")
   const auto runs = rows_of(files["runs.csv"]);
   CHECK(runs.size() == 13);
   const std::string table = area_table_markdown(results, analysis);
-  for (const char* text :
-       {"| failed |", "| todo |", "| not planned |", "2 of 13 planned runs are not done", "1 of 39 checks did NOT hold"}) {
+  for (const char* text : {"| failed |", "| todo |", "| not planned |", "2 of 13 planned runs are not done",
+                           "1 of 39 checks did NOT hold"}) {
     CAPTURE(text);
     CHECK(table.find(text) != std::string::npos);
   }
