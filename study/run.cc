@@ -23,17 +23,13 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-// Forward passes that one image of a training step costs: backward runs through the backbone for its inputs, and once
-// more for weights where those train.
-double units_of_training(const std::string& strategy) { return strategy == "lp" ? 1 : strategy == "full" ? 3 : 2; }
-
 finetune::TrainOptions train_options(const Config& config, int64_t total) {
   finetune::TrainOptions o;
   o.lr = config.number("train.lr");
   o.weight_decay = config.number("train.weight_decay");
   o.clip = config.number("train.clip");
   o.label_smoothing = config.number("train.label_smoothing");
-  o.mode = config.text("study.mode") == "official" ? finetune::Mode::kOfficial : finetune::Mode::kFixed;
+  o.mode = mode_of(config);
   const std::string& kind = config.text("train.schedule");
   o.schedule.kind = kind == "linear"   ? nn::ScheduleKind::kLinear
                     : kind == "cosine" ? nn::ScheduleKind::kCosine
@@ -137,7 +133,7 @@ class Run {
   }
 
   double train_units() const {
-    return units_of_training(row_.strategy) * static_cast<double>(config_.integer("train.batch"));
+    return training_passes(row_.strategy) * static_cast<double>(config_.integer("train.batch"));
   }
   bool is_planned(int64_t step) const {
     const int64_t every = config_.integer("train.checkpoint_every");
@@ -255,7 +251,7 @@ class Run {
                          {"images_trained", static_cast<int64_t>(images)},
                          {"train_images", data_.train->size()},
                          {"test_images", data_.test->size()},
-                         {"train_flops", images * units_of_training(row_.strategy) * flops},
+                         {"train_flops", images * training_passes(row_.strategy) * flops},
                          {"eval_flops", static_cast<double>(points_.size()) * evaluator_->cost() * flops},
                          {"warmup", config_.integer("train.warmup")},
                          {"best_step", state_.best_step},
@@ -307,7 +303,7 @@ double run_cost(const PlanRow& row) {
   double passes = static_cast<double>(data.test->size()) * (2.0 * static_cast<double>(attack_config(c).steps) + 3);
   for (const auto& [domain, store] : data.shifted) passes += static_cast<double>(store->size());
   passes += static_cast<double>(std::min(c.integer("eval.train_n"), data.train->size()));
-  return points * passes + units_of_training(row.strategy) * static_cast<double>(total * c.integer("train.batch"));
+  return points * passes + training_passes(row.strategy) * static_cast<double>(total * c.integer("train.batch"));
 }
 
 Json run(const PlanRow& row, const std::string& folder, const RunOptions& options) {

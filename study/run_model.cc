@@ -50,9 +50,15 @@ nn::VitConfig vit_config(const Config& config, int64_t classes) {
   return c;
 }
 
+finetune::Mode mode_of(const Config& config) {
+  return config.text("study.mode") == "official" ? finetune::Mode::kOfficial : finetune::Mode::kFixed;
+}
+
+double training_passes(const std::string& strategy) { return strategy == "lp" ? 1 : strategy == "full" ? 3 : 2; }
+
 finetune::StrategyOptions strategy_options(const Config& config) {
   finetune::StrategyOptions o;
-  o.mode = config.text("study.mode") == "official" ? finetune::Mode::kOfficial : finetune::Mode::kFixed;
+  o.mode = mode_of(config);
   o.rank = config.integer("peft.rank");
   o.alpha = config.number("peft.alpha");
   o.reduction = config.integer("peft.reduction");

@@ -24,6 +24,10 @@ struct RunModel {
 // The configuration of the settings' model; classes = 0: its own number. Throws Error(kUsage).
 nn::VitConfig vit_config(const Config& config, int64_t classes);
 finetune::StrategyOptions strategy_options(const Config& config);
+finetune::Mode mode_of(const Config& config);  // study.mode
+// Forward passes that one image of a training step costs: backward runs through the backbone for its inputs, and once
+// more for weights where those train.
+double training_passes(const std::string& strategy);
 
 // For fine-tuning: weights loaded (`weights` is the file; empty: drawn from the seed), a head of `classes` outputs that
 // is made anew unless the file's has that size, the strategy applied.
