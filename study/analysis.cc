@@ -5,7 +5,7 @@
 #include <map>
 
 #include "kernels/error.h"
-#include "study/looks.h"
+#include "study/report/looks.h"
 
 namespace taut::study {
 namespace {

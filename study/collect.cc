@@ -6,9 +6,9 @@
 
 #include "finetune/strategy.h"
 #include "kernels/error.h"
-#include "study/checkpoint.h"
-#include "study/run_directory.h"
-#include "study/run_evaluate.h"
+#include "study/run/checkpoint.h"
+#include "study/run/directory.h"
+#include "study/run/evaluate.h"
 #include "study/schedule.h"
 #include "study/study.h"
 #include "study/text_file.h"

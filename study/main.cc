@@ -1,5 +1,5 @@
 // The command `taut`. The only file of this folder that sees tests/: it offers them as `taut selftest`.
-#include "study/command.h"
+#include "study/command/command.h"
 #include "tests/selftest.h"
 
 int main(int argc, char** argv) {

@@ -8,10 +8,10 @@
 #include <filesystem>
 
 #include "kernels/error.h"
-#include "study/checkpoint.h"
-#include "study/pretrain.h"
-#include "study/probe.h"
-#include "study/run.h"
+#include "study/run/checkpoint.h"
+#include "study/run/pretrain.h"
+#include "study/run/probe.h"
+#include "study/run/run.h"
 #include "study/text_file.h"
 #include "tensor/atomic_file.h"
 

@@ -15,22 +15,13 @@
 
 #include "kernels/parallel.h"
 #include "kernels/pointwise.h"
+#include "tests/kernels/contract.h"
 
 namespace taut {
 namespace {
 
-struct Threads {  // restores the number of threads
-  int before = num_threads();
-  explicit Threads(int n) { set_num_threads(n); }
-  ~Threads() { set_num_threads(before); }
-};
-
-bool has(Isa isa) {
-  return isa == Isa::kAvx2 || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
-}
-
-std::vector<Isa> isas() { return has(Isa::kAvx512) ? std::vector{Isa::kAvx2, Isa::kAvx512} : std::vector{Isa::kAvx2}; }
+using contract::isas;
+using contract::Threads;
 
 template <class T>
 void run(Isa isa, const T* a, const T* b, const T* bias, const T* residual, T* c, T* pre, const MatmulShape& s,
@@ -41,28 +32,12 @@ void run(Isa isa, const T* a, const T* b, const T* bias, const T* residual, T* c
     avx2::matmul<T>({}, a, b, bias, residual, c, pre, s, epilogue);
 }
 
-int64_t contract_block(int64_t k) {
-  if (k == 0) return 1;
-  const int64_t blocks = (k + 383) / 384;
-  const int64_t block = static_cast<int64_t>(std::ceil(static_cast<double>(k) / static_cast<double>(blocks) / 16)) * 16;
-  return std::min<int64_t>(384, block);
-}
-
 // The contract, element by element. GELU is left out: the caller checks `pre`.
 template <class T>
 T plain_element(const T* a, const T* b, const MatmulShape& s, int64_t i, int64_t j) {
-  T sum = 0;
-  const int64_t block = contract_block(s.k);
-  for (int64_t p0 = 0; p0 < s.k; p0 += block) {
-    T chain = 0;
-    for (int64_t p = p0; p < std::min(s.k, p0 + block); ++p) {
-      const T x = s.transpose_a ? a[p * s.lda + i] : a[i * s.lda + p];
-      const T y = s.transpose_b ? b[j * s.ldb + p] : b[p * s.ldb + j];
-      chain = std::fma(x, y, chain);
-    }
-    sum = p0 == 0 ? chain : sum + chain;
-  }
-  return sum;
+  return contract::product<T>(
+      s.k, [&](int64_t p) { return s.transpose_a ? a[p * s.lda + i] : a[i * s.lda + p]; },
+      [&](int64_t p) { return s.transpose_b ? b[j * s.ldb + p] : b[p * s.ldb + j]; });
 }
 
 bool has_bias(Epilogue e) { return e == Epilogue::kBias || e == Epilogue::kBiasGelu || e == Epilogue::kBiasResidual; }
@@ -164,9 +139,9 @@ const Epilogue kPlainEpilogues[] = {Epilogue::kNone, Epilogue::kBias, Epilogue::
 
 TEST_CASE("k blocks depend on k alone and cover it") {
   // K = 769 is three blocks of 272, 272 and 225; 768 two of 384; 1537 five, the first four of 320.
-  CHECK(contract_block(769) == 272);
-  CHECK(contract_block(768) == 384);
-  CHECK(contract_block(1537) == 320);
+  CHECK(contract::block_length(769) == 272);
+  CHECK(contract::block_length(768) == 384);
+  CHECK(contract::block_length(1537) == 320);
 }
 
 TEST_CASE_TEMPLATE("matmul equals the contract's plain loop bit for bit", T, float, double) {

@@ -12,7 +12,7 @@
 #include <set>
 
 #include "data/decode.h"
-#include "study/report.h"
+#include "study/report/report.h"
 #include "tests/report/synthetic.h"
 
 namespace taut::study {

@@ -1,5 +1,5 @@
 // Text that would break out of its place, numbers as people read them, and PNG files read back by the decoder.
-#include "study/markup.h"
+#include "study/report/markup.h"
 
 #include <doctest/doctest.h>
 
@@ -7,9 +7,9 @@
 
 #include "data/decode.h"
 #include "kernels/error.h"
-#include "study/html.h"
-#include "study/png.h"
-#include "study/svg.h"
+#include "study/report/html.h"
+#include "study/report/png.h"
+#include "study/report/svg.h"
 
 namespace taut::study {
 namespace {

@@ -1,5 +1,5 @@
 // The report as a whole: what every reader of its files relies on.
-#include "study/report.h"
+#include "study/report/report.h"
 
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "study/tables.h"
+#include "study/report/tables.h"
 #include "tests/report/synthetic.h"
 
 namespace taut::study {

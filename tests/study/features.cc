@@ -1,11 +1,11 @@
 // Cached features and pre-trained weights: what is kept has the bytes of what would be computed anew.
-#include "study/feature_cache.h"
+#include "study/run/feature_cache.h"
 
 #include "autograd/ops.h"
 #include "finetune/train.h"
-#include "study/interrupt.h"
-#include "study/pretrain.h"
-#include "study/run_model.h"
+#include "study/run/interrupt.h"
+#include "study/run/model.h"
+#include "study/run/pretrain.h"
 #include "tests/study/support.h"
 
 namespace taut::study {

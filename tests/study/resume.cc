@@ -5,9 +5,9 @@
 
 #include <random>
 
-#include "study/checkpoint.h"
-#include "study/interrupt.h"
-#include "study/run.h"
+#include "study/run/checkpoint.h"
+#include "study/run/interrupt.h"
+#include "study/run/run.h"
 #include "tests/study/support.h"
 
 namespace taut::study {

@@ -1,12 +1,12 @@
 // The run directory and its checkpoints: locks, orphans, manifests, bit flips, full disks.
-#include "study/run_directory.h"
+#include "study/run/directory.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
 
-#include "study/checkpoint.h"
+#include "study/run/checkpoint.h"
 #include "tests/study/support.h"
 
 namespace taut::study {

@@ -1,0 +1,160 @@
+#include "study/command/bench_model.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "attacks/norm_ball.h"
+#include "autograd/engine.h"
+#include "autograd/ops.h"
+#include "kernels/arena.h"
+#include "kernels/error.h"
+#include "kernels/lab/peak.h"
+#include "kernels/parallel.h"
+#include "nn/init.h"
+#include "study/run/evaluate.h"
+#include "study/run/model.h"
+#include "tensor/random.h"
+
+namespace taut::study {
+namespace {
+
+constexpr int kRepetitions = 7, kInputs = 3;
+constexpr double kTargetSeconds = 0.15;  // shorter passes are repeated until a timing is this long
+
+// Images of a data set are kept as bytes, and so are these: one batch of floats is alive at a time, as in training.
+class Inputs {
+ public:
+  Inputs(const nn::VitConfig& shape, int64_t batch)
+      : images_(Tensor::empty({batch, shape.channels, shape.image_size, shape.image_size})) {
+    Random random(1, Purpose::kTest);
+    pixels_.resize(static_cast<size_t>(kInputs * images_.numel()));
+    for (uint8_t& p : pixels_) p = static_cast<uint8_t>(random.bits());
+    labels_ = Tensor::empty({batch}, DType::kI64);
+    for (int64_t& l : labels_.span<int64_t>())
+      l = static_cast<int64_t>(random.below(static_cast<uint64_t>(shape.classes)));
+  }
+
+  // Fills the batch with fresh images.
+  const Tensor& next() {
+    const uint8_t* from = pixels_.data() + (used_++ % kInputs) * images_.numel();
+    float* to = images_.data<float>();
+    parallel_for(images_.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] = static_cast<float>(from[i]) * (1.0F / 255);
+    });
+    return images_;
+  }
+  const Tensor& labels() const { return labels_; }
+
+ private:
+  Tensor images_, labels_;
+  std::vector<uint8_t> pixels_;
+  int64_t used_ = 0;
+};
+
+struct Timing {
+  double seconds = 0, peak_gflops = 0;
+};
+
+// One pass after another; before each the peak, so that a clock that changes meets both.
+Timing measure(const std::function<void()>& pass, int threads) {
+  pass();
+  const double first = bench_seconds(threads);
+  pass();
+  const double once = bench_seconds(threads) - first;
+  const int in_a_row = std::max(1, static_cast<int>(kTargetSeconds / std::max(once, 1e-6)));
+  std::vector<double> seconds;
+  Timing timing;
+  for (int r = 0; r < kRepetitions; ++r) {
+    timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
+    const double begin = bench_seconds(threads);
+    for (int i = 0; i < in_a_row; ++i) pass();
+    seconds.push_back((bench_seconds(threads) - begin) / in_a_row);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + kRepetitions / 2, seconds.end());
+  timing.seconds = seconds[kRepetitions / 2];
+  return timing;
+}
+
+Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
+  finetune::Trainer trainer(model.vit, {.lr = 1e-5,
+                                        .weight_decay = 0.01,
+                                        .clip = 1,
+                                        .label_smoothing = 0,
+                                        .mode = finetune::Mode::kFixed,
+                                        .schedule = {nn::ScheduleKind::kConstant, 0, 1}});
+  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads);
+}
+
+Timing time_forward(const RunModel& model, Inputs& inputs, int threads) {
+  const auto vit = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
+  const NoGrad no_grad;
+  return measure([&] { vit->forward(Var(inputs.next())); }, threads);
+}
+
+Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
+  const auto vit = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
+  const Tensor& clean = inputs.next();
+  Tensor adversarial = clean.clone();
+  return measure(
+      [&] {
+        const Var image(adversarial, true);
+        const Var losses = ops::cross_entropy(vit->forward(image), inputs.labels(), 0, ops::Reduction::kNone);
+        const Tensor g = gradients({losses}, {Tensor::full(losses.shape(), 1)}, {image}, true)[0];
+        Tensor next = adversarial.clone();
+        attacks::ascend(clean, g.contiguous(), next, attack);
+        adversarial = next;
+      },
+      threads);
+}
+
+Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads) {
+  const int64_t before = arena_stats().in_use;
+  reset_arena_peak();
+  RunModel model = counted_model(config);
+  nn::init_vit(*model.vit, 1);
+  const nn::VitConfig& shape = model.vit->config();
+  Timing timing;
+  {
+    Inputs inputs(shape, batch);
+    if (pass == "train")
+      timing = time_train(model, inputs, threads);
+    else if (pass == "forward")
+      timing = time_forward(model, inputs, threads);
+    else if (pass == "pgd")
+      timing = time_pgd(model, inputs, attack_config(config), threads);
+    else
+      fail(Exit::kUsage, "[--pass] expected forward, train or pgd, got '{}'", pass);
+  }
+  const int64_t peak_memory = arena_stats().peak - before;
+  const double passes = pass == "forward" ? 1 : pass == "pgd" ? 2 : training_passes(model.strategy->name());
+  const double gflops = passes * shape.forward_flops() * static_cast<double>(batch) / timing.seconds * 1e-9;
+  return {{"model", config.text("model.name")},
+          {"strategy", model.strategy->name()},
+          {"pass", pass},
+          {"dtype", "f32"},
+          {"batch", batch},
+          {"threads", threads},
+          {"images_per_second", static_cast<double>(batch) / timing.seconds},
+          {"gflops", gflops},
+          {"peak_gflops", timing.peak_gflops},
+          {"fraction_of_peak", gflops / timing.peak_gflops},
+          {"peak_memory_bytes", peak_memory},
+          {"seconds_per_step", timing.seconds}};
+}
+
+}  // namespace
+
+void refuse_debug_build() {
+#ifdef TAUT_DEBUG_BUILD
+  fail(Exit::kUnavailable, "[bench] this is a debug build, its times say nothing; hint: ./run build");
+#endif
+}
+
+std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads) {
+  refuse_debug_build();
+  std::vector<Row> rows;
+  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads));
+  return rows;
+}
+
+}  // namespace taut::study

@@ -1,0 +1,159 @@
+#include "study/command/command.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <new>
+
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "study/presets.h"
+#include "study/run/environment.h"
+#include "study/text_file.h"
+#include "study/toml.h"
+#include "tensor/nearest.h"
+
+namespace taut::study {
+namespace {
+
+// CLI11 would only say that a command is needed.
+void check_command_name(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* at = &app;
+  for (const std::string& word : words) {
+    if (word.starts_with("-")) return;
+    std::vector<std::string> names;
+    for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(sub->get_name());
+    if (names.empty()) return;
+    TAUT_CHECK(std::find(names.begin(), names.end(), word) != names.end(),
+               "[{}] there is no command '{}'; hint: {} (--help lists all)", at->get_name(), word,
+               did_you_mean(word, names));
+    at = at->get_subcommand(word);
+  }
+}
+
+std::string quoted_line(int argc, char** argv) {
+  std::string line = "taut";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && word.find_first_of(" '\"\\$`\n\t;&|<>*?()") == std::string::npos;
+    line += ' ';
+    if (plain) {
+      line += word;
+      continue;
+    }
+    line += '\'';
+    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    line += '\'';
+  }
+  return line;
+}
+
+int parse_and_run(int argc, char** argv, const Selftests& tests) {
+  CLI::App app("Fine-tune vision models in seven ways, attack them while they train, and compare.", "taut");
+  app.set_version_flag("--version", version_line());
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::simple);
+  const auto code = std::make_shared<int>(0);
+  add_study_commands(app, code, quoted_line(argc, argv));
+  add_train_command(app, code);
+  add_eval_commands(app, code);
+  add_models_commands(app, code);
+  add_bench_commands(app, code);
+  add_selftest_commands(app, code, tests);
+  add_list_commands(app, code);
+  add_doctor_command(app, code);
+  try {
+    check_command_name(app, std::vector<std::string>(argv + 1, argv + argc));
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    fmt::print(stderr, "taut: {}\n", error.what());
+    return static_cast<int>(Exit::kUsage);
+  }
+  return *code;
+}
+
+}  // namespace
+
+CommonPtr add_common(CLI::App& command) {
+  auto common = std::make_shared<Common>();
+  command.add_option("-o,--output-format", common->format, "of results on standard output: md, csv, json, jsonl");
+  command.add_option("-t,--threads", common->threads, "threads; no result depends on it")->check(CLI::Range(1, 256));
+  command.add_option("--device", common->device, "cpu or auto");
+  command.add_option("--progress", common->progress, "on standard error: auto, plain, none");
+  return common;
+}
+
+void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset) {
+  command.add_option("settings", common->settings, "key=value, as listed by `taut ls settings`");
+  command.add_option("-c,--config", common->file, "TOML file of settings");
+  if (with_preset) command.add_option("--preset", common->preset, "settings by name, see `taut ls presets`");
+}
+
+void begin(const Common& common) {
+  if (common.device != "cpu" && common.device != "auto") {
+    TAUT_CHECK(common.device == "simt" || common.device.starts_with("cuda"),
+               "[--device] expected cpu or auto, got '{}'", common.device);
+    fail(Exit::kUnavailable, "[--device] this build has the cpu backend alone, got '{}'; hint: --device cpu",
+         common.device);
+  }
+  format_by_name(common.format);
+  progress_mode_by_name(common.progress);
+  if (common.threads > 0) set_num_threads(common.threads);
+}
+
+Config settings_of(const Common& common) {
+  Config config;
+  if (!common.file.empty()) {
+    const StudyText study = study_text(common.file);
+    config.set_all(parse_toml(study.text, study.name).values, study.source);
+  }
+  config.set_from_environment();
+  config.set_arguments(common.settings);
+  if (common.threads == 0 && config.integer("threads") > 0)
+    set_num_threads(static_cast<int>(config.integer("threads")));
+  return config;
+}
+
+StudyText study_text(const std::string& file_or_preset) {
+  const bool is_name = file_or_preset.find_first_of("/.") == std::string::npos;
+  if (is_name && !std::filesystem::exists(file_or_preset)) {
+    const Preset& p = preset(file_or_preset);
+    return {p.name, p.text, Source::kPreset};
+  }
+  return {file_or_preset, read_text_file(file_or_preset), Source::kFile};
+}
+
+PlanRow run_of(const Common& common) {
+  TAUT_CHECK(common.preset.empty() || common.file.empty(),
+             "[--preset] and -c both name settings; hint: give one of them");
+  std::vector<std::string> arguments = common.settings;
+  if (common.threads > 0) arguments.push_back(fmt::format("threads={}", common.threads));
+  if (!common.preset.empty()) {
+    const Preset& p = preset(common.preset);
+    return single_run(p.text, p.name, Source::kPreset, arguments);
+  }
+  if (common.file.empty()) return single_run("", "settings", Source::kFile, arguments);
+  const StudyText study = study_text(common.file);
+  return single_run(study.text, study.name, study.source, arguments);
+}
+
+int run_command_line(int argc, char** argv, const Selftests& tests) {
+  try {
+    return parse_and_run(argc, argv, tests);
+  } catch (const Error& error) {
+    fmt::print(stderr, "taut: {}\n", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "taut: out of memory\n");
+    return static_cast<int>(Exit::kMemory);
+  } catch (const std::filesystem::filesystem_error& error) {
+    fmt::print(stderr, "taut: {}\n", error.what());
+    return static_cast<int>(Exit::kIo);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "taut: a defect of this program: {}\n", error.what());
+    return static_cast<int>(Exit::kNumeric);
+  }
+}
+
+}  // namespace taut::study

@@ -1,0 +1,145 @@
+// taut eval, taut attack: one model judged on one data set.
+#include <chrono>
+
+#include "kernels/error.h"
+#include "nn/models.h"
+#include "study/command/command.h"
+#include "study/run/data.h"
+#include "study/run/evaluate.h"
+#include "study/run/interrupt.h"
+#include "study/run/model.h"
+
+namespace taut::study {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Judged {
+  RunModel model;
+  StorePtr data;
+  attacks::Subject subject;
+  attacks::Batches batches;
+  attacks::EvaluateOptions options;
+};
+
+Judged prepare(const Config& config) {
+  Judged j;
+  j.model = judged_model(config);
+  for (const std::string& note : j.model.notes) fmt::print(stderr, "{}\n", note);
+  const nn::VitConfig& shape = j.model.vit->config();
+  j.data = open_judged_data(config, preprocess_of(config, shape));
+  check_labels(j.data->dataset(), shape.classes);
+  const auto attacked = finetune::evaluation_model(*j.model.vit, *j.model.strategy, j.model.options);
+  const auto judge = finetune::rebuild(*j.model.vit, *j.model.strategy, j.model.options);
+  j.subject.attacked = [attacked](const Var& images) { return attacked->forward(images); };
+  j.subject.judge = [judge](const Var& images) { return judge->forward(images); };
+  j.subject.training = attacked->training() || judge->training();
+  j.subject.classes = shape.classes;
+  j.batches = batches_of(j.data, shape.channels, shape.image_size);
+  j.options.n = j.data->size();
+  j.options.batch = config.integer("eval.batch");
+  j.options.seed = static_cast<uint64_t>(config.integer("seed"));
+  return j;
+}
+
+void follow(attacks::EvaluateOptions& options, Progress& progress, const char* what) {
+  options.progress = [&progress, what, n = options.n, done = int64_t{0}](int64_t now) mutable {
+    progress.advance(static_cast<double>(now - done));
+    progress.set_label(fmt::format("{} {} of {} images", what, now, n));
+    done = now;
+    stop_if_interrupted(what);
+  };
+}
+
+void put(Row& row, const std::string& name, int64_t correct, int64_t n) {
+  const attacks::Interval i = attacks::binomial_interval(correct, n);
+  row[name] = n > 0 ? static_cast<double>(correct) / static_cast<double>(n) : 0.0;
+  row[name + "_low"] = i.low;
+  row[name + "_high"] = i.high;
+}
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+Row evaluate(const Config& config, ProgressMode mode) {
+  Judged j = prepare(config);
+  Progress progress(mode, static_cast<double>(j.options.n));
+  follow(j.options, progress, "judged");
+  const Clock::time_point begin = Clock::now();
+  const attacks::CleanResult r = evaluate_clean(j.subject, j.batches, j.options);
+  Row row = {{"model", config.text("model.name")}, {"data", j.data->dataset().name()}};
+  row["n"] = r.n;
+  row["top1_correct"] = r.top1_correct;
+  row["top5_correct"] = r.top5_correct;
+  put(row, "top1", r.top1_correct, r.n);
+  put(row, "top5", r.top5_correct, r.n);
+  row["mean_loss"] = r.mean_loss;
+  row["limited"] = config.integer("data.limit") > 0;
+  row["images_per_second"] = static_cast<double>(r.n) / seconds_since(begin);
+  return row;
+}
+
+Row attack(const Config& config, ProgressMode mode) {
+  const attacks::AttackConfig a = attack_config(config);
+  Judged j = prepare(config);
+  Progress progress(mode, static_cast<double>(j.options.n));
+  follow(j.options, progress, "attacked");
+  const Clock::time_point begin = Clock::now();
+  const attacks::RobustResult r = evaluate_robust(j.subject, j.batches, a, j.options);
+  Row row = {{"model", config.text("model.name")},
+             {"data", j.data->dataset().name()},
+             {"attack", a.name},
+             {"norm", config.text("attack.norm")},
+             {"eps", a.eps},
+             {"alpha", a.alpha},
+             {"steps", a.steps},
+             {"random_start", a.random_start},
+             {"seed", config.integer("seed")}};
+  row["n"] = r.n;
+  row["clean_correct"] = r.clean_correct;
+  row["robust_last_correct"] = r.robust_last_correct;
+  row["robust_best_correct"] = r.robust_best_correct;
+  put(row, "clean", r.clean_correct, r.n);
+  put(row, "robust_last", r.robust_last_correct, r.n);
+  put(row, "robust_best", r.robust_best_correct, r.n);
+  row["max_perturbation"] = r.max_perturbation;
+  row["mean_loss_clean"] = r.mean_loss_clean;
+  row["mean_loss_adv"] = r.mean_loss_adv;
+  row["loss_increase_share"] = r.loss_increase_share;
+  row["zero_gradient_share"] = r.zero_gradient_share;
+  for (const attacks::CheckResult& c : r.checks) row["check_" + c.name] = (c.pass ? "pass: " : "FAIL: ") + c.value;
+  row["limited"] = config.integer("data.limit") > 0;
+  row["seconds"] = seconds_since(begin);
+  return row;
+}
+
+}  // namespace
+
+void add_eval_commands(CLI::App& app, const ExitCode&) {
+  CLI::App* eval = app.add_subcommand("eval", "accuracy of a model: model.name= model.weights= data.path= ...");
+  const CommonPtr eval_common = add_common(*eval);
+  add_settings(*eval, eval_common);
+  eval->callback([eval_common] {
+    begin(*eval_common);
+    install_interrupt_handlers();
+    const Config config = settings_of(*eval_common);
+    print_rows({evaluate(config, progress_mode_by_name(eval_common->progress))}, format_by_name(eval_common->format));
+  });
+
+  CLI::App* attacked = app.add_subcommand("attack", "accuracy of a model under attack: `taut ls attacks`");
+  attacked->require_subcommand(1);
+  for (const attacks::Attack& listed : attacks::attack_list()) {
+    const char* name = listed.name;
+    CLI::App* one = attacked->add_subcommand(name, listed.description);
+    const CommonPtr common = add_common(*one);
+    add_settings(*one, common);
+    one->callback([common, name] {
+      begin(*common);
+      install_interrupt_handlers();
+      Config config = settings_of(*common);
+      config.set("attack.name", name, Source::kCommandLine);
+      print_rows({attack(config, progress_mode_by_name(common->progress))}, format_by_name(common->format));
+    });
+  }
+}
+
+}  // namespace taut::study

@@ -1,0 +1,44 @@
+// taut train: one run in one directory.
+#include "kernels/error.h"
+#include "study/command/command.h"
+#include "study/run/interrupt.h"
+#include "study/run/pretrain.h"
+#include "study/run/run.h"
+
+namespace taut::study {
+namespace {
+
+Row last_point(const Json& result) {
+  const Json& last = result.at("evaluations").back();
+  Row row;
+  for (const char* field : {"run_id", "dataset", "strategy", "seed", "steps", "trainable", "total"})
+    row[field] = result.at(field);
+  for (const char* field : {"n", "clean_correct", "robust_last_correct", "robust_best_correct", "mean_loss_clean",
+                            "mean_loss_adv", "max_perturbation"})
+    row[field] = last.at(field);
+  return row;
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, const ExitCode&) {
+  CLI::App* train =
+      app.add_subcommand("train", "fine-tune a model and evaluate it on the way; goes on where it stopped");
+  const CommonPtr common = add_common(*train);
+  add_settings(*train, common, true);
+  const auto out = std::make_shared<std::string>();
+  const auto force = std::make_shared<bool>(false);
+  train->add_option("--out", *out, "the run's directory")->required();
+  train->add_flag("--force-resume", *force, "go on although settings changed");
+  train->callback([common, out, force] {
+    begin(*common);
+    install_interrupt_handlers();
+    const PlanRow row = run_of(*common);
+    Progress progress(progress_mode_by_name(common->progress),
+                      run_cost(row) + pretraining_cost(row.config, *out + "/pretrained"));
+    const Json result = run(row, *out, {.cache = "", .force_resume = *force, .progress = &progress});
+    print_rows({last_point(result)}, format_by_name(common->format));
+  });
+}
+
+}  // namespace taut::study

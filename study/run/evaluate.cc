@@ -1,0 +1,269 @@
+#include "study/run/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "kernels/error.h"
+#include "study/run/checkpoint.h"
+#include "study/run/interrupt.h"
+#include "study/text_file.h"
+#include "tensor/safetensors.h"
+
+namespace taut::study {
+namespace {
+
+constexpr const char* kPartial = "evaluation.json";
+constexpr double kSaveSeconds = 0.5;  // evaluation.json is no result, so that the clock may decide when it is written
+constexpr int64_t kCleanBatches = 16;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::string bits(const std::vector<uint8_t>& flags) {
+  std::string text;
+  for (const uint8_t f : flags) text += f != 0 ? '1' : '0';
+  return text;
+}
+
+Json to_json(const attacks::RobustResult& r) {
+  Json checks = Json::array();
+  for (const auto& c : r.checks) checks.push_back({{"name", c.name}, {"value", c.value}, {"pass", c.pass}});
+  return {{"n", r.n},
+          {"clean", bits(r.clean_ok)},
+          {"last", bits(r.last_ok)},
+          {"best", bits(r.best_ok)},
+          {"mean_loss_clean", r.mean_loss_clean},
+          {"mean_loss_adv", r.mean_loss_adv},
+          {"max_perturbation", r.max_perturbation},
+          {"zero_gradient_share", r.zero_gradient_share},
+          {"loss_increase_share", r.loss_increase_share},
+          {"checks", checks}};
+}
+
+// The mean over all images of a mean over each batch's.
+double mean_of(const Json& batches, const char* field) {
+  double sum = 0, n = 0;
+  for (const Json& b : batches) {
+    sum += b.at(field).get<double>() * b.at("n").get<double>();
+    n += b.at("n").get<double>();
+  }
+  return n > 0 ? sum / n : 0;
+}
+
+int64_t ones(const std::string& flags) { return std::count(flags.begin(), flags.end(), '1'); }
+
+// One check over all batches: passed if it passed in each; the figure shown is that of the first batch that did not, or
+// of the last.
+Json combined_checks(const Json& batches) {
+  Json out = Json::array();
+  for (const Json& b : batches)
+    for (const Json& check : b.at("checks")) {
+      auto it = std::find_if(out.begin(), out.end(), [&](const Json& c) { return c["name"] == check["name"]; });
+      if (it == out.end())
+        out.push_back(check);
+      else if ((*it)["pass"].get<bool>())
+        *it = check;
+    }
+  return out;
+}
+
+}  // namespace
+
+attacks::AttackConfig attack_config(const Config& config) {
+  attacks::AttackConfig a;
+  a.name = config.text("attack.name");
+  a.norm = config.text("attack.norm") == "l2" ? attacks::Norm::kL2 : attacks::Norm::kLinf;
+  a.eps = config.number("attack.eps");
+  a.alpha = config.number("attack.alpha");
+  a.steps = config.integer("attack.steps");
+  a.random_start = config.flag("attack.random_start");
+  return attacks::resolve(a);
+}
+
+Evaluator::Evaluator(const Config& config, RunDirectory& directory, const RunModel& model, const RunData& data,
+                     FeatureCache* cache, Progress* progress)
+    : config_(config), directory_(directory), model_(model), data_(data), cache_(cache), progress_(progress) {}
+
+double Evaluator::cost() const {
+  double passes =
+      static_cast<double>(data_.test->size()) * (2.0 * static_cast<double>(attack_config(config_).steps) + 3);
+  for (const auto& [domain, store] : data_.shifted) passes += static_cast<double>(store->size());
+  return passes + static_cast<double>(std::min(config_.integer("eval.train_n"), data_.train->size()));
+}
+
+Json& Evaluator::part(int64_t step, const std::string& name) {
+  const std::string hash = config_.hash();
+  if (partial_.is_null() && std::filesystem::exists(directory_.file(kPartial))) {
+    try {
+      partial_ = read_json(directory_.file(kPartial));
+    } catch (const Error&) {  // it only saves time
+    }
+  }
+  if (!partial_.is_object() || partial_.value("step", int64_t{-1}) != step ||
+      partial_.value("config_sha256", "") != hash)
+    partial_ = {{"step", step}, {"config_sha256", hash}, {"parts", Json::object()}};
+  Json& parts = partial_["parts"];
+  if (!parts.contains(name)) parts[name] = Json::array();
+  return parts[name];
+}
+
+void Evaluator::save(bool at_once) {
+  if (!at_once && now() - saved_at_ < kSaveSeconds) return;
+  directory_.write(kPartial, partial_.dump() + "\n");
+  saved_at_ = now();
+}
+
+void Evaluator::stop() {
+  if (interrupted()) save(true);
+  stop_if_interrupted("evaluate");
+}
+
+void Evaluator::keep(const attacks::RobustResult& result) const {
+  if (result.kept_clean.empty()) return;
+  const auto n = static_cast<int64_t>(result.kept_clean.size());
+  Shape shape = result.kept_clean[0].shape();
+  shape.insert(shape.begin(), n);
+  Tensor clean = Tensor::empty(shape), adversarial = Tensor::empty(shape);
+  for (int64_t i = 0; i < n; ++i) {
+    Shape one = shape;
+    one[0] = 1;
+    clean.slice(0, i, 1).copy_from(result.kept_clean[static_cast<size_t>(i)].reshape(one));
+    adversarial.slice(0, i, 1).copy_from(result.kept_adversarial[static_cast<size_t>(i)].reshape(one));
+  }
+  write_safetensors(directory_.file("samples/images.safetensors"),
+                    {{"clean", clean},
+                     {"adversarial", adversarial},
+                     {"label", Tensor::from(result.kept_labels, {n})},
+                     {"clean_prediction", Tensor::from(result.kept_clean_prediction, {n})},
+                     {"adversarial_prediction", Tensor::from(result.kept_adversarial_prediction, {n})}});
+}
+
+Json Evaluator::robust(int64_t step, bool keep_images) {
+  const attacks::AttackConfig attack = attack_config(config_);
+  const nn::VitConfig& shape = model_.vit->config();
+  const attacks::Batches source = batches_of(data_.test, shape.channels, shape.image_size);
+  const double units = 2.0 * static_cast<double>(attack.steps) + 3;
+  const int64_t n = data_.test->size();
+  int64_t done = 0;
+  Json& batches = part(step, "test");
+  for (const Json& b : batches) done += b.at("n").get<int64_t>();
+  if (progress_ != nullptr) progress_->skip(static_cast<double>(done) * units);
+  while (done < n) {
+    stop();
+    attacks::EvaluateOptions options;
+    options.n = std::min(config_.integer("eval.batch"), n - done);
+    options.batch = options.n;
+    options.seed = static_cast<uint64_t>(config_.integer("seed"));
+    options.step = static_cast<uint64_t>(step);
+    if (done == 0 && keep_images) options.keep_images = std::min(config_.integer("eval.keep_images"), options.n);
+    const auto shifted_source = [&](int64_t begin, int64_t count) { return source(done + begin, count); };
+    const attacks::RobustResult result = evaluate_robust(subject_, shifted_source, attack, options);
+    keep(result);
+    batches.push_back(to_json(result));
+    done += options.n;
+    save(done == n);
+    if (progress_ != nullptr) progress_->advance(static_cast<double>(options.n) * units);
+  }
+  return batches;
+}
+
+Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& store, int64_t n) {
+  const nn::VitConfig& shape = model_.vit->config();
+  attacks::Batches source = batches_of(store, shape.channels, shape.image_size);
+  attacks::Subject subject = subject_;
+  if (cache_ != nullptr) {
+    source = cache_->batches(store);
+    subject.attacked = [vit = model_.vit](const Var& features) { return vit->classify(features); };
+  }
+  Json& batches = part(step, name);
+  int64_t done = 0;
+  for (const Json& b : batches) done += b.at("n").get<int64_t>();
+  if (progress_ != nullptr) progress_->skip(static_cast<double>(done));
+  while (done < n) {
+    stop();
+    attacks::EvaluateOptions options;
+    options.batch = config_.integer("eval.batch");
+    options.n = std::min(kCleanBatches * options.batch, n - done);
+    const auto from_done = [&](int64_t begin, int64_t count) { return source(done + begin, count); };
+    const attacks::CleanResult r = evaluate_clean(subject, from_done, options);
+    batches.push_back({{"n", r.n}, {"top1", r.top1_correct}, {"top5", r.top5_correct}, {"mean_loss", r.mean_loss}});
+    done += options.n;
+    save(done == n);
+    if (progress_ != nullptr) progress_->advance(static_cast<double>(options.n));
+  }
+  Json out = {{"n", n}, {"correct", 0}, {"mean_loss", mean_of(batches, "mean_loss")}};
+  for (const Json& b : batches) out["correct"] = out["correct"].get<int64_t>() + b.at("top1").get<int64_t>();
+  return out;
+}
+
+void Evaluator::append_metrics(int64_t step, const Json& point) const {
+  const auto line = [&](const std::string& split, const char* metric, const Json& value) {
+    directory_.append_metric({{"step", step}, {"split", split}, {"metric", metric}, {"value", value}});
+  };
+  const auto accuracy = [&](const std::string& split, const std::string& metric, int64_t correct, int64_t n) {
+    const attacks::Interval i = attacks::binomial_interval(correct, n);
+    directory_.append_metric({{"step", step},
+                              {"split", split},
+                              {"metric", metric},
+                              {"value", n > 0 ? static_cast<double>(correct) / static_cast<double>(n) : 0.0},
+                              {"low", i.low},
+                              {"high", i.high},
+                              {"n", n}});
+  };
+  const auto n = point["n"].get<int64_t>();
+  for (const char* field : {"clean", "robust_last", "robust_best"})
+    accuracy("test", std::string(field) + "_accuracy", point[std::string(field) + "_correct"].get<int64_t>(), n);
+  for (const char* field : {"mean_loss_clean", "mean_loss_adv", "max_perturbation", "zero_gradient_share"})
+    line("test", field, point[field]);
+  for (const Json& s : point["shifted"])
+    accuracy("shift:" + s["domain"].get<std::string>(), "clean_accuracy", s["correct"].get<int64_t>(),
+             s["n"].get<int64_t>());
+  if (point.contains("train"))
+    accuracy("train", "clean_accuracy", point["train"]["correct"].get<int64_t>(), point["train"]["n"].get<int64_t>());
+}
+
+Json Evaluator::evaluate(int64_t step, bool keep_images) {
+  make_folder(directory_.file("samples"));
+  const auto attacked = finetune::evaluation_model(*model_.vit, *model_.strategy, model_.options);
+  const auto judge = finetune::rebuild(*model_.vit, *model_.strategy, model_.options);
+  subject_.attacked = [attacked](const Var& images) { return attacked->forward(images); };
+  subject_.judge = [judge](const Var& images) { return judge->forward(images); };
+  subject_.training = attacked->training() || judge->training();
+  subject_.classes = model_.vit->config().classes;
+
+  const Json batches = robust(step, keep_images);
+  std::string clean_ok, last_ok, best_ok;
+  double max_perturbation = 0;
+  for (const Json& b : batches) {
+    clean_ok += b["clean"].get<std::string>();
+    last_ok += b["last"].get<std::string>();
+    best_ok += b["best"].get<std::string>();
+    max_perturbation = std::max(max_perturbation, b["max_perturbation"].get<double>());
+  }
+  Json point = {{"step", step},
+                {"n", data_.test->size()},
+                {"clean_correct", ones(clean_ok)},
+                {"robust_last_correct", ones(last_ok)},
+                {"robust_best_correct", ones(best_ok)},
+                {"mean_loss_clean", mean_of(batches, "mean_loss_clean")},
+                {"mean_loss_adv", mean_of(batches, "mean_loss_adv")},
+                {"max_perturbation", max_perturbation},
+                {"zero_gradient_share", mean_of(batches, "zero_gradient_share")},
+                {"loss_increase_share", mean_of(batches, "loss_increase_share")},
+                {"shifted", Json::array()}};
+  for (const auto& [domain, store] : data_.shifted) {
+    Json s = clean(step, "shift:" + domain, store, store->size());
+    point["shifted"].push_back({{"domain", domain}, {"n", s["n"]}, {"correct", s["correct"]}});
+  }
+  const int64_t train_n = std::min(config_.integer("eval.train_n"), data_.train->size());
+  if (train_n > 0) point["train"] = clean(step, "train", data_.train, train_n);
+  point["checks"] = combined_checks(batches);
+
+  Json samples = {{"step", step}, {"n", data_.test->size()}, {"clean", clean_ok}, {"last", last_ok}, {"best", best_ok}};
+  directory_.write("samples/" + checkpoint_name(step) + ".json", samples.dump() + "\n");
+  append_metrics(step, point);
+  subject_ = {};
+  return point;
+}
+
+}  // namespace taut::study

@@ -1,0 +1,76 @@
+#include "study/run/state.h"
+
+#include "kernels/error.h"
+
+namespace taut::study {
+namespace {
+
+void put(const std::map<std::string, Tensor>& tensors, const std::string& file, const nn::Vit& vit) {
+  for (nn::NamedParameter& p : vit.parameters()) {
+    if (!p.var.requires_grad()) continue;
+    const auto it = tensors.find(p.path);
+    if (it == tensors.end() || it->second.shape() != p.var.shape() || it->second.dtype() != p.var.dtype())
+      fail(Exit::kBadData, "[{}] expected a tensor '{}' {}", file, p.path, to_string(p.var.shape()));
+    p.var.set_value(it->second.clone());
+  }
+}
+
+}  // namespace
+
+NamedTensors trainable_tensors(const nn::Vit& vit) {
+  NamedTensors tensors;
+  for (const nn::NamedParameter& p : vit.parameters())
+    if (p.var.requires_grad()) tensors.emplace_back(p.path, p.var.value());
+  return tensors;
+}
+
+void save_state(const std::string& run_folder, const RunState& state, const Config& config, int64_t metrics_bytes,
+                const RunModel& model, const finetune::Trainer& trainer) {
+  const Json json = {{"format", 1},
+                     {"step", state.step},
+                     {"optimizer_steps", trainer.steps()},
+                     {"metrics_bytes", metrics_bytes},
+                     {"config_sha256", config.hash()},
+                     {"base_sha256", model.base_hash},
+                     {"best_step", state.best_step},
+                     {"best_correct", state.best_correct},
+                     {"evaluations", state.evaluations}};
+  std::map<std::string, NamedTensors> files = {{"model", trainable_tensors(*model.vit)}, {"optim", trainer.state()}};
+  if (!state.best.empty()) files["best"] = NamedTensors(state.best.begin(), state.best.end());
+  write_checkpoint(run_folder, state.step, json, files);
+}
+
+RunState load_state(const Checkpoint& checkpoint, const RunModel& model, finetune::Trainer& trainer) {
+  const std::string file = checkpoint.folder + "/state.json";
+  RunState state;
+  try {
+    const Json& json = checkpoint.state;
+    if (json.at("base_sha256") != model.base_hash)
+      fail(Exit::kBadData, "[{}] belongs to another base model; hint: model.weights changed since", file);
+    state.step = json.at("step");
+    state.best_step = json.at("best_step");
+    state.best_correct = json.at("best_correct");
+    state.evaluations = json.at("evaluations");
+    put(checkpoint.tensors.at("model"), checkpoint.folder + "/model.safetensors", *model.vit);
+    trainer.load_state(checkpoint.tensors.at("optim"), json.at("optimizer_steps"),
+                       checkpoint.folder + "/optim.safetensors");
+    if (checkpoint.tensors.contains("best")) state.best = checkpoint.tensors.at("best");
+  } catch (const nlohmann::json::exception& error) {
+    fail(Exit::kBadData, "[{}] {}", file, error.what());
+  } catch (const std::out_of_range&) {
+    fail(Exit::kBadData, "[{}] expected model.safetensors and optim.safetensors", checkpoint.folder);
+  }
+  return state;
+}
+
+void restore_best(const RunState& state, const RunModel& model) {
+  if (state.best.empty()) return;
+  const bool adds_modules = !model.strategy->added_names(model.vit->config(), model.options).empty();
+  for (nn::NamedParameter& p : model.vit->parameters()) {
+    const auto it = state.best.find(p.path);
+    if (it == state.best.end() || (adds_modules && p.path.starts_with("head."))) continue;
+    p.var.set_value(it->second.clone());
+  }
+}
+
+}  // namespace taut::study
