@@ -5,8 +5,8 @@
 #include <regex>
 #include <set>
 
-#include "tensor/safetensors.h"
 #include "tensor/sha256.h"
+#include "tensor/weights_file.h"
 
 namespace taut::nn {
 namespace {
@@ -90,7 +90,7 @@ bool is_square(int64_t n, int64_t& side) {
 }  // namespace
 
 LoadReport load_weights(Vit& vit, const std::string& path, const LoadOptions& options) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
+  const WeightsFile file = WeightsFile::open(path);
   const VitConfig& config = vit.config();
   std::map<std::string, std::string> in_file;  // stripped name -> the file's
   for (const std::string& n : file.names()) {

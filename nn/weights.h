@@ -36,10 +36,10 @@ struct LoadReport {
   std::string sha256;  // of the file
 };
 
-// Loads a safetensors file with timm's or Hugging Face's names (with or without `vit.`, fused or split q, k, v;
-// wrappers `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated where the grid
-// differs. Throws Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing, unexpected or
-// mis-shaped tensor, as the file names it, that no option allows; the model is unchanged then.
+// Loads a file of weights (tensor/weights_file.h) with timm's or Hugging Face's names (with or without `vit.`, fused or
+// split q, k, v; wrappers `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated
+// where the grid differs. Throws Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing,
+// unexpected or mis-shaped tensor, as the file names it, that no option allows; the model is unchanged then.
 LoadReport load_weights(Vit& vit, const std::string& file, const LoadOptions& options = {});
 
 // Bicubic interpolation of a position embedding (1, prefix + h w, d) to another grid as timm does it: Keys a = -0.5,
