@@ -73,6 +73,31 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps);
 // {h + r, layer_norm(h + r)} in one pass over memory.
 std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight, const Var& bias, double eps);
 
+// ---- batch_norm.cc --------------------------------------------------------------------------------------------------
+
+struct BatchNormed {
+  Var y;
+  Tensor running_mean, running_var;  // afterwards; in evaluation as they were
+};
+// (x - mean) / sqrt(var + eps) * weight + bias over all dimensions but the last (Ioffe and Szegedy, 2015), + residual
+// if that is defined, then a ReLU if `relu`. Training: statistics of the batch, biased variance; the running ones move
+// by `momentum`, with the unbiased variance, as PyTorch's; throws Error(kUsage) for fewer than two values a channel.
+// Evaluation: the running ones. x and residual (..., c), everything else (c).
+BatchNormed batch_norm(const Var& x, const Var& weight, const Var& bias, const Tensor& running_mean,
+                       const Tensor& running_var, bool training, double momentum, double eps, const Var& residual = {},
+                       bool relu = false);
+
+// ---- pool.cc: images (n, h, w, c) -----------------------------------------------------------------------------------
+
+// Windows of kernel x kernel, sizes rounded down, as PyTorch; max pads with -infinity and its gradient goes to the
+// first pixel that has the greatest value; avg pads with zeros that count, unless `count_padding` is off. stride = 0:
+// the kernel's size. padding <= kernel / 2.
+Var max_pool(const Var& x, int64_t kernel, int64_t stride = 0, int64_t padding = 0);
+Var avg_pool(const Var& x, int64_t kernel, int64_t stride = 0, int64_t padding = 0, bool count_padding = true);
+// The mean over [floor(i h / out_h), ceil((i + 1) h / out_h)) for output row i, columns likewise; 1 x 1: global
+// pooling.
+Var adaptive_avg_pool(const Var& x, int64_t out_h, int64_t out_w);
+
 // ---- attention.cc ---------------------------------------------------------------------------------------------------
 
 // softmax(scale q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first

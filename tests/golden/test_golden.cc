@@ -85,14 +85,15 @@ TEST_CASE("the golden cases of a shared folder pass") {
     return;
   }
   const auto rows = selftest::run_golden(folder.string());
-  CHECK(selftest::exit_code(rows, "resnet|conv2d|pool|batch_norm") == 0);
+  CHECK(selftest::exit_code(rows, "resnet|conv2d") == 0);
   check_all_pass(rows);
 }
 
 TEST_CASE("a case with one changed number fails, whichever number it is") {
-  for (const char* name : {"op.linear", "op.cross_entropy_ls0.1", "op.attention_small", "op.phm_rank2", "op.add_outer",
-                           "peft.lp", "peft.compacter", "train.lp", "train.ia3", "resize.bicubic_64x48_17x29",
-                           "posembed.4x4_6x5", "attack.bim", "model.vit_hf_small"}) {
+  for (const char* name :
+       {"op.linear", "op.cross_entropy_ls0.1", "op.attention_small", "op.phm_rank2", "op.add_outer", "peft.lp",
+        "peft.compacter", "train.lp", "train.ia3", "resize.bicubic_64x48_17x29", "posembed.4x4_6x5", "attack.bim",
+        "model.vit_hf_small", "op.batch_norm_train", "op.avg_pool"}) {
     const Loaded loaded(name);
     for (size_t i = 0; i < loaded.tensors.size(); ++i) {
       const std::string& tensor = loaded.tensors[i].first;

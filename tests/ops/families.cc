@@ -12,6 +12,8 @@ CaseList all_op_cases() {
   add_softmax_cases(list);
   add_cross_entropy_cases(list);
   add_norm_cases(list);
+  add_batch_norm_cases(list);
+  add_pool_cases(list);
   add_attention_cases(list);
   add_layout_cases(list);
   add_optim_cases(list);

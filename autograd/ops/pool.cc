@@ -1,0 +1,88 @@
+// Pooling of images (n, h, w, c).
+#include "kernels/pool.h"
+
+#include "autograd/ops/op_util.h"
+
+namespace taut::ops {
+namespace {
+
+PoolShape shape_of(const char* op, const Var& x) {
+  check_defined(op, "x", x);
+  TAUT_CHECK(x.value().ndim() == 4, "[{}] expected images (n, h, w, c), got {}", op, to_string(x.shape()));
+  return {.n = x.size(0), .h = x.size(1), .w = x.size(2), .c = x.size(3), .out_h = 0, .out_w = 0};
+}
+
+PoolShape fixed_windows(const char* op, const Var& x, int64_t kernel, int64_t stride, int64_t padding) {
+  PoolShape s = shape_of(op, x);
+  TAUT_CHECK(kernel >= 1 && stride >= 0, "[{}] expected a kernel >= 1 and a stride >= 0, got {} and {}", op, kernel,
+             stride);
+  TAUT_CHECK(padding >= 0 && padding <= kernel / 2, "[{}] expected a padding of 0 to half the kernel {}, got {}", op,
+             kernel, padding);
+  TAUT_CHECK(s.h + 2 * padding >= kernel && s.w + 2 * padding >= kernel,
+             "[{}] expected images of at least the kernel {} with padding {}, got {}", op, kernel, padding,
+             to_string(x.shape()));
+  s.kernel_h = s.kernel_w = kernel;
+  s.stride_h = s.stride_w = stride > 0 ? stride : kernel;
+  s.padding_h = s.padding_w = padding;
+  s.out_h = (s.h + 2 * padding - kernel) / s.stride_h + 1;
+  s.out_w = (s.w + 2 * padding - kernel) / s.stride_w + 1;
+  return s;
+}
+
+Var average(const char* op, const Var& x, const PoolShape& s) {
+  const Tensor in = dense(x);
+  Tensor out = empty_as(in, {s.n, s.out_h, s.out_w, s.c});
+  on_float(in.dtype(), op, [&]<class T>() {
+    ON_DEVICE(in.device(), avg_pool_forward<T>(stream_of(in), in.data<T>(), out.data<T>(), s));
+  });
+  return record(op, out, {x}, [op, s](const Grads& dy, const Needs&) -> Grads {
+    const Tensor g = dy[0].contiguous();
+    Tensor dx = empty_as(g, {s.n, s.h, s.w, s.c});
+    on_float(g.dtype(), op, [&]<class T>() {
+      ON_DEVICE(g.device(), avg_pool_backward<T>(stream_of(g), g.data<T>(), dx.data<T>(), s));
+    });
+    return {dx};
+  });
+}
+
+}  // namespace
+
+Var max_pool(const Var& x, int64_t kernel, int64_t stride, int64_t padding) {
+  const char* op = "max_pool";
+  const PoolShape s = fixed_windows(op, x, kernel, stride, padding);
+  const Tensor in = dense(x);
+  Tensor out = empty_as(in, {s.n, s.out_h, s.out_w, s.c});
+  on_float(in.dtype(), op, [&]<class T>() {
+    ON_DEVICE(in.device(), max_pool_forward<T>(stream_of(in), in.data<T>(), out.data<T>(), s));
+  });
+  if (!any(needs_of({x}))) return Var(out);
+  const Saved saved(op, "x", in);
+  return record(op, out, {x}, [op, s, saved](const Grads& dy, const Needs&) -> Grads {
+    const Tensor g = dy[0].contiguous();
+    const Tensor& in = saved.get();
+    Tensor dx = empty_like(in);
+    on_float(g.dtype(), op, [&]<class T>() {
+      ON_DEVICE(g.device(), max_pool_backward<T>(stream_of(g), g.data<T>(), in.data<T>(), dx.data<T>(), s));
+    });
+    return {dx};
+  });
+}
+
+Var avg_pool(const Var& x, int64_t kernel, int64_t stride, int64_t padding, bool count_padding) {
+  PoolShape s = fixed_windows("avg_pool", x, kernel, stride, padding);
+  s.count_padding = count_padding;
+  return average("avg_pool", x, s);
+}
+
+Var adaptive_avg_pool(const Var& x, int64_t out_h, int64_t out_w) {
+  const char* op = "adaptive_avg_pool";
+  PoolShape s = shape_of(op, x);
+  TAUT_CHECK(out_h >= 1 && out_w >= 1, "[{}] expected an output of at least 1 x 1, got {} x {}", op, out_h, out_w);
+  TAUT_CHECK(s.h >= 1 && s.w >= 1, "[{}] expected images of at least 1 x 1, got {}", op, to_string(x.shape()));
+  s.adaptive = true;
+  s.out_h = out_h;
+  s.out_w = out_w;
+  return average(op, x, s);
+}
+
+}  // namespace taut::ops
