@@ -18,8 +18,8 @@ struct StoredTensor {
   Shape shape;
   int64_t bytes = 0;  // of all its elements, packed row-major
   Shape strides;      // in elements, of the elements at `first`; an element of any dtype with strides takes whole bytes
-  const std::byte* first = nullptr;           // its first element, inside the file's mapping
-  std::function<void(std::byte* to)> unpack;  // instead of `first` where the file holds them compressed
+  const std::byte* first = nullptr;                // its first element, inside the file's mapping
+  std::function<void(std::byte* to)> unpack = {};  // instead of `first` where the file holds them compressed
 };
 
 // What a reader makes of a file. The tensors point into the mapping, so keep `file` as long as them.
