@@ -36,10 +36,15 @@ std::vector<int64_t> Order::indices(int64_t step) const {
 Split train_validation_split(int64_t n, double fraction, uint64_t seed) {
   TAUT_CHECK(n >= 1 && fraction >= 0 && fraction < 1,
              "[split] expected at least one image and a fraction in [0, 1), got {} and {}", n, fraction);
-  const std::vector<int64_t> order = permutation(n, seed, Purpose::kSplit);
   // 0.1 n is not exact in binary: without the slack, ceil would turn 0.1 * 30 into 4.
-  const auto held_out = static_cast<int64_t>(std::ceil(fraction * static_cast<double>(n) - 1e-9));
-  const auto cut = order.begin() + std::min(held_out, n - 1);
+  return hold_out(n, static_cast<int64_t>(std::ceil(fraction * static_cast<double>(n) - 1e-9)), seed);
+}
+
+Split hold_out(int64_t n, int64_t count, uint64_t seed) {
+  TAUT_CHECK(n >= 1 && count >= 0, "[split] expected at least one image and none or more held out, got {} and {}", n,
+             count);
+  const std::vector<int64_t> order = permutation(n, seed, Purpose::kSplit);
+  const auto cut = order.begin() + std::min(count, n - 1);
   Split split{.train = {cut, order.end()}, .validation = {order.begin(), cut}};
   std::sort(split.train.begin(), split.train.end());
   std::sort(split.validation.begin(), split.validation.end());

@@ -38,5 +38,7 @@ struct Split {
   std::vector<int64_t> train, validation;
 };
 Split train_validation_split(int64_t n, double fraction, uint64_t seed);
+// The same with a number of images; at least one is left for training.
+Split hold_out(int64_t n, int64_t count, uint64_t seed);
 
 }  // namespace taut

@@ -28,6 +28,10 @@ struct StrategyOptions {
   int64_t phm_rank = 1;    // compacter
 };
 
+// How far a training step's backward pass goes: to the head, whose input never changes; through a backbone whose weight
+// matrices are frozen; or to every weight.
+enum class Reach { kHead, kFrozenBackbone, kBackbone };
+
 class Strategy {
  public:
   virtual ~Strategy() = default;
@@ -39,6 +43,7 @@ class Strategy {
   // True where `merge` gives an equal plain model (LoRA, (IA)^3); for strategies that add nothing the model is plain
   // already.
   virtual bool can_merge() const = 0;
+  virtual Reach reach() const { return Reach::kFrozenBackbone; }
   // AdapterHub's names of the parameters it added: entries like nn::name_map's.
   virtual std::vector<nn::NameEntry> added_names(const nn::VitConfig& config, const StrategyOptions& options) const = 0;
 };

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
+#include <set>
 
 #include "finetune/strategy.h"
 #include "kernels/error.h"
@@ -48,19 +48,15 @@ Point read_point(const Json& json, const std::string& run) {
   return p;
 }
 
-// One check over all points: passed if it passed at each, with the figure of the point that did not, or of the last.
 std::vector<Check> read_checks(const Json& evaluations) {
-  std::vector<Check> out;
+  Json checks = Json::array();
   for (const Json& e : evaluations)
-    for (const Json& c : e.at("checks")) {
-      const Check check{c.at("name"), fmt::format("step {}: {}", e.at("step").dump(), c.at("value").get<std::string>()),
-                        c.at("pass")};
-      auto it = std::find_if(out.begin(), out.end(), [&](const Check& o) { return o.name == check.name; });
-      if (it == out.end())
-        out.push_back(check);
-      else if (it->pass)
-        *it = check;
+    for (Json check : e.at("checks")) {
+      check["value"] = fmt::format("step {}: {}", e.at("step").dump(), check.at("value").get<std::string>());
+      add_check(checks, check);
     }
+  std::vector<Check> out;
+  for (const Json& c : checks) out.push_back({c.at("name"), c.at("value"), c.at("pass")});
   return out;
 }
 
@@ -153,7 +149,28 @@ std::string attack_phrase(const Config& c) {
                      a.random_start ? "uniform random" : "clean");
 }
 
-// Settings all runs share, and those that were hinted anywhere.
+// What runs with one value of a setting have in common: strategies, or data sets, or each run's own name.
+std::string whose(const Plan& plan, const std::string& key, const std::string& value) {
+  const auto names_of = [&](const auto& part, bool with_value) {
+    std::set<std::string> names;
+    for (const PlanRow& row : plan.rows)
+      if ((row.config.value_text(key) == value) == with_value) names.insert(part(row));
+    return names;
+  };
+  const auto decides = [&](const auto& part) {
+    std::set<std::string> with = names_of(part, true), both;
+    std::ranges::set_intersection(with, names_of(part, false), std::inserter(both, both.end()));
+    return both.empty() ? with : std::set<std::string>{};
+  };
+  std::set<std::string> names = decides([](const PlanRow& row) { return row.strategy; });
+  if (names.empty()) names = decides([](const PlanRow& row) { return row.dataset; });
+  if (names.empty()) names = names_of([](const PlanRow& row) { return row.run_id; }, true);
+  std::string text;
+  for (const std::string& n : names) text += (text.empty() ? "" : ", ") + n;
+  return text;
+}
+
+// Every setting that names a run: once where all runs share it, else once for each of its values.
 std::vector<Setting> settings_of(const Plan& plan) {
   std::vector<Setting> settings;
   for (const Key& key : all_keys()) {
@@ -161,15 +178,16 @@ std::vector<Setting> settings_of(const Plan& plan) {
     const std::string first = value(plan.rows.front());
     const bool shared = std::ranges::all_of(plan.rows, [&](const PlanRow& row) { return value(row) == first; });
     const auto source = plan.rows.front().config.source(key.name);
-    if (shared && (source != Source::kBuiltIn || key.name.starts_with("attack.")) && key.names_run)
+    if (!key.names_run || key.name == "model.strategy") continue;
+    if (shared) {
       settings.push_back({key.name, first, source == Source::kHint});
-    if (shared) continue;
-    std::map<std::string, bool> seen;
+      continue;
+    }
+    std::set<std::string> seen;
     for (const PlanRow& row : plan.rows) {
-      const std::string text = row.strategy + ": " + value(row);
-      if (!key.name.starts_with("train.") || seen.contains(text)) continue;
-      seen[text] = true;
-      settings.push_back({key.name, text, row.config.source(key.name) == Source::kHint});
+      if (!seen.insert(value(row)).second) continue;
+      settings.push_back({key.name, whose(plan, key.name, value(row)) + ": " + value(row),
+                          row.config.source(key.name) == Source::kHint});
     }
   }
   return settings;

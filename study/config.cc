@@ -141,6 +141,12 @@ const char* name(Source source) {
   return "";
 }
 
+Source source_by_name(const std::string& text) {
+  for (int s = 0; s <= static_cast<int>(Source::kCommandLine); ++s)
+    if (text == name(static_cast<Source>(s))) return static_cast<Source>(s);
+  fail(Exit::kUsage, "[config] there is no source of settings '{}'", text);
+}
+
 double parse_number(const std::string& key, const std::string& text) {
   const auto slash = text.find('/');
   if (slash == std::string::npos) return plain_number(key, trim(text), text);

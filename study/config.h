@@ -15,6 +15,7 @@ namespace taut::study {
 
 enum class Source { kBuiltIn, kHint, kPreset, kFile, kEnvironment, kCommandLine };
 const char* name(Source source);
+Source source_by_name(const std::string& name);  // throws Error(kUsage)
 
 // A number or a fraction of two: "0.01", "1/255". Throws Error(kUsage) naming `key`.
 double parse_number(const std::string& key, const std::string& text);

@@ -217,4 +217,44 @@ nlohmann::ordered_json to_json(const PlanRow& row) {
           {"config_sha256", c.hash()}};
 }
 
+nlohmann::ordered_json to_json(const Plan& plan) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const PlanRow& row : plan.rows) {
+    nlohmann::ordered_json settings;
+    for (const Key& key : all_keys())
+      settings[key.name] = {row.config.value_text(key.name), name(row.config.source(key.name))};
+    rows.push_back({{"run_id", row.run_id},
+                    {"dataset", row.dataset},
+                    {"strategy", row.strategy},
+                    {"variant", row.variant},
+                    {"notes", row.notes},
+                    {"settings", settings}});
+  }
+  return {{"title", plan.title}, {"rows", rows}};
+}
+
+Plan plan_from_json(const nlohmann::ordered_json& json, const std::string& file) {
+  Plan plan;
+  try {
+    plan.title = json.at("title");
+    for (const auto& r : json.at("rows")) {
+      PlanRow row;
+      row.run_id = r.at("run_id");
+      row.dataset = r.at("dataset");
+      row.strategy = r.at("strategy");
+      row.variant = r.at("variant");
+      row.notes = r.at("notes").get<std::vector<std::string>>();
+      for (const auto& [key, value] : r.at("settings").items())
+        row.config.set(key, value.at(0), source_by_name(value.at(1)));
+      plan.rows.push_back(std::move(row));
+    }
+  } catch (const nlohmann::json::exception& error) {
+    fail(Exit::kBadData, "[{}] is no plan of a study: {}", file, error.what());
+  } catch (const Error& error) {
+    fail(Exit::kBadData, "[{}] is no plan of a study: {}", file, error.what());
+  }
+  if (plan.rows.empty()) fail(Exit::kBadData, "[{}] plans no run", file);
+  return plan;
+}
+
 }  // namespace taut::study

@@ -44,4 +44,9 @@ std::string located(const Config& config, const std::string& key);
 // What `taut study plan` prints and plan.jsonl holds of a row.
 nlohmann::ordered_json to_json(const PlanRow& row);
 
+// The whole plan with every setting as resolved, so that a report needs neither the environment nor the data of the day
+// the plan was made. `file` is what errors call it; throws Error(kBadData).
+nlohmann::ordered_json to_json(const Plan& plan);
+Plan plan_from_json(const nlohmann::ordered_json& json, const std::string& file);
+
 }  // namespace taut::study

@@ -37,6 +37,7 @@ class Progress {
   bool line_is_open_ = false;
 };
 
+double seconds_since(std::chrono::steady_clock::time_point begin);
 std::string duration(double seconds);  // "42 s", "3 min 5 s", "2 h 10 min"
 
 }  // namespace taut::study

@@ -55,9 +55,13 @@ void write_plan(const Plan& plan, const std::string& folder, const std::string& 
     write_file_atomically(path, commands + command + "\n");
 }
 
-void record_failure(const std::string& run, const Error& error) {
+void record_failure(const std::string& run, const std::exception& error) {
   make_folder(run);
-  const Json json = {{"error", error.what()}, {"code", static_cast<int>(error.code())}};
+  const auto* own = dynamic_cast<const Error*>(&error);
+  const Exit code = own != nullptr                                           ? own->code()
+                    : dynamic_cast<const std::bad_alloc*>(&error) != nullptr ? Exit::kMemory
+                                                                             : Exit::kIo;
+  const Json json = {{"error", error.what()}, {"code", static_cast<int>(code)}};
   write_file_atomically(run + "/failed.json", json.dump(2) + "\n");
 }
 
@@ -87,13 +91,13 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
       const RunOptions run_options{.cache = cache, .force_resume = options.force_resume, .progress = &progress};
       const Json result = run(*row, run_path, run_options);
       const Json& last = result.at("evaluations").back();
-      progress.say(fmt::format(
-          "{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,
-          last.at("clean_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
-          last.at("robust_last_correct").get<double>() / std::max(1.0, last.at("n").get<double>()), last.at("n").dump(),
-          duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count())));
-    } catch (const Error& error) {
-      if (error.code() == Exit::kInterrupted) throw;
+      progress.say(fmt::format("{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,
+                               last.at("clean_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
+                               last.at("robust_last_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
+                               last.at("n").dump(), duration(seconds_since(begin))));
+    } catch (const std::exception& error) {
+      const auto* own = dynamic_cast<const Error*>(&error);
+      if (own != nullptr && own->code() == Exit::kInterrupted) throw;
       ++failed;
       record_failure(run_path, error);
       progress.say(fmt::format("{}: failed: {}", row->run_id, error.what()));

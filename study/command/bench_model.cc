@@ -126,7 +126,7 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
       fail(Exit::kUsage, "[--pass] expected forward, train or pgd, got '{}'", pass);
   }
   const int64_t peak_memory = arena_stats().peak - before;
-  const double passes = pass == "forward" ? 1 : pass == "pgd" ? 2 : training_passes(model.strategy->name());
+  const double passes = pass == "forward" ? 1 : pass == "pgd" ? 2 : training_passes(*model.strategy);
   const double gflops = passes * shape.forward_flops() * static_cast<double>(batch) / timing.seconds * 1e-9;
   return {{"model", config.text("model.name")},
           {"strategy", model.strategy->name()},

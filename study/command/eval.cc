@@ -12,8 +12,6 @@
 namespace taut::study {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct Judged {
   RunModel model;
   StorePtr data;
@@ -29,12 +27,7 @@ Judged prepare(const Config& config) {
   const nn::VitConfig& shape = j.model.vit->config();
   j.data = open_judged_data(config, preprocess_of(config, shape));
   check_labels(j.data->dataset(), shape.classes);
-  const auto attacked = finetune::evaluation_model(*j.model.vit, *j.model.strategy, j.model.options);
-  const auto judge = finetune::rebuild(*j.model.vit, *j.model.strategy, j.model.options);
-  j.subject.attacked = [attacked](const Var& images) { return attacked->forward(images); };
-  j.subject.judge = [judge](const Var& images) { return judge->forward(images); };
-  j.subject.training = attacked->training() || judge->training();
-  j.subject.classes = shape.classes;
+  j.subject = subject_of(j.model);
   j.batches = batches_of(j.data, shape.channels, shape.image_size);
   j.options.n = j.data->size();
   j.options.batch = config.integer("eval.batch");
@@ -58,13 +51,11 @@ void put(Row& row, const std::string& name, int64_t correct, int64_t n) {
   row[name + "_high"] = i.high;
 }
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
 Row evaluate(const Config& config, ProgressMode mode) {
   Judged j = prepare(config);
   Progress progress(mode, static_cast<double>(j.options.n));
   follow(j.options, progress, "judged");
-  const Clock::time_point begin = Clock::now();
+  const auto begin = std::chrono::steady_clock::now();
   const attacks::CleanResult r = evaluate_clean(j.subject, j.batches, j.options);
   Row row = {{"model", config.text("model.name")}, {"data", j.data->dataset().name()}};
   row["n"] = r.n;
@@ -83,7 +74,7 @@ Row attack(const Config& config, ProgressMode mode) {
   Judged j = prepare(config);
   Progress progress(mode, static_cast<double>(j.options.n));
   follow(j.options, progress, "attacked");
-  const Clock::time_point begin = Clock::now();
+  const auto begin = std::chrono::steady_clock::now();
   const attacks::RobustResult r = evaluate_robust(j.subject, j.batches, a, j.options);
   Row row = {{"model", config.text("model.name")},
              {"data", j.data->dataset().name()},

@@ -20,21 +20,14 @@ struct Options {
   bool force = false;
 };
 
-// What it takes to make the same plan again: the study's text and the arguments.
-void remember_plan(const std::string& folder, const StudyText& study, const std::vector<std::string>& arguments) {
+void remember_plan(const std::string& folder, const Plan& plan) {
   make_folder(folder);
-  const Json json = {{"name", study.name}, {"arguments", arguments}, {"text", study.text}};
-  write_file_atomically(folder + "/study.json", json.dump(2) + "\n");
+  write_file_atomically(folder + "/study.json", to_json(plan).dump(1) + "\n");
 }
 
 Plan remembered_plan(const std::string& folder) {
   const std::string file = folder + "/study.json";
-  const Json json = read_json(file);
-  try {
-    return make_plan(json.at("text"), json.at("name"), Source::kFile, json.at("arguments"));
-  } catch (const nlohmann::json::exception& error) {
-    fail(Exit::kBadData, "[{}] {}", file, error.what());
-  }
+  return plan_from_json(read_json(file), file);
 }
 
 // Returns table.md and the path of the page.
@@ -84,7 +77,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
     install_interrupt_handlers();
     const StudyText text = study_text(options->file);
     const Plan made = make_plan(text.text, text.name, text.source, run_common->settings);
-    remember_plan(options->folder, text, run_common->settings);
+    remember_plan(options->folder, made);
     const int64_t failed = run_study(made, options->folder,
                                      {.progress = progress_mode_by_name(run_common->progress),
                                       .force_resume = options->force,

@@ -68,7 +68,8 @@ std::string settings_section(const StudyResults& results, Captions& captions) {
     hinted = hinted || setting.hinted;
   }
   std::string out = "<section id=\"settings\"><h2>Settings</h2>\n" + table.finish();
-  out += fmt::format("<p class=\"caption\"><b>{}.</b> Every setting as resolved.{}</p>\n", captions.table(),
+  out += fmt::format("<p class=\"caption\"><b>{}.</b> Every setting that changes a number, as resolved.{}</p>\n",
+                     captions.table(),
                      hinted ? " <span class=\"tag\">hinted</span>: the study only hints at this value." : "");
   if (!results.commands.empty()) {
     out += "<h3>Commands</h3>\n<pre>";

@@ -47,17 +47,17 @@ DatasetPtr open_test(const Config& config, DatasetOptions options) {
 std::pair<DatasetPtr, DatasetPtr> split_off_validation(const DatasetPtr& pool, double share, uint64_t seed) {
   if (share == 0) return {pool, nullptr};
   const int64_t n = pool->size();
-  if (share < 1) {
-    Split split = train_validation_split(n, share, seed);
-    if (split.validation.empty()) return {pool, nullptr};
-    return {subset(pool, std::move(split.train)), subset(pool, std::move(split.validation))};
-  }
-  const auto held = static_cast<int64_t>(share);
+  const auto held = static_cast<int64_t>(share);  // where it is a number of images
   TAUT_CHECK(held < n, "[data.validation] expected less than the {} training images, got {}", n, held);
-  std::vector<int64_t> train(static_cast<size_t>(n - held)), last(static_cast<size_t>(held));
-  std::iota(train.begin(), train.end(), 0);
-  std::iota(last.begin(), last.end(), n - held);
-  return {subset(pool, std::move(train)), subset(pool, std::move(last))};
+  Split split = share < 1 ? train_validation_split(n, share, seed) : hold_out(n, held, seed);
+  if (split.validation.empty()) return {pool, nullptr};
+  return {subset(pool, std::move(split.train)), subset(pool, std::move(split.validation))};
+}
+
+StorePtr sample_of(const StorePtr& train, const DatasetPtr& dataset, int64_t n, uint64_t seed, const Preprocess& how) {
+  if (n == 0) return nullptr;
+  if (n >= train->size()) return train;
+  return store_of(subset(dataset, hold_out(train->size(), n, seed).validation), how);
 }
 
 }  // namespace
@@ -72,9 +72,10 @@ RunData open_run_data(const Config& config, const Preprocess& how) {
   data.classes = pool->classes();
   for (int64_t c = 0; c < data.classes; ++c) data.class_names.push_back(pool->class_name(c));
   data.notes = pool->notes();
-  const auto [train, validation] =
-      split_off_validation(pool, config.number("data.validation"), static_cast<uint64_t>(config.integer("seed")));
+  const auto seed = static_cast<uint64_t>(config.integer("seed"));
+  const auto [train, validation] = split_off_validation(pool, config.number("data.validation"), seed);
   data.train = store_of(train, how);
+  data.train_sample = sample_of(data.train, train, config.integer("eval.train_n"), seed, how);
   if (validation != nullptr) data.validation = store_of(validation, how);
 
   const DatasetPtr test = open_test(config, options_of(config));

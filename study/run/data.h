@@ -16,13 +16,15 @@ using StorePtr = std::shared_ptr<const ImageStore>;
 
 struct RunData {
   StorePtr train, validation, test;  // validation may be null
+  StorePtr train_sample;             // eval.train_n training images, null where that is 0
   std::vector<std::pair<std::string, StorePtr>> shifted;
   int64_t classes = 0;
   std::vector<std::string> class_names, notes;
 };
 
-// Test images, their shifts and splits made here do not depend on the run's seed, so that runs can be compared image by
-// image; which training images are held out for validation does. Throws what open_dataset throws, and Error(kUsage)
+// Test images and their shifts do not depend on the run's seed, so that runs can be compared image by image; which
+// training images are held out for validation, and which are sampled for eval.train_n, does (at random: class folders
+// list their images class by class). Throws what open_dataset throws, and Error(kUsage)
 // where data.path is empty.
 RunData open_run_data(const Config& config, const Preprocess& how);
 

@@ -52,21 +52,6 @@ double mean_of(const Json& batches, const char* field) {
 
 int64_t ones(const std::string& flags) { return std::count(flags.begin(), flags.end(), '1'); }
 
-// One check over all batches: passed if it passed in each; the figure shown is that of the first batch that did not, or
-// of the last.
-Json combined_checks(const Json& batches) {
-  Json out = Json::array();
-  for (const Json& b : batches)
-    for (const Json& check : b.at("checks")) {
-      auto it = std::find_if(out.begin(), out.end(), [&](const Json& c) { return c["name"] == check["name"]; });
-      if (it == out.end())
-        out.push_back(check);
-      else if ((*it)["pass"].get<bool>())
-        *it = check;
-    }
-  return out;
-}
-
 }  // namespace
 
 attacks::AttackConfig attack_config(const Config& config) {
@@ -80,16 +65,36 @@ attacks::AttackConfig attack_config(const Config& config) {
   return attacks::resolve(a);
 }
 
+attacks::Subject subject_of(const RunModel& model) {
+  const auto attacked = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
+  const auto judge = finetune::rebuild(*model.vit, *model.strategy, model.options);
+  attacks::Subject subject;
+  subject.attacked = [attacked](const Var& images) { return attacked->forward(images); };
+  subject.judge = [judge](const Var& images) { return judge->forward(images); };
+  subject.training = attacked->training() || judge->training();
+  subject.classes = model.vit->config().classes;
+  return subject;
+}
+
+// The clean forward, forward and backward of each attack step, two judgements.
+double evaluation_cost(const Config& config, const RunData& data) {
+  double passes = static_cast<double>(data.test->size()) * (2.0 * static_cast<double>(attack_config(config).steps) + 3);
+  for (const auto& [domain, store] : data.shifted) passes += static_cast<double>(store->size());
+  return passes + (data.train_sample == nullptr ? 0 : static_cast<double>(data.train_sample->size()));
+}
+
+void add_check(Json& checks, const Json& check) {
+  for (Json& known : checks) {
+    if (known.at("name") != check.at("name")) continue;
+    if (known.at("pass").get<bool>()) known = check;
+    return;
+  }
+  checks.push_back(check);
+}
+
 Evaluator::Evaluator(const Config& config, RunDirectory& directory, const RunModel& model, const RunData& data,
                      FeatureCache* cache, Progress* progress)
     : config_(config), directory_(directory), model_(model), data_(data), cache_(cache), progress_(progress) {}
-
-double Evaluator::cost() const {
-  double passes =
-      static_cast<double>(data_.test->size()) * (2.0 * static_cast<double>(attack_config(config_).steps) + 3);
-  for (const auto& [domain, store] : data_.shifted) passes += static_cast<double>(store->size());
-  return passes + static_cast<double>(std::min(config_.integer("eval.train_n"), data_.train->size()));
-}
 
 Json& Evaluator::part(int64_t step, const std::string& name) {
   const std::string hash = config_.hash();
@@ -100,8 +105,8 @@ Json& Evaluator::part(int64_t step, const std::string& name) {
     }
   }
   if (!partial_.is_object() || partial_.value("step", int64_t{-1}) != step ||
-      partial_.value("config_sha256", "") != hash)
-    partial_ = {{"step", step}, {"config_sha256", hash}, {"parts", Json::object()}};
+      partial_.value("config_sha256", "") != hash || partial_.value("base_sha256", "") != model_.base_hash)
+    partial_ = {{"step", step}, {"config_sha256", hash}, {"base_sha256", model_.base_hash}, {"parts", Json::object()}};
   Json& parts = partial_["parts"];
   if (!parts.contains(name)) parts[name] = Json::array();
   return parts[name];
@@ -224,13 +229,7 @@ void Evaluator::append_metrics(int64_t step, const Json& point) const {
 
 Json Evaluator::evaluate(int64_t step, bool keep_images) {
   make_folder(directory_.file("samples"));
-  const auto attacked = finetune::evaluation_model(*model_.vit, *model_.strategy, model_.options);
-  const auto judge = finetune::rebuild(*model_.vit, *model_.strategy, model_.options);
-  subject_.attacked = [attacked](const Var& images) { return attacked->forward(images); };
-  subject_.judge = [judge](const Var& images) { return judge->forward(images); };
-  subject_.training = attacked->training() || judge->training();
-  subject_.classes = model_.vit->config().classes;
-
+  subject_ = subject_of(model_);
   const Json batches = robust(step, keep_images);
   std::string clean_ok, last_ok, best_ok;
   double max_perturbation = 0;
@@ -255,9 +254,11 @@ Json Evaluator::evaluate(int64_t step, bool keep_images) {
     Json s = clean(step, "shift:" + domain, store, store->size());
     point["shifted"].push_back({{"domain", domain}, {"n", s["n"]}, {"correct", s["correct"]}});
   }
-  const int64_t train_n = std::min(config_.integer("eval.train_n"), data_.train->size());
-  if (train_n > 0) point["train"] = clean(step, "train", data_.train, train_n);
-  point["checks"] = combined_checks(batches);
+  if (data_.train_sample != nullptr)
+    point["train"] = clean(step, "train", data_.train_sample, data_.train_sample->size());
+  point["checks"] = Json::array();
+  for (const Json& b : batches)
+    for (const Json& check : b.at("checks")) add_check(point["checks"], check);
 
   Json samples = {{"step", step}, {"n", data_.test->size()}, {"clean", clean_ok}, {"last", last_ok}, {"best", best_ok}};
   directory_.write("samples/" + checkpoint_name(step) + ".json", samples.dump() + "\n");

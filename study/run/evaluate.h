@@ -12,6 +12,16 @@ namespace taut::study {
 
 attacks::AttackConfig attack_config(const Config& config);  // checked and resolved
 
+// What is attacked (merged where the strategy can be) and what judges it (built anew, nothing merged).
+attacks::Subject subject_of(const RunModel& model);
+
+// Forward passes of one image that a whole evaluation costs.
+double evaluation_cost(const Config& config, const RunData& data);
+
+// Adds a check to a list that holds one for each name: it stays failed once it failed, with the figure of that moment,
+// else the newest figure is shown. `check` and the entries have name, value and pass.
+void add_check(Json& checks, const Json& check);
+
 class Evaluator {
  public:
   // All must outlive it; `cache` may be null, `progress` too.
@@ -22,9 +32,6 @@ class Evaluator {
   // with `keep_images`, samples/images.safetensors, then appends the lines of metrics. Returns what result.json holds
   // of the point. Throws Error(kInterrupted) between batches after a signal, and what the harness throws.
   Json evaluate(int64_t step, bool keep_images);
-
-  // Forward passes of one image that a whole evaluation costs.
-  double cost() const;
 
  private:
   Json robust(int64_t step, bool keep_images);

@@ -54,7 +54,14 @@ finetune::Mode mode_of(const Config& config) {
   return config.text("study.mode") == "official" ? finetune::Mode::kOfficial : finetune::Mode::kFixed;
 }
 
-double training_passes(const std::string& strategy) { return strategy == "lp" ? 1 : strategy == "full" ? 3 : 2; }
+double training_passes(const finetune::Strategy& strategy) {
+  switch (strategy.reach()) {
+    case finetune::Reach::kHead: return 1;
+    case finetune::Reach::kFrozenBackbone: return 2;
+    case finetune::Reach::kBackbone: return 3;
+  }
+  return 3;
+}
 
 finetune::StrategyOptions strategy_options(const Config& config) {
   finetune::StrategyOptions o;

@@ -27,7 +27,7 @@ finetune::StrategyOptions strategy_options(const Config& config);
 finetune::Mode mode_of(const Config& config);  // study.mode
 // Forward passes that one image of a training step costs: backward runs through the backbone for its inputs, and once
 // more for weights where those train.
-double training_passes(const std::string& strategy);
+double training_passes(const finetune::Strategy& strategy);
 
 // For fine-tuning: weights loaded (`weights` is the file; empty: drawn from the seed), a head of `classes` outputs that
 // is made anew unless the file's has that size, the strategy applied.

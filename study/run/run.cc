@@ -21,8 +21,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
 finetune::TrainOptions train_options(const Config& config, int64_t total) {
   finetune::TrainOptions o;
   o.lr = config.number("train.lr");
@@ -71,7 +69,7 @@ class Run {
       }
       directory_.remove("result.json");
     }
-    forced_ = settle_settings(row_, directory_, options_.force_resume);
+    state_.forced = settle_settings(row_, directory_, options_.force_resume);
     directory_.write("config.resolved.toml", config_.to_toml());
     directory_.write("env.json", environment().dump(2) + "\n");
     directory_.remove("failed.json");
@@ -106,7 +104,7 @@ class Run {
     const auto points = evaluation_points(config_.text("eval.schedule"), config_.integers("eval.points"), total_);
     points_ = {points.begin(), points.end()};
     trainer_ = std::make_unique<finetune::Trainer>(model_.vit, train_options(config_, total_));
-    if (row_.strategy == "lp") cache_ = std::make_unique<FeatureCache>(model_.vit);
+    if (model_.strategy->reach() == finetune::Reach::kHead) cache_ = std::make_unique<FeatureCache>(model_.vit);
     evaluator_ = std::make_unique<Evaluator>(config_, directory_, model_, data_, cache_.get(), options_.progress);
     loader_ = std::make_unique<Loader>(data_.train, order_of(config_, data_.train->size()), LoaderOptions{});
     resume();
@@ -121,19 +119,19 @@ class Run {
       directory_.truncate_metrics(0);
       return;
     }
-    state_ = load_state(*last, model_, *trainer_);
+    state_ = load_state(*last, config_, model_, *trainer_);
     directory_.truncate_metrics(last->state.at("metrics_bytes").get<int64_t>());
     loader_->seek(state_.step);
     say(fmt::format("resumed at step {} of {}", state_.step, total_));
     if (options_.progress == nullptr) return;
     double behind = train_units() * static_cast<double>(state_.step);
     for (const int64_t p : points_)
-      if (p < state_.step) behind += evaluator_->cost();
+      if (p < state_.step) behind += evaluation_cost(config_, data_);
     options_.progress->skip(behind);
   }
 
   double train_units() const {
-    return training_passes(row_.strategy) * static_cast<double>(config_.integer("train.batch"));
+    return training_passes(*model_.strategy) * static_cast<double>(config_.integer("train.batch"));
   }
   bool is_planned(int64_t step) const {
     const int64_t every = config_.integer("train.checkpoint_every");
@@ -208,15 +206,11 @@ class Run {
   // Keeps the best epoch by validation accuracy, as the released code's trainer does.
   void judge_epoch() {
     const nn::VitConfig& shape = model_.vit->config();
-    const auto judged = finetune::evaluation_model(*model_.vit, *model_.strategy, model_.options);
-    attacks::Subject subject;
-    subject.attacked = subject.judge = [judged](const Var& images) { return judged->forward(images); };
-    subject.classes = shape.classes;
     attacks::EvaluateOptions options;
     options.n = data_.validation->size();
     options.batch = config_.integer("eval.batch");
     const attacks::CleanResult r =
-        evaluate_clean(subject, batches_of(data_.validation, shape.channels, shape.image_size), options);
+        evaluate_clean(subject_of(model_), batches_of(data_.validation, shape.channels, shape.image_size), options);
     directory_.append_metric({{"step", state_.step},
                               {"split", "validation"},
                               {"metric", "clean_accuracy"},
@@ -251,15 +245,15 @@ class Run {
                          {"images_trained", static_cast<int64_t>(images)},
                          {"train_images", data_.train->size()},
                          {"test_images", data_.test->size()},
-                         {"train_flops", images * training_passes(row_.strategy) * flops},
-                         {"eval_flops", static_cast<double>(points_.size()) * evaluator_->cost() * flops},
+                         {"train_flops", images * training_passes(*model_.strategy) * flops},
+                         {"eval_flops", static_cast<double>(points_.size()) * evaluation_cost(config_, data_) * flops},
                          {"warmup", config_.integer("train.warmup")},
                          {"best_step", state_.best_step},
                          {"config_sha256", config_.hash()},
                          {"base_sha256", model_.base_hash},
                          {"weights_sha256", model_.weights_sha256},
                          {"delta_sha256", sha256_of_file(delta)},
-                         {"forced_resume", forced_},
+                         {"forced_resume", state_.forced},
                          {"notes", notes},
                          {"evaluations", state_.evaluations}};
     directory_.sync_metrics();
@@ -275,7 +269,6 @@ class Run {
   const Config& config_;
   const RunOptions& options_;
   RunDirectory directory_;
-  bool forced_ = false;
   RunData data_;
   RunModel model_;
   int64_t total_ = 0;
@@ -300,10 +293,8 @@ double run_cost(const PlanRow& row) {
   const int64_t total = total_steps(c, data.train->size());
   const double points =
       static_cast<double>(evaluation_points(c.text("eval.schedule"), c.integers("eval.points"), total).size());
-  double passes = static_cast<double>(data.test->size()) * (2.0 * static_cast<double>(attack_config(c).steps) + 3);
-  for (const auto& [domain, store] : data.shifted) passes += static_cast<double>(store->size());
-  passes += static_cast<double>(std::min(c.integer("eval.train_n"), data.train->size()));
-  return points * passes + training_passes(row.strategy) * static_cast<double>(total * c.integer("train.batch"));
+  return points * evaluation_cost(c, data) +
+         training_passes(finetune::strategy(row.strategy)) * static_cast<double>(total * c.integer("train.batch"));
 }
 
 Json run(const PlanRow& row, const std::string& folder, const RunOptions& options) {

@@ -31,6 +31,7 @@ void save_state(const std::string& run_folder, const RunState& state, const Conf
                      {"optimizer_steps", trainer.steps()},
                      {"metrics_bytes", metrics_bytes},
                      {"config_sha256", config.hash()},
+                     {"forced_resume", state.forced},
                      {"base_sha256", model.base_hash},
                      {"best_step", state.best_step},
                      {"best_correct", state.best_correct},
@@ -40,7 +41,8 @@ void save_state(const std::string& run_folder, const RunState& state, const Conf
   write_checkpoint(run_folder, state.step, json, files);
 }
 
-RunState load_state(const Checkpoint& checkpoint, const RunModel& model, finetune::Trainer& trainer) {
+RunState load_state(const Checkpoint& checkpoint, const Config& config, const RunModel& model,
+                    finetune::Trainer& trainer) {
   const std::string file = checkpoint.folder + "/state.json";
   RunState state;
   try {
@@ -48,6 +50,7 @@ RunState load_state(const Checkpoint& checkpoint, const RunModel& model, finetun
     if (json.at("base_sha256") != model.base_hash)
       fail(Exit::kBadData, "[{}] belongs to another base model; hint: model.weights changed since", file);
     state.step = json.at("step");
+    state.forced = json.at("forced_resume").get<bool>() || json.at("config_sha256") != config.hash();
     state.best_step = json.at("best_step");
     state.best_correct = json.at("best_correct");
     state.evaluations = json.at("evaluations");

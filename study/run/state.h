@@ -11,6 +11,7 @@ namespace taut::study {
 
 struct RunState {
   int64_t step = 0;
+  bool forced = false;               // some of it ran with other settings (--force-resume)
   Json evaluations = Json::array();  // of the points that are behind
   // Mode `official`: the best epoch by validation accuracy, the first one on ties, and its trainable tensors.
   int64_t best_step = -1, best_correct = -1;
@@ -23,7 +24,8 @@ void save_state(const std::string& run_folder, const RunState& state, const Conf
                 const RunModel& model, const finetune::Trainer& trainer);
 // Puts a checkpoint's tensors into model and trainer. Throws Error(kBadData) naming file and tensor where they do not
 // fit.
-RunState load_state(const Checkpoint& checkpoint, const RunModel& model, finetune::Trainer& trainer);
+RunState load_state(const Checkpoint& checkpoint, const Config& config, const RunModel& model,
+                    finetune::Trainer& trainer);
 
 // The released code reloads the best epoch's adapter but leaves the last epoch's head where the strategy adds modules
 // (its loader walks adapters only), and reloads everything where it adds none.

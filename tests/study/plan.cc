@@ -98,8 +98,9 @@ TEST_CASE("every preset plans, and holds what the documents promise") {
   for (const Preset& p : presets()) CHECK(!make_plan(p.text, p.name, Source::kPreset, {}).rows.empty());
   CHECK(rows("smoke").size() == 2);
   CHECK(rows("demo").size() == 14);
-  CHECK(rows("cifar10_deit_tiny").size() == 7);
-  for (const PlanRow& row : rows("cifar10_deit_tiny")) {
+  const auto study = rows("cifar10_deit_tiny");
+  CHECK(std::ranges::count_if(study, [](const PlanRow& row) { return row.dataset == "cifar10"; }) == 7);
+  for (const PlanRow& row : study) {
     CHECK(row.config.integer("train.steps") >= 100);
     CHECK(row.config.integer("train.batch") == 32);
     CHECK(row.config.integer("eval.n") >= 64);
@@ -109,6 +110,25 @@ TEST_CASE("every preset plans, and holds what the documents promise") {
                                           row.config.integer("train.steps"));
     CHECK(std::count_if(points.begin(), points.end(), [](int64_t p) { return p > 0; }) >= 4);
   }
+}
+
+TEST_CASE(
+    "a plan that was written down comes back with every setting and where it came from, whatever the environment") {
+  const Plan plan = make_plan(kTinyStudy, "tiny.toml", Source::kFile, {"train.lr=1/255"});
+  ::setenv("TAUT_CFG_TRAIN_BATCH", "7", 1);
+  const Plan back = plan_from_json(to_json(plan), "study.json");
+  ::unsetenv("TAUT_CFG_TRAIN_BATCH");
+  CHECK(back.title == plan.title);
+  REQUIRE(back.rows.size() == plan.rows.size());
+  for (size_t i = 0; i < plan.rows.size(); ++i) {
+    CHECK(back.rows[i].run_id == plan.rows[i].run_id);
+    CHECK(back.rows[i].config.to_toml() == plan.rows[i].config.to_toml());
+  }
+  auto broken = to_json(plan);
+  broken["rows"][0]["settings"].emplace("train.batsh", nlohmann::ordered_json{"1", "file"});
+  const Error error = error_of([&] { plan_from_json(broken, "study.json"); });
+  CHECK(error.code() == Exit::kBadData);
+  CHECK(std::string(error.what()).find("train.batsh") != std::string::npos);
 }
 
 TEST_CASE("the released code evaluates 17 times in 7,040 updates") {
