@@ -98,6 +98,15 @@ Var avg_pool(const Var& x, int64_t kernel, int64_t stride = 0, int64_t padding =
 // pooling.
 Var adaptive_avg_pool(const Var& x, int64_t out_h, int64_t out_w);
 
+// ---- conv2d.cc ------------------------------------------------------------------------------------------------------
+
+struct Conv2d {
+  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;  // in both directions
+};
+// Convolution of images x (n, h, w, c_in) with w (c_out, c_in / groups, kh, kw), PyTorch's layout of weights, + bias
+// (c_out) if defined -> (n, out_h, out_w, c_out). Images (n, c, h, w) are brought here by permute(x, {0, 2, 3, 1}).
+Var conv2d(const Var& x, const Var& w, const Var& bias = {}, const Conv2d& how = {});
+
 // ---- attention.cc ---------------------------------------------------------------------------------------------------
 
 // softmax(scale q kT) v for each image and head; qkv (b, t, 3, heads, d) -> (b, queries, heads * d) for the first

@@ -80,6 +80,15 @@ std::vector<Var> batch_norm(const Inputs& in, const nlohmann::json& attrs) {
   return {to_nchw(r.y), Var(r.running_mean), Var(r.running_var)};
 }
 
+std::vector<Var> conv2d(const Inputs& in, const nlohmann::json& attrs) {
+  if (attrs.at("layout") != "nchw oihw") fail(Exit::kBadData, "[golden] unknown layout {}", attrs.at("layout").dump());
+  return {to_nchw(ops::conv2d(to_nhwc(in["x"]), in["w"], in.optional("b"),
+                              {.stride = attrs.at("stride"),
+                               .padding = attrs.at("padding"),
+                               .dilation = attrs.at("dilation"),
+                               .groups = attrs.at("groups")}))};
+}
+
 std::vector<Var> max_pool(const Inputs& in, const nlohmann::json& attrs) {
   return {to_nchw(ops::max_pool(to_nhwc(in["x"]), attrs.at("kernel"), attrs.at("stride"), attrs.at("padding")))};
 }
@@ -131,6 +140,7 @@ const std::map<std::string, RunOp>& table() {
       {"cross_entropy", cross_entropy},
       {"attention", attention},
       {"batch_norm", batch_norm},
+      {"conv2d", conv2d},
       {"max_pool2d", max_pool},
       {"avg_pool2d", avg_pool},
       {"adaptive_avg_pool2d", adaptive_avg_pool},

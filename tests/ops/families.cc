@@ -13,6 +13,7 @@ CaseList all_op_cases() {
   add_cross_entropy_cases(list);
   add_norm_cases(list);
   add_batch_norm_cases(list);
+  add_conv2d_cases(list);
   add_pool_cases(list);
   add_attention_cases(list);
   add_layout_cases(list);

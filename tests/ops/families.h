@@ -15,6 +15,7 @@ void add_softmax_cases(CaseList& list);
 void add_cross_entropy_cases(CaseList& list);
 void add_norm_cases(CaseList& list);
 void add_batch_norm_cases(CaseList& list);
+void add_conv2d_cases(CaseList& list);
 void add_pool_cases(CaseList& list);
 void add_attention_cases(CaseList& list);
 void add_layout_cases(CaseList& list);

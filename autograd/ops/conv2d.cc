@@ -1,0 +1,94 @@
+// Convolutions of images (n, h, w, c).
+#include "kernels/conv2d.h"
+
+#include "autograd/ops/op_util.h"
+#include "kernels/reduce.h"
+
+namespace taut::ops {
+namespace {
+
+ConvShape conv_shape(const Var& x, const Var& w, const Var& bias, const Conv2d& how) {
+  check_defined("conv2d", "x", x);
+  check_matches("conv2d", "w", w, x);
+  TAUT_CHECK(x.value().ndim() == 4, "[conv2d] expected images 'x' (n, h, w, c), got {}", to_string(x.shape()));
+  TAUT_CHECK(w.value().ndim() == 4, "[conv2d] expected weights 'w' (c_out, c_in / groups, kh, kw), got {}",
+             to_string(w.shape()));
+  TAUT_CHECK(how.stride >= 1 && how.dilation >= 1 && how.groups >= 1 && how.padding >= 0,
+             "[conv2d] expected stride, dilation and groups >= 1 and padding >= 0, got {}, {}, {} and {}", how.stride,
+             how.dilation, how.groups, how.padding);
+  const ConvShape s{.n = x.size(0),
+                    .h = x.size(1),
+                    .w = x.size(2),
+                    .c_in = x.size(3),
+                    .c_out = w.size(0),
+                    .kh = w.size(2),
+                    .kw = w.size(3),
+                    .stride = how.stride,
+                    .padding = how.padding,
+                    .dilation = how.dilation,
+                    .groups = how.groups};
+  TAUT_CHECK(s.h >= 1 && s.w >= 1 && s.c_in >= 1 && w.value().numel() >= 1,
+             "[conv2d] expected sizes of at least 1 (but for the batch), got 'x' {} and 'w' {}", to_string(x.shape()),
+             to_string(w.shape()));
+  TAUT_CHECK(s.c_in % s.groups == 0 && s.c_out % s.groups == 0,
+             "[conv2d] expected groups that divide {} input and {} output channels, got {}", s.c_in, s.c_out, s.groups);
+  TAUT_CHECK(w.size(1) == s.group_in(),
+             "[conv2d] expected 'w' of shape (c_out, {}, kh, kw) for {} input channels in {} groups, got {}; hint: "
+             "images are (n, h, w, c)",
+             s.group_in(), s.c_in, s.groups, to_string(w.shape()));
+  const int64_t reach_h = s.dilation * (s.kh - 1) + 1, reach_w = s.dilation * (s.kw - 1) + 1;
+  TAUT_CHECK(s.h + 2 * s.padding >= reach_h && s.w + 2 * s.padding >= reach_w,
+             "[conv2d] expected an image of at least {} x {} with its padding, got {} x {}; hint: the kernel is larger "
+             "than the image",
+             reach_h, reach_w, s.h + 2 * s.padding, s.w + 2 * s.padding);
+  if (bias.defined()) {
+    check_matches("conv2d", "bias", bias, x);
+    check_shape("conv2d", "bias", bias, {s.c_out});
+  }
+  return s;
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2d& how) {
+  const char* op = "conv2d";
+  const ConvShape s = conv_shape(x, w, bias, how);
+  const Tensor in = dense(x), weight = dense(w);
+  Tensor b;
+  if (bias.defined()) b = dense(bias);
+  Tensor out = empty_as(in, {s.n, s.out_h(), s.out_w(), s.c_out});
+  on_float(in.dtype(), op, [&]<class T>() {
+    ON_DEVICE(in.device(),
+              conv2d_forward<T>(stream_of(in), in.data<T>(), weight.data<T>(), optional_data<T>(b), out.data<T>(), s));
+  });
+  const Needs wanted = needs_of({x, w, bias});
+  if (!any(wanted)) return Var(out);
+  Saved saved_x, saved_w;  // a frozen weight's input is not kept
+  if (wanted[1]) saved_x = Saved(op, "x", in);
+  if (wanted[0]) saved_w = Saved(op, "w", weight);
+  return record(op, out, {x, w, bias},
+                [=, x_shape = in.shape(), w_shape = weight.shape()](const Grads& dy, const Needs& needs) -> Grads {
+                  const Tensor g = dy[0].contiguous();
+                  Tensor dx, dw, db;
+                  on_float(g.dtype(), "conv2d", [&]<class T>() {
+                    const T* up = g.data<T>();
+                    if (needs[0]) {
+                      dx = empty_as(g, x_shape);
+                      ON_DEVICE(g.device(),
+                                conv2d_backward_input<T>(stream_of(g), up, saved_w.get().data<T>(), dx.data<T>(), s));
+                    }
+                    if (needs[1]) {
+                      dw = empty_as(g, w_shape);
+                      ON_DEVICE(g.device(),
+                                conv2d_backward_weight<T>(stream_of(g), up, saved_x.get().data<T>(), dw.data<T>(), s));
+                    }
+                    if (needs[2]) {
+                      db = empty_as(g, {s.c_out});
+                      ON_DEVICE(g.device(), sum_columns<T>(stream_of(g), up, db.data<T>(), s.rows_out(), s.c_out));
+                    }
+                  });
+                  return {dx, dw, db};
+                });
+}
+
+}  // namespace taut::ops

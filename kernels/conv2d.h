@@ -1,0 +1,36 @@
+// Convolutions of images (n, h, w, c) with weights (c_out, c_in / groups, kh, kw), PyTorch's layout:
+//
+//   y[n, i, j, o] = bias[o] + sum over (r, s, c) of x[n, i stride - padding + r dilation, j stride - padding
+//                   + s dilation, c] w[o, c, r, s]
+//
+// Pixels outside the image are zeros that are multiplied. Orders of addition: docs/numerics.md.
+#pragma once
+
+#include "kernels/runtime.h"
+
+namespace taut {
+
+// One convolution, as ops check and build it: every size >= 1 but n, which may be 0; groups divides both channel
+// counts; the dilated kernel fits into the padded image.
+struct ConvShape {
+  int64_t n = 0, h = 0, w = 0, c_in = 0;
+  int64_t c_out = 0, kh = 1, kw = 1;
+  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
+
+  constexpr int64_t out_h() const { return (h + 2 * padding - dilation * (kh - 1) - 1) / stride + 1; }
+  constexpr int64_t out_w() const { return (w + 2 * padding - dilation * (kw - 1) - 1) / stride + 1; }
+  constexpr int64_t group_in() const { return c_in / groups; }
+  constexpr int64_t group_out() const { return c_out / groups; }
+  constexpr int64_t rows_out() const { return n * out_h() * out_w(); }
+  constexpr int64_t weights() const { return c_out * group_in() * kh * kw; }
+};
+
+BOTH_BACKENDS(
+    // y (n, out_h, out_w, c_out); bias (c_out) or null.
+    template <class T> void conv2d_forward(Stream, const T* x, const T* w, const T* bias, T* y, const ConvShape& shape);
+    // dx (n, h, w, c_in) for dy (n, out_h, out_w, c_out).
+    template <class T> void conv2d_backward_input(Stream, const T* dy, const T* w, T* dx, const ConvShape& shape);
+    // dw (c_out, c_in / groups, kh, kw).
+    template <class T> void conv2d_backward_weight(Stream, const T* dy, const T* x, T* dw, const ConvShape& shape);)
+
+}  // namespace taut
