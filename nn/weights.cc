@@ -5,7 +5,6 @@
 #include <regex>
 #include <set>
 
-#include "tensor/sha256.h"
 #include "tensor/weights_file.h"
 
 namespace taut::nn {
@@ -174,7 +173,7 @@ LoadReport load_weights(Vit& vit, const std::string& path, const LoadOptions& op
     }
   }
   for (const auto& [name, tensor] : state) vit.parameter(name).set_value(tensor);
-  report.sha256 = sha256_of_file(path);
+  report.sha256 = file.sha256();
   return report;
 }
 

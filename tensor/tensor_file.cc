@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/sha256.h"
+
 namespace taut {
 namespace {
 
@@ -42,6 +44,13 @@ TensorFile::TensorFile(FileContents contents) : contents_(std::move(contents)) {
   for (size_t i = 0; i < contents_.tensors.size(); ++i)
     if (const std::string& name = contents_.tensors[i].name; !index_.emplace(name, i).second)
       fail(Exit::kBadData, "[{}] tensor '{}': its name appears twice", path(), printable(name));
+}
+
+std::string TensorFile::sha256() const {
+  Sha256 sum;
+  sum.update(contents_.file.data(), contents_.file.size());
+  for (const FileBytes& shard : contents_.shards) sum.update(shard.data(), shard.size());
+  return sum.hex();
 }
 
 std::vector<std::string> TensorFile::names() const {

@@ -18,6 +18,9 @@ class TensorFile {
   std::vector<std::string> names() const;
   const std::map<std::string, std::string>& metadata() const { return contents_.metadata; }
 
+  // SHA-256 of the file's bytes, or of an index's bytes and its files' one after the other.
+  std::string sha256() const;
+
   bool contains(const std::string& name) const { return index_.contains(name); }
   // Throws Error(kBadData) naming file and tensor if it is not in the file.
   const StoredTensor& info(const std::string& name) const;

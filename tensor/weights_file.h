@@ -1,9 +1,9 @@
 // Weights of any origin: one way to open every format, recognised from a file's content, never from its name.
 //
 //   safetensors          tensor/files/safetensors_header.h
-//   safetensors index    {"weight_map": {name: file}}, the index of a model in several files (tensor/shards.h)
-//   torch zip, legacy    what torch.save writes (tensor/files/torch_file.h); no code of the file is ever run
-//   npy, npz             arrays of NumPy (tensor/files/npy.h)
+//   safetensors index    {"weight_map": {name: file}}, the index of a model in several files
+//   (tensor/files/shard_index.h) torch zip, legacy    what torch.save writes (tensor/files/torch_file.h); no code of
+//   the file is ever run npy, npz             arrays of NumPy (tensor/files/npy.h)
 //
 // A torch file's state dict is found inside the wrappers people save it in; prefixes of names ("module.") stay. A file
 // that holds one unnamed array gives it the file's name without folder and ending.

@@ -17,17 +17,19 @@ struct StoredTensor {
   std::string name, dtype;
   Shape shape;
   int64_t bytes = 0;  // of all its elements, packed row-major
-  Shape strides;      // in elements, of the elements at `first`; an element of any dtype with strides takes whole bytes
+  Shape strides =
+      {};  // in elements, of the elements at `first`; an element of any dtype with strides takes whole bytes
   const std::byte* first = nullptr;                // its first element, inside the file's mapping
   std::function<void(std::byte* to)> unpack = {};  // instead of `first` where the file holds them compressed
 };
 
-// What a reader makes of a file. The tensors point into the mapping, so keep `file` as long as them.
+// What a reader makes of a file. The tensors point into the mappings, so keep the files as long as them.
 struct FileContents {
   FileBytes file;
   std::string format;                 // "safetensors", "torch zip", "torch legacy", "npy", "npz", "safetensors index"
   std::vector<StoredTensor> tensors;  // in the file's order
   std::map<std::string, std::string> metadata;  // texts and numbers the file holds beside tensors
+  std::vector<FileBytes> shards = {};           // further files the tensors lie in
 };
 
 // Bits of an element; 0 for a dtype that no format of ours has.

@@ -1,12 +1,12 @@
 #include "tensor/files/torch_file.h"
 
+#include <algorithm>
 #include <bit>
 #include <filesystem>
 #include <set>
 
 #include "kernels/error.h"
 #include "tensor/files/pickle.h"
-#include "tensor/files/zip_archive.h"
 
 namespace taut {
 namespace {
@@ -17,12 +17,13 @@ using Value = Pickle::Value;
 // 0x1950a86a20f9469cfc6c as a pickle.
 constexpr std::string_view kMagic{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15};
 constexpr int64_t kLegacyVersion = 1001;
+constexpr int kMaxWrappers = 3;  // one inside the other
 constexpr std::string_view kWrappers[] = {"state_dict", "model_state_dict", "model", "net", "params"};
 // Views of one storage may show an element more than once in the file's tensors together, but not so often that a small
 // file means much memory.
 constexpr int64_t kMaxSharing = 16;
 
-// The values of a dict by key, those with text keys.
+// The value of a dict under a key of text, or nullptr.
 const Value* entry(const Pickle& pickle, const Value& dict, std::string_view key) {
   for (size_t i = 0; i < dict.items.size(); i += 2)
     if (const Value& k = pickle[dict.items[i]]; k.kind == Kind::kText && k.text == key)
@@ -35,6 +36,16 @@ bool holds_tensors(const Pickle& pickle, const Value& value) {
   for (size_t i = 1; i < value.items.size(); i += 2)
     if (pickle[value.items[i]].kind == Kind::kTensor) return true;
   return false;
+}
+
+// Whether a dict holds tensors itself or under wrappers' names.
+bool leads_to_tensors(const Pickle& pickle, const Value& value, int levels) {
+  if (holds_tensors(pickle, value)) return true;
+  if (levels == 0 || value.kind != Kind::kDict) return false;
+  return std::any_of(std::begin(kWrappers), std::end(kWrappers), [&](std::string_view wrapper) {
+    const Value* inner = entry(pickle, value, wrapper);
+    return inner != nullptr && leads_to_tensors(pickle, *inner, levels - 1);
+  });
 }
 
 // "epoch (an integer), args (a dict of 3), ...": what a user needs to see when no state dict was found.
@@ -60,35 +71,47 @@ void note(std::map<std::string, std::string>& metadata, const std::string& key, 
   }
 }
 
-// The dict of tensors: `root` itself or what lies under a wrapper's name; the texts and numbers on the way are noted.
+// Notes the texts and numbers of a dict; no key of text may appear twice.
+void note_all(const Pickle& pickle, const Value& dict, const std::string& path,
+              std::map<std::string, std::string>& metadata) {
+  std::set<std::string_view> keys;
+  for (size_t i = 0; i < dict.items.size(); i += 2) {
+    const Value& key = pickle[dict.items[i]];
+    if (key.kind != Kind::kText) continue;
+    if (!keys.insert(key.text).second)
+      fail(Exit::kBadData, "[{}] tensor or entry '{}': its name appears twice", path, printable(key.text));
+    note(metadata, std::string(key.text), pickle[dict.items[i + 1]]);
+  }
+}
+
+// The dict of tensors: what lies under a wrapper's name, else `root` itself. (Training scripts put single tensors, like
+// the best accuracy, beside a wrapped state dict.)
 const Value& state_dict(const Pickle& pickle, const std::string& path, std::map<std::string, std::string>& metadata) {
   const Value* dict = &pickle.root();
-  for (std::string where;;) {
-    if (dict->kind != Kind::kDict)
-      fail(Exit::kBadData, "[{}] expected a dict of tensors{}, got {}; hint: save model.state_dict()", path, where,
-           describe(*dict));
-    for (size_t i = 0; i < dict->items.size(); i += 2)
-      if (const Value& key = pickle[dict->items[i]]; key.kind == Kind::kText)
-        note(metadata, std::string(key.text), pickle[dict->items[i + 1]]);
-    if (holds_tensors(pickle, *dict)) return *dict;
+  std::string where;
+  for (int levels = kMaxWrappers; dict->kind == Kind::kDict; --levels) {
+    note_all(pickle, *dict, path, metadata);
     const Value* inner = nullptr;
     std::string_view name;
     for (const std::string_view wrapper : kWrappers) {
-      const Value* candidate = entry(pickle, *dict, wrapper);
-      if (candidate == nullptr || candidate->kind != Kind::kDict || candidate->items.empty()) continue;
+      const Value* candidate = levels > 0 ? entry(pickle, *dict, wrapper) : nullptr;
+      if (candidate == nullptr || !leads_to_tensors(pickle, *candidate, levels - 1)) continue;
       if (inner != nullptr)
         fail(Exit::kBadData, "[{}] expected one dict of weights, '{}' and '{}' both look like it", path, name, wrapper);
       inner = candidate;
       name = wrapper;
     }
-    if (inner == nullptr || where.size() > 200)
-      fail(Exit::kBadData,
-           "[{}] expected a dict of tensors{}, or one under state_dict, model_state_dict, model, net or "
-           "params; it holds {}; hint: save model.state_dict()",
-           path, where, listing(pickle, *dict));
+    if (inner == nullptr) break;
     where += fmt::format("{}'{}'", where.empty() ? " in " : ", ", name);
     dict = inner;
   }
+  if (!holds_tensors(pickle, *dict))
+    fail(Exit::kBadData,
+         "[{}] expected a dict of tensors, or one under state_dict, model_state_dict, model, net or params, got {}; "
+         "hint: "
+         "save model.state_dict()",
+         path, dict->kind == Kind::kDict ? "a dict with " + listing(pickle, *dict) : describe(*dict));
+  return *dict;
 }
 
 // Where the bytes of each storage of a pickle are.
@@ -114,7 +137,6 @@ FileContents contents_of(FileBytes file, const char* format, const Pickle& pickl
     return contents;
   }
   const Value& dict = state_dict(pickle, path, contents.metadata);
-  std::set<std::string_view> names;
   int64_t bytes = 0;
   for (size_t i = 0; i < dict.items.size(); i += 2) {
     const Value &key = pickle[dict.items[i]], &value = pickle[dict.items[i + 1]];
@@ -124,7 +146,6 @@ FileContents contents_of(FileBytes file, const char* format, const Pickle& pickl
       fail(Exit::kBadData, "[{}] tensor '{}': {}", path, printable(key.text), what);
     };
     if (key.text.size() > kMaxTensorName) bad(fmt::format("its name is longer than {} bytes", kMaxTensorName));
-    if (!names.insert(key.text).second) bad("its name appears twice");
     if (holds_tensors(pickle, value) || value.kind == Kind::kList || value.kind == Kind::kTuple)
       bad(fmt::format("expected a tensor, got {} beside tensors", describe(value)));
     if (value.kind != Kind::kTensor) continue;
@@ -137,29 +158,38 @@ FileContents contents_of(FileBytes file, const char* format, const Pickle& pickl
   return contents;
 }
 
+bool is_pickle(const ZipEntry& e) {
+  const size_t slash = e.name.find('/');
+  return slash != std::string::npos && std::string_view(e.name).substr(slash) == "/data.pkl";
+}
+
 int64_t bytes_of(const PickledStorage& s) { return bits_of(s.dtype, {s.numel}) / 8; }
 
 }  // namespace
 
 bool looks_like_torch_legacy(const FileBytes& file) { return file.starts_with(kMagic); }
 
-FileContents parse_torch_zip(FileBytes file) {
-  const std::string path = file.path();
-  const ZipArchive zip(file, ZipArchive::Methods::kStored);
+bool looks_like_torch_zip(const ZipArchive& zip) {
+  return std::any_of(zip.entries().begin(), zip.entries().end(), [](const ZipEntry& e) { return is_pickle(e); });
+}
+
+FileContents parse_torch_zip(const ZipArchive& zip) {
+  const FileBytes& file = zip.file();
+  const std::string& path = file.path();
   std::string root;
   for (const ZipEntry& e : zip.entries()) {
-    const size_t slash = e.name.find('/');
-    if (e.name.substr(slash + 1) == "constants.pkl")
+    if (e.name.ends_with("/constants.pkl"))
       fail(Exit::kBadData, "[{}] expected weights, got a TorchScript program; hint: save model.state_dict()", path);
-    if (slash == std::string::npos || e.name.substr(slash) != "/data.pkl") continue;
-    if (!root.empty())
-      fail(Exit::kBadData, "[{}] zip entries '{}data.pkl' and '{}': expected one", path, printable(root),
+    if (e.deflated)
+      fail(Exit::kBadData, "[{}] zip entry '{}': expected it stored as torch.save does, it is compressed", path,
            printable(e.name));
-    root = e.name.substr(0, slash + 1);
+    if (!is_pickle(e)) continue;
+    if (!root.empty())
+      fail(Exit::kBadData, "[{}] expected one pickle, got zip entries '{}data.pkl' and '{}'", path, printable(root),
+           printable(e.name));
+    root = e.name.substr(0, e.name.find('/') + 1);
   }
-  if (root.empty())
-    fail(Exit::kBadData, "[{}] expected an archive of torch.save with an entry ROOT/data.pkl, got {} other entries",
-         path, zip.entries().size());
+  if (root.empty()) fail(Exit::kBadData, "[{}] expected an archive of torch.save, with an entry ROOT/data.pkl", path);
   if (const ZipEntry* order = zip.find(root + "byteorder"); order != nullptr && zip.stored(*order) != "little")
     fail(Exit::kBadData, "[{}] zip entry '{}byteorder': expected little, got {}", path, root,
          printable(zip.stored(*order), 20));
@@ -178,7 +208,7 @@ FileContents parse_torch_zip(FileBytes file) {
            bytes_of(s), s.numel, s.dtype, e->size);
     storages.push_back(file.data() + e->begin);
   }
-  return contents_of(std::move(file), "torch zip", pickle, storages);
+  return contents_of(file, "torch zip", pickle, storages);
 }
 
 FileContents parse_torch_legacy(FileBytes file) {

@@ -6,18 +6,21 @@
 //           key in that order i64 number of elements and the bytes; then the end of the file
 //
 // The object must be a dict of tensors, or hold one under the names people use (state_dict, model_state_dict, model,
-// net, params), at any depth of such names; or be one tensor. Texts and numbers found on the way become metadata.
-// Strided views are read as what they show; tensors may share a storage.
+// net, params), at up to three levels of such names; or be one tensor. Texts and numbers found on the way become
+// metadata. Strided views are read as what they show; tensors may share a storage.
 #pragma once
 
 #include "tensor/files/stored_tensor.h"
+#include "tensor/files/zip_archive.h"
 
 namespace taut {
 
 // Throws Error(kBadData) with the file and the zip entry, opcode or storage at fault.
-FileContents parse_torch_zip(FileBytes file);
+FileContents parse_torch_zip(const ZipArchive& zip);
 FileContents parse_torch_legacy(FileBytes file);
 
+// Whether an archive is torch's: it has an entry ROOT/data.pkl.
+bool looks_like_torch_zip(const ZipArchive& zip);
 // Whether a file begins with the pickle of the legacy magic number.
 bool looks_like_torch_legacy(const FileBytes& file);
 

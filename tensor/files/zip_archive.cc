@@ -53,7 +53,7 @@ bool read_zip64(std::string_view extra, const std::vector<uint64_t*>& wanted) {
 }
 
 bool escapes(std::string_view name) {
-  if (name.empty() || name.find_first_of(std::string_view("\\:\0", 3)) != std::string_view::npos) return true;
+  if (name.empty() || name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos) return true;
   for (size_t begin = 0;;) {
     const size_t end = std::min(name.find('/', begin), name.size());
     const std::string_view part = name.substr(begin, end - begin);
@@ -63,13 +63,14 @@ bool escapes(std::string_view name) {
   }
 }
 
-uint32_t crc_of(const std::byte* data, uint64_t size) {
-  return static_cast<uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(data), size));
+// The checksum of bytes that come after bytes with the checksum `before`.
+uint32_t crc_of(const std::byte* data, uint64_t size, uint32_t before = 0) {
+  return size == 0 ? before : static_cast<uint32_t>(::crc32_z(before, reinterpret_cast<const Bytef*>(data), size));
 }
 
 }  // namespace
 
-ZipArchive::ZipArchive(FileBytes file, Methods methods) : file_(std::move(file)), methods_(methods) {
+ZipArchive::ZipArchive(FileBytes file) : file_(std::move(file)) {
   const Directory directory = find_directory();
   if (directory.entries > directory.size / kDirectoryEntry)
     fail(Exit::kBadData, "[{}] the zip directory of {} bytes cannot hold {} entries", file_.path(), directory.size,
@@ -199,9 +200,7 @@ ZipEntry ZipArchive::parse_entry(uint64_t at, uint64_t end, uint64_t& next) cons
     bad(fmt::format("{} (flags {:#06x})", flags & 0x2041 ? "it is encrypted" : "it uses features no writer needs",
                     flags));
   entry.deflated = method == 8;
-  if (method != 0 && !(entry.deflated && methods_ == Methods::kStoredOrDeflated))
-    bad(fmt::format("expected it {}, got compression method {}",
-                    methods_ == Methods::kStored ? "stored" : "stored or deflated", method));
+  if (method != 0 && method != 8) bad(fmt::format("expected it stored or deflated, got compression method {}", method));
   if (made_by >> 8 == 3 && (attributes >> 28) != 0 && (attributes >> 28) != 8) bad("expected a plain file");
   if (!entry.deflated && entry.size != entry.packed)
     bad(fmt::format("it is stored, but {} bytes would become {}", entry.packed, entry.size));
@@ -252,7 +251,8 @@ void ZipArchive::check_disjoint() const {
            printable(in_order[i]->name));
 }
 
-void ZipArchive::inflate(const FileBytes& file, const ZipEntry& entry, std::byte* to, uint64_t count) {
+void ZipArchive::inflate(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> first,
+                         std::span<std::byte> rest) {
   const auto bad = [&](const std::string& what) {
     fail(Exit::kBadData, "[{}] zip entry '{}': {}; hint: the file is damaged, fetch it again", file.path(),
          printable(entry.name), what);
@@ -261,30 +261,32 @@ void ZipArchive::inflate(const FileBytes& file, const ZipEntry& entry, std::byte
   if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail(Exit::kMemory, "[{}] cannot start inflating", file.path());
   const std::unique_ptr<z_stream, int (*)(z_stream*)> owner(&stream, ::inflateEnd);
   constexpr uint64_t kStep = std::numeric_limits<uInt>::max() / 2;
-  std::span<const std::byte> from = file.bytes(entry.begin, entry.packed);
-  std::byte beyond{};  // where a byte too many goes
-  std::span<std::byte> out(to, count);
-  int status = Z_OK;
+  const uint64_t count = first.size() + rest.size();
   const bool whole = count == entry.size;
-  while (status == Z_OK && (whole || !out.empty())) {
-    const std::span<std::byte> target = out.empty() ? std::span(&beyond, 1) : out;
-    const auto give = static_cast<uInt>(std::min<uint64_t>(from.size(), kStep));
-    const auto take = static_cast<uInt>(std::min<uint64_t>(target.size(), kStep));
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from.data()));
-    stream.avail_in = give;
-    stream.next_out = reinterpret_cast<Bytef*>(target.data());
-    stream.avail_out = take;
-    status = ::inflate(&stream, Z_NO_FLUSH);
-    from = from.subspan(give - stream.avail_in);
-    const size_t written = take - stream.avail_out;
-    if (out.empty() && written > 0) bad(fmt::format("expected {} bytes, it inflates to more", entry.size));
-    out = out.subspan(out.empty() ? 0 : written);
-  }
+  std::span<const std::byte> from = file.bytes(entry.begin, entry.packed);
+  std::byte beyond{};  // where a byte too many would go
+  std::span<std::byte> outs[] = {first, rest, {&beyond, whole ? 1u : 0u}};
+  uint64_t written = 0;
+  int status = Z_OK;
+  for (std::span<std::byte> out : outs)
+    while (status == Z_OK && !out.empty()) {
+      const auto give = static_cast<uInt>(std::min<uint64_t>(from.size(), kStep));
+      const auto take = static_cast<uInt>(std::min<uint64_t>(out.size(), kStep));
+      stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from.data()));
+      stream.avail_in = give;
+      stream.next_out = reinterpret_cast<Bytef*>(out.data());
+      stream.avail_out = take;
+      status = ::inflate(&stream, Z_NO_FLUSH);
+      from = from.subspan(give - stream.avail_in);
+      out = out.subspan(take - stream.avail_out);
+      written += take - stream.avail_out;
+    }
+  if (written > count) bad(fmt::format("expected {} bytes, it inflates to more", count));
   if (status != Z_OK && status != Z_STREAM_END) bad("its compressed data is damaged");
-  if (!out.empty()) bad(fmt::format("expected {} bytes, it inflates to {}", count, count - out.size()));
+  if (written < count) bad(fmt::format("expected {} bytes, it inflates to {}", count, written));
   if (!whole) return;
   if (!from.empty()) bad(fmt::format("{} bytes follow its compressed data", from.size()));
-  if (crc_of(to, count) != entry.crc) bad("its checksum is wrong");
+  if (crc_of(rest.data(), rest.size(), crc_of(first.data(), first.size())) != entry.crc) bad("its checksum is wrong");
 }
 
 }  // namespace taut

@@ -1,6 +1,6 @@
 // Zip archives as torch.save and np.savez write them, read through their central directory (with zip64).
 //
-// Refused: compression other than deflate (and deflate where the caller wants stored entries only), encryption, several
+// Refused: compression other than deflate, encryption, several
 // disks, a comment's worth of anything behind the directory, names that occur twice, are not UTF-8 or would lead out of
 // a folder (absolute, "..", "\"), symbolic links, entries that overlap or leave the file, sizes on which directory and
 // local header disagree, wrong checksums, and sizes that deflate cannot reach.
@@ -26,19 +26,19 @@ struct ZipEntry {
 
 class ZipArchive {
  public:
-  enum class Methods { kStored, kStoredOrDeflated };
   // Checks everything, checksums of stored entries included (those of deflated ones when they are read). Throws
   // Error(kBadData) naming file and entry or offset.
-  ZipArchive(FileBytes file, Methods methods);
+  explicit ZipArchive(FileBytes file);
 
   const FileBytes& file() const { return file_; }
   const std::vector<ZipEntry>& entries() const { return entries_; }  // in the directory's order
   const ZipEntry* find(const std::string& name) const;               // nullptr where there is none
   // The data of a stored entry.
   std::string_view stored(const ZipEntry& entry) const { return file_.text(entry.begin, entry.packed); }
-  // The first `count` <= entry.size bytes of a deflated entry, to `to`. The checksum is checked if they are all of it.
-  // Throws Error(kBadData) naming file and entry.
-  static void inflate(const FileBytes& file, const ZipEntry& entry, std::byte* to, uint64_t count);
+  // The first first.size() + rest.size() bytes of a deflated entry, at most entry.size. The checksum is checked if they
+  // are all of it. Throws Error(kBadData) naming file and entry.
+  static void inflate(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> first,
+                      std::span<std::byte> rest);
 
  private:
   struct Directory {
@@ -51,7 +51,6 @@ class ZipArchive {
   void check_disjoint() const;
 
   FileBytes file_;
-  Methods methods_;
   std::vector<ZipEntry> entries_;
   std::map<std::string, size_t> index_;
 };
