@@ -130,12 +130,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 bool looks_like_safetensors(const FileBytes& file) {
-  if (file.size() < 9) return false;
-  const uint64_t header = load<uint64_t>(file.data());
-  if (header == 0 || header > file.size() - 8) return false;
-  const std::string_view text = file.text(8, std::min<uint64_t>(header, 64));
-  const size_t first = text.find_first_not_of(" \t\n\r");
-  return first != std::string_view::npos && text[first] == '{';
+  if (file.size() < 9 || load<uint64_t>(file.data()) > kMaxHeader) return false;
+  const std::string_view start = file.text(8, std::min<uint64_t>(file.size() - 8, 64));
+  const size_t first = start.find_first_not_of(" \t\n\r");
+  return first != std::string_view::npos && start[first] == '{';
 }
 
 FileContents parse_safetensors(FileBytes bytes) {

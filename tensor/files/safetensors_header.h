@@ -11,7 +11,7 @@ namespace taut {
 
 // Throws Error(kBadData) naming file and tensor where the file breaks a rule.
 FileContents parse_safetensors(FileBytes file);
-// Whether a file looks like one: its header's length fits the file and the header opens with a brace.
+// Whether a file begins like one: a length a header may have, then a brace. (The file may still be cut off.)
 bool looks_like_safetensors(const FileBytes& file);
 
 }  // namespace taut
