@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attacks/attempts.h"
 #include "attacks/momentum.h"
+#include "attacks/multi_targeted.h"
 #include "attacks/pgd.h"
 #include "kernels/reduce.h"
 #include "tensor/nearest.h"
@@ -11,15 +13,25 @@
 namespace taut::attacks {
 namespace {
 
-AttackConfig as_given(AttackConfig config) { return config; }
+AttackConfig untargeted(AttackConfig config) {
+  config.targets = 0;
+  if (!config.random_start) config.restarts = 1;  // they would all be the same
+  return config;
+}
 
 AttackConfig without_random_start(AttackConfig config) {
   config.random_start = false;
+  return untargeted(config);
+}
+
+AttackConfig towards_targets(AttackConfig config) {
+  config.loss = Loss::kMargin;
+  if (!config.random_start) config.restarts = 1;
   return config;
 }
 
 AttackConfig one_full_step(AttackConfig config) {
-  config.random_start = false;
+  config = without_random_start(config);
   config.steps = 1;
   config.alpha = config.eps;
   return config;
@@ -27,7 +39,11 @@ AttackConfig one_full_step(AttackConfig config) {
 
 AttackResult run_pgd(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
                      const AttackSeed& seed) {
-  return pgd(model, x, labels, config, seed);
+  std::vector<Attempt> attempts;
+  for (int64_t round = 0; round < config.restarts; ++round)
+    attempts.push_back([&](const Tensor& part, const Tensor& its_labels, const AttackSeed& own,
+                           std::span<const int64_t>) { return pgd(model, part, its_labels, config, own); });
+  return strongest(x, labels, seed, attempts);
 }
 
 const Attack& attack(const std::string& name) {
@@ -40,10 +56,12 @@ const Attack& attack(const std::string& name) {
 
 const std::vector<Attack>& attack_list() {
   static const std::vector<Attack> list = {
-      {"pgd", "projected gradient descent from a random start", as_given, run_pgd},
+      {"pgd", "projected gradient descent from a random start", untargeted, run_pgd},
       {"bim", "basic iterative method: PGD from the image itself", without_random_start, run_pgd},
       {"fgsm", "fast gradient sign method: one step of the whole budget", one_full_step, run_pgd},
       {"mifgsm", "momentum iterative FGSM: PGD along an accumulated direction", without_random_start, momentum},
+      {"mtpgd", "multi-targeted PGD: one PGD towards each of the likeliest other classes", towards_targets,
+       multi_targeted},
   };
   return list;
 }
@@ -71,6 +89,19 @@ void AttackConfig::check() const {
   TAUT_CHECK(std::isfinite(eps) && eps >= 0, "[attack.eps] expected a number >= 0, got {}", eps);
   TAUT_CHECK(std::isfinite(alpha) && alpha >= 0, "[attack.alpha] expected a number >= 0, got {}", alpha);
   TAUT_CHECK(steps >= 0 && steps <= 100000, "[attack.steps] expected 0 to 100000, got {}", steps);
+  TAUT_CHECK(restarts >= 1 && restarts <= 1000, "[attack.restarts] expected 1 to 1000, got {}", restarts);
+  TAUT_CHECK(targets >= 0 && targets <= 1000, "[attack.targets] expected 0 to 1000, got {}", targets);
+  TAUT_CHECK(targets > 0 || name != "mtpgd", "[attack.targets] expected at least one target for mtpgd");
+}
+
+int64_t attempts_of(const AttackConfig& config) {
+  const AttackConfig settled = resolve(config);
+  return settled.restarts * std::max<int64_t>(1, settled.targets);
+}
+
+// Each attempt: forward and backward a step and a judgement; beside them the clean forward and the judge's.
+double attack_passes(const AttackConfig& config) {
+  return static_cast<double>(attempts_of(config) * (2 * resolve(config).steps + 1) + 2);
 }
 
 std::vector<int64_t> argmax_rows(const Tensor& logits) {

@@ -15,6 +15,7 @@ namespace taut::attacks {
 using Logits = std::function<Var(const Var& images)>;
 
 enum class Norm { kLinf, kL2 };
+enum class Loss { kCrossEntropy, kMargin };  // attacks/objective.h
 
 // One threat and its attack.
 struct AttackConfig {
@@ -24,6 +25,9 @@ struct AttackConfig {
   double alpha = 1.0 / 1020;
   int64_t steps = 15;
   bool random_start = true;
+  Loss loss = Loss::kCrossEntropy;
+  int64_t restarts = 1;  // attempts from different random starts; the strongest counts, image by image
+  int64_t targets = 9;   // classes that mtpgd attempts; others have none
   // Throws Error(kUsage) naming attack.KEY for a value outside its range.
   void check() const;
 };
@@ -34,8 +38,9 @@ struct AttackResult {
   Tensor logits;                              // (b, classes) at the last iterate
   std::vector<std::vector<uint8_t>> correct;  // [iterate][image]: argmax == label
   std::vector<std::vector<double>> losses;    // [iterate][image]: cross-entropy, iterates 0 .. steps
-  std::vector<double> zero_gradient;          // per step: share of pixels whose gradient is exactly zero
-  int64_t zero_gradient_images = 0;           // images whose whole gradient was zero at some step
+  std::vector<uint8_t> zero_gradient;         // [image]: its whole gradient was zero at some step
+  int64_t zero_pixels = 0;                    // pixels whose gradient was exactly zero, over all steps, of
+  int64_t judged_pixels = 0;                  // all pixels of all steps
 };
 
 // Random numbers of a batch: image i of the batch is sample ids[i] of the data set, so that its start does not depend
@@ -44,6 +49,7 @@ struct AttackSeed {
   uint64_t seed = 0;
   uint64_t step = 0;
   std::vector<int64_t> ids;
+  uint64_t attempt = 0;  // of several on the same image
 };
 
 // One attack of the list: what it makes of the settings it is given, and how it runs.
@@ -63,6 +69,11 @@ AttackConfig resolve(AttackConfig config);
 // Attacks a batch: x (b, c, h, w) in [0, 1], labels (b) i64. steps = 0 or eps = 0 return x bit for bit.
 AttackResult run_attack(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
                         const AttackSeed& seed);
+
+// Attempts on one image at most: restarts times targets.
+int64_t attempts_of(const AttackConfig& config);
+// Forward passes (a backward counts as one) that attacking and judging one image costs at most.
+double attack_passes(const AttackConfig& config);
 
 // Index of the largest logit of each row, the first one on ties.
 std::vector<int64_t> argmax_rows(const Tensor& logits);

@@ -132,9 +132,9 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
   const AttackConfig attack = resolve(given);
   RobustResult result;
   result.n = options.n;
-  double loss_clean = 0, loss_adv = 0, low = 1, high = 0, zero_share = 0;
+  double loss_clean = 0, loss_adv = 0, low = 1, high = 0;
   int64_t nonfinite = 0, rejudged_differently = 0, unexplained = 0, clean_differently = 0, clean_unexplained = 0,
-          not_falling = 0, transitions = 0, zero_images = 0, zero_steps = 0;
+          not_falling = 0, transitions = 0, zero_images = 0, zero_pixels = 0, judged_pixels = 0;
   for (int64_t begin = 0; begin < options.n; begin += options.batch) {
     const int64_t count = std::min(options.batch, options.n - begin);
     const Batch batch = checked_batch(batches, begin, count, subject.classes);
@@ -202,9 +202,9 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
         result.kept_adversarial_prediction.push_back(judged[at]);
       }
     }
-    for (const double share : run.zero_gradient) zero_share += share * static_cast<double>(count);
-    zero_steps += static_cast<int64_t>(run.zero_gradient.size()) * count;
-    zero_images += run.zero_gradient_images;
+    zero_pixels += run.zero_pixels;
+    judged_pixels += run.judged_pixels;
+    zero_images += std::count(run.zero_gradient.begin(), run.zero_gradient.end(), 1);
     if (options.progress) options.progress(begin + count);
   }
   const auto total = [](const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), 1); };
@@ -217,7 +217,8 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
   }
   result.loss_increase_share =
       transitions > 0 ? static_cast<double>(not_falling) / static_cast<double>(transitions) : 1;
-  result.zero_gradient_share = zero_steps > 0 ? zero_share / static_cast<double>(zero_steps) : 0;
+  if (judged_pixels > 0)
+    result.zero_gradient_share = static_cast<double>(zero_pixels) / static_cast<double>(judged_pixels);
 
   const auto check = [&](const char* name, std::string value, bool pass) {
     result.checks.push_back({name, std::move(value), pass});

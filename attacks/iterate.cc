@@ -9,28 +9,28 @@
 namespace taut::attacks {
 namespace {
 
-void judge(const Tensor& logits, const Tensor& losses, const Tensor& labels, AttackResult& result) {
+void judge(const Tensor& logits, const Tensor& labels, AttackResult& result) {
+  const NoGrad no_grad;
   const std::vector<int64_t> predicted = argmax_rows(logits);
   std::vector<uint8_t> correct(predicted.size());
   for (size_t i = 0; i < predicted.size(); ++i) correct[i] = predicted[i] == labels.data<int64_t>()[i];
   result.correct.push_back(std::move(correct));
-  result.losses.push_back(losses.to_doubles());
+  result.losses.push_back(ops::cross_entropy(Var(logits), labels, 0, ops::Reduction::kNone).value().to_doubles());
 }
 
-// Shares of exact zeros in a gradient, over all pixels and as images that are zero altogether.
-void count_zeros(const Tensor& g, AttackResult& result, std::vector<uint8_t>& all_zero) {
+// Exact zeros in a gradient, over all pixels and as images that are zero altogether.
+void count_zeros(const Tensor& g, AttackResult& result) {
   const int64_t samples = g.size(0), n = g.numel() / std::max<int64_t>(samples, 1);
-  int64_t zeros = 0;
   on_float(g.dtype(), "attack", [&]<class T>() {
     const T* p = g.data<T>();
     for (int64_t i = 0; i < samples; ++i) {
       int64_t here = 0;
       for (int64_t j = 0; j < n; ++j) here += p[i * n + j] == T(0);
-      zeros += here;
-      if (here == n) all_zero[static_cast<size_t>(i)] = 1;
+      result.zero_pixels += here;
+      if (here == n) result.zero_gradient[static_cast<size_t>(i)] = 1;
     }
   });
-  result.zero_gradient.push_back(static_cast<double>(zeros) / static_cast<double>(std::max<int64_t>(g.numel(), 1)));
+  result.judged_pixels += g.numel();
 }
 
 }  // namespace
@@ -40,8 +40,10 @@ Tensor start_point(const Tensor& x, const AttackConfig& config, const AttackSeed
   return moves && config.random_start ? random_start(x, config, seed) : x.clone();
 }
 
+Tensor steepest(const Tensor& gradient) { return gradient; }
+
 AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config, Tensor adv,
-                     const std::function<Tensor(const Tensor& gradient)>& direction) {
+                     const Direction& direction, const Objective& objective) {
   TAUT_CHECK(x.defined() && x.ndim() == 4 && x.is_contiguous(), "[attack] expected images (b, c, h, w), got {}",
              x.defined() ? to_string(x.shape()) : "none");
   TAUT_CHECK(labels.defined() && labels.dtype() == DType::kI64 && labels.shape() == Shape{x.size(0)},
@@ -49,27 +51,26 @@ AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels,
   TAUT_CHECK(adv.shape() == x.shape() && adv.dtype() == x.dtype(), "[attack] expected a start {}, got {}",
              to_string(x.shape()), to_string(adv.shape()));
   AttackResult result;
-  std::vector<uint8_t> all_zero(static_cast<size_t>(x.size(0)), 0);
+  result.zero_gradient.assign(static_cast<size_t>(x.size(0)), 0);
   const int64_t steps = config.eps > 0 ? config.steps : 0;
   for (int64_t k = 0; k < steps; ++k) {
     const Var image(adv, true);
     const Var logits = model(image);
-    // Losses of single images for the record; their sum has the gradient of each image unscaled.
-    const Var losses = ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone);
-    judge(logits.value(), losses.value(), labels, result);
-    const Tensor ones = Tensor::full(losses.shape(), 1, losses.dtype(), losses.value().device());
-    const Tensor g = gradients({losses}, {ones}, {image}, true)[0];
+    judge(logits.value(), labels, result);
+    // One number an image: their sum has the gradient of each image unscaled.
+    const Var ascended = objective(logits, labels);
+    const Tensor ones = Tensor::full(ascended.shape(), 1, ascended.dtype(), ascended.value().device());
+    const Tensor g = gradients({ascended}, {ones}, {image}, true)[0];
     TAUT_CHECK(g.defined(), "[attack] the logits do not depend on the images");
     const Tensor dense = g.contiguous();
-    count_zeros(dense, result, all_zero);
+    count_zeros(dense, result);
     Tensor next = adv.clone();
     ascend(x, direction(dense), next, config);
     adv = next;
   }
   const NoGrad no_grad;
   const Var logits = model(Var(adv));
-  judge(logits.value(), ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone).value(), labels, result);
-  result.zero_gradient_images = std::count(all_zero.begin(), all_zero.end(), 1);
+  judge(logits.value(), labels, result);
   result.adversarial = adv;
   result.logits = logits.value();
   return result;

@@ -2,15 +2,20 @@
 #pragma once
 
 #include "attacks/attack.h"
+#include "attacks/objective.h"
 
 namespace taut::attacks {
 
 // The point an attack starts from: x itself, or a random point of the ball where the config asks for one.
 Tensor start_point(const Tensor& x, const AttackConfig& config, const AttackSeed& seed);
 
-// Runs config.steps steps from `adv`. `direction` turns the gradient of an iterate into what is ascended; it may keep
-// state. Every iterate, the start and the last included, is judged and recorded.
+// Turns the gradient of an iterate into what is ascended; it may keep state.
+using Direction = std::function<Tensor(const Tensor& gradient)>;
+Tensor steepest(const Tensor& gradient);  // the gradient itself
+
+// Runs config.steps steps from `adv` up the objective. Every iterate, the start and the last included, is judged, and
+// its cross-entropy recorded whatever the objective.
 AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config, Tensor adv,
-                     const std::function<Tensor(const Tensor& gradient)>& direction);
+                     const Direction& direction, const Objective& objective);
 
 }  // namespace taut::attacks

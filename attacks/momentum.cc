@@ -28,10 +28,11 @@ Tensor normalised(const Tensor& gradient) {
 AttackResult momentum(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
                       const AttackSeed& seed) {
   Tensor direction = Tensor::zeros(x.shape(), x.dtype(), x.device());
-  return iterate(model, x, labels, config, start_point(x, config, seed), [&](const Tensor& gradient) {
+  const auto accumulate = [&](const Tensor& gradient) {
     direction = ops::add(Var(direction), Var(normalised(gradient))).value();
     return direction;
-  });
+  };
+  return iterate(model, x, labels, config, start_point(x, config, seed), accumulate, objective_of(config.loss));
 }
 
 }  // namespace taut::attacks

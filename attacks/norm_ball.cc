@@ -5,6 +5,9 @@
 
 namespace taut::attacks {
 
+// Keys of attempts lie far apart (the golden ratio of 2^64), so that seeds next to each other do not share streams.
+constexpr uint64_t kAttemptKey = 0x9E3779B97F4A7C15;
+
 Tensor random_start(const Tensor& x, const AttackConfig& config, const AttackSeed& seed) {
   const int64_t samples = x.size(0), n = samples > 0 ? x.numel() / samples : 0;
   TAUT_CHECK(static_cast<int64_t>(seed.ids.size()) == samples, "[attack] expected an id for each of {} images, got {}",
@@ -15,7 +18,7 @@ Tensor random_start(const Tensor& x, const AttackConfig& config, const AttackSee
     T* u = noise.data<T>();
     for (int64_t i = 0; i < samples; ++i) {
       // One stream an image: its start does not depend on the batch it is in.
-      Random random(seed.seed, Purpose::kAttackStart, seed.step,
+      Random random(seed.seed + seed.attempt * kAttemptKey, Purpose::kAttackStart, seed.step,
                     static_cast<uint64_t>(seed.ids[static_cast<size_t>(i)]));
       if (config.norm == Norm::kLinf) {
         for (int64_t j = 0; j < n; ++j) u[i * n + j] = static_cast<T>(random.uniform());

@@ -8,7 +8,7 @@ AttackResult pgd(const Logits& model, const Tensor& x, const Tensor& labels, con
                  const AttackSeed& seed, const Tensor& start) {
   const bool moves = config.eps > 0 && config.steps > 0;
   const Tensor adv = start.defined() && moves ? start.clone() : start_point(x, config, seed);
-  return iterate(model, x, labels, config, adv, [](const Tensor& gradient) { return gradient; });
+  return iterate(model, x, labels, config, adv, steepest, objective_of(config.loss));
 }
 
 }  // namespace taut::attacks

@@ -143,10 +143,13 @@ std::string attack_phrase(const Config& c) {
   const attacks::AttackConfig a = attack_config(c);
   std::string name = a.name;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char ch) { return std::toupper(ch); });
-  return fmt::format("{}-{}, {}, eps {}, alpha {}, {} start", name, a.steps,
+  std::string more = a.loss == attacks::Loss::kMargin ? ", margin loss" : "";
+  if (a.targets > 0) more += fmt::format(", {} targets", a.targets);
+  if (a.restarts > 1) more += fmt::format(", {} restarts", a.restarts);
+  return fmt::format("{}-{}, {}, eps {}, alpha {}, {} start{}", name, a.steps,
                      a.norm == attacks::Norm::kLinf ? "L-infinity" : "L2", c.value_text("attack.eps"),
                      a.name == "fgsm" ? c.value_text("attack.eps") : c.value_text("attack.alpha"),
-                     a.random_start ? "uniform random" : "clean");
+                     a.random_start ? "uniform random" : "clean", more);
 }
 
 // What runs with one value of a setting have in common: strategies, or data sets, or each run's own name.

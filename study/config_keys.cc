@@ -78,6 +78,9 @@ std::vector<Key> make_keys() {
       number("attack.alpha", "1/1020", 0, 1e3, "step"),
       integer("attack.steps", "15", 0, 1e5, "steps"),
       flag("attack.random_start", "true", "start at a uniform point of the ball"),
+      choice("attack.loss", "ce", {"ce", "margin"}, "what is ascended: cross-entropy, or the margin of the logits"),
+      integer("attack.restarts", "1", 1, 1000, "random starts; the strongest counts, image by image"),
+      integer("attack.targets", "9", 1, 1000, "mtpgd: classes that are attempted, the likeliest first"),
 
       integer("train.steps", "0", 0, kMany, "updates; 0: train.epochs decides"),
       integer("train.epochs", "20", 0, 1e6, "passes over the training images"),

@@ -84,6 +84,9 @@ Row attack(const Config& config, ProgressMode mode) {
              {"alpha", a.alpha},
              {"steps", a.steps},
              {"random_start", a.random_start},
+             {"loss", a.loss == attacks::Loss::kMargin ? "margin" : "ce"},
+             {"restarts", a.restarts},
+             {"targets", a.targets},
              {"seed", config.integer("seed")}};
   row["n"] = r.n;
   row["clean_correct"] = r.clean_correct;

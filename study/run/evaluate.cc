@@ -62,6 +62,9 @@ attacks::AttackConfig attack_config(const Config& config) {
   a.alpha = config.number("attack.alpha");
   a.steps = config.integer("attack.steps");
   a.random_start = config.flag("attack.random_start");
+  a.loss = config.text("attack.loss") == "margin" ? attacks::Loss::kMargin : attacks::Loss::kCrossEntropy;
+  a.restarts = config.integer("attack.restarts");
+  a.targets = config.integer("attack.targets");
   return attacks::resolve(a);
 }
 
@@ -76,9 +79,8 @@ attacks::Subject subject_of(const RunModel& model) {
   return subject;
 }
 
-// The clean forward, forward and backward of each attack step, two judgements.
 double evaluation_cost(const Config& config, const RunData& data) {
-  double passes = static_cast<double>(data.test->size()) * (2.0 * static_cast<double>(attack_config(config).steps) + 3);
+  double passes = static_cast<double>(data.test->size()) * attack_passes(attack_config(config));
   for (const auto& [domain, store] : data.shifted) passes += static_cast<double>(store->size());
   return passes + (data.train_sample == nullptr ? 0 : static_cast<double>(data.train_sample->size()));
 }
@@ -147,7 +149,7 @@ Json Evaluator::robust(int64_t step, bool keep_images) {
   const attacks::AttackConfig attack = attack_config(config_);
   const nn::VitConfig& shape = model_.vit->config();
   const attacks::Batches source = batches_of(data_.test, shape.channels, shape.image_size);
-  const double units = 2.0 * static_cast<double>(attack.steps) + 3;
+  const double units = attack_passes(attack);
   const int64_t n = data_.test->size();
   int64_t done = 0;
   Json& batches = part(step, "test");

@@ -1,0 +1,24 @@
+// What an attack ascends, one number an image.
+//
+//   cross-entropy        log sum_j exp(z_j) - z_y
+//   margin               max_{j != y} z_j - z_y     (Carlini and Wagner, 2017, f_6; Madry et al., 2018)
+//   margin to a target   z_t - z_y                  (Gowal et al., 2019, "An Alternative Surrogate Loss ...")
+#pragma once
+
+#include <functional>
+
+#include "attacks/attack.h"
+
+namespace taut::attacks {
+
+// logits (b, classes), labels (b) -> (b)
+using Objective = std::function<Var(const Var& logits, const Tensor& labels)>;
+
+Objective objective_of(Loss loss);
+// targets (b): a class for each image. Throws Error(kUsage) unless there is one.
+Objective margin_to(std::vector<int64_t> targets);
+
+// For each image all classes but its label, those of the largest logits first; ties go to the smaller class.
+std::vector<std::vector<int64_t>> rivals(const Tensor& logits, const Tensor& labels);
+
+}  // namespace taut::attacks
