@@ -25,6 +25,15 @@ struct ConvShape {
   constexpr int64_t weights() const { return c_out * group_in() * kh * kw; }
 };
 
+// Whether a convolution is computed by Winograd's F(4x4, 3x3): 3x3 of stride 1 in float, where it is faster. With fewer
+// channels its transforms cost what its products save; smaller images are mostly the unused part of a tile. Its
+// rounding errors are larger (docs/numerics.md); double is the oracle and never computed so.
+template <class T>
+constexpr bool is_winograd(const ConvShape& s) {
+  return sizeof(T) == sizeof(float) && s.kh == 3 && s.kw == 3 && s.stride == 1 && s.dilation == 1 && s.groups == 1 &&
+         s.padding <= 2 && s.c_in >= 16 && s.c_out >= 16 && s.out_h() >= 3 && s.out_w() >= 3;
+}
+
 BOTH_BACKENDS(
     // y (n, out_h, out_w, c_out); bias (c_out) or null.
     template <class T> void conv2d_forward(Stream, const T* x, const T* w, const T* bias, T* y, const ConvShape& shape);

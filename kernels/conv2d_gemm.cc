@@ -16,27 +16,6 @@ namespace {
 // Rows of windows packed at a time: 140 x 384 floats are 210 KiB of L2.
 constexpr int64_t kRowBlock = 140;
 
-// Row (image, i, j) of a product goes to pixel (image, top + i step, left + j step), channels first .. first + n - 1.
-template <class T>
-struct Target {
-  T* y;  // (n, h, w, c)
-  int64_t h, w, c, first;
-  int64_t step, top, left;
-};
-
-// The even cut of `rows` into tiles of at most kRows.
-struct Tiles {
-  int64_t count, fewer, more;
-  Tiles(int64_t rows, int64_t most) : count(ceil_div(rows, most)), fewer(rows / count), more(rows % count) {}
-  int64_t first(int64_t tile) const { return tile * fewer + smaller(tile, more); }
-};
-
-template <class T>
-const TileKernel<T> (&kernels_of(int64_t width))[TileSize<T>::kRows][2] {
-  return width == 16 * TileSize<T>::kVectors ? TileKernels<T, TileSize<T>::kVectors>::kKernel
-                                             : TileKernels<T, 1>::kKernel;
-}
-
 // Rows row0 .. row0 + rows - 1 and panels panel0 .. panel1 - 1 of target = patches b + bias.
 template <class T>
 void product_block(const Patches<T>& patches, const PackedTaps<T>& b, const T* bias, const Target<T>& target,
@@ -80,9 +59,7 @@ void product_block(const Patches<T>& patches, const PackedTaps<T>& b, const T* b
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t row = row0 + i, x = row % patches.rows_w, y = row / patches.rows_w % patches.rows_h;
     const int64_t image = row / patches.rows_w / patches.rows_h;
-    T* const to =
-        target.y + target.first + j0 +
-        ((image * target.h + target.top + y * target.step) * target.w + target.left + x * target.step) * target.c;
+    T* const to = target.pixel(image, y, x) + j0;
     for (int64_t j = 0; j < smaller(cols, b.n - j0); j += kLanes) {
       const int64_t count = b.n - j0 - j;
       Vec<T> v = load(sums + i * cols + j);
@@ -115,29 +92,6 @@ void product(const Patches<T>& patches, int64_t images, const PackedTaps<T>& b, 
   });
 }
 
-// The taps of the input gradient for pixels with coordinate = phase (mod stride), in ascending order of the output
-// position they read: tap index, and the first one's position for the first such pixel.
-struct PhaseTaps {
-  int64_t count = 0, last = 0, gap = 1;  // taps last, last - gap, ...
-  int64_t offset = 0, step = 1;          // output position of the i-th pixel's t-th tap: i + offset + t step
-  PhaseTaps(const ConvShape& s, int64_t phase, int64_t kernel) {
-    int64_t previous = -1;
-    for (int64_t r = kernel - 1; r >= 0; --r) {
-      const int64_t distance = phase + s.padding - r * s.dilation;
-      if (distance % s.stride != 0) continue;
-      if (count == 0) {
-        last = r;
-        offset = distance / s.stride;
-      } else if (count == 1) {
-        gap = previous - r;
-        step = gap * s.dilation / s.stride;
-      }
-      previous = r;
-      ++count;
-    }
-  }
-};
-
 }  // namespace
 
 template <class T>
@@ -151,20 +105,7 @@ void conv_gemm_forward(const T* x, const T* w, const T* bias, T* y, const ConvSh
       for_transposed(w + g * og * k, k, k, og, begin * kLanes, end * kLanes,
                      [&](int64_t p, int64_t j, Vec<T> v) { store(b.vector(p % taps * cg + p / taps, j), v); });
     });
-    const Patches<T> patches{.x = x,
-                             .h = s.h,
-                             .w = s.w,
-                             .c = s.c_in,
-                             .first = g * cg,
-                             .channels = cg,
-                             .rows_h = s.out_h(),
-                             .rows_w = s.out_w(),
-                             .step = s.stride,
-                             .top = -s.padding,
-                             .left = -s.padding,
-                             .taps_h = s.kh,
-                             .taps_w = s.kw,
-                             .tap_step = s.dilation};
+    const Patches<T> patches = forward_patches(x, s, g);
     product(patches, s.n, b, bias == nullptr ? nullptr : bias + g * og,
             Target<T>{y, s.out_h(), s.out_w(), s.c_out, g * og, 1, 0, 0});
   }
@@ -183,7 +124,7 @@ void conv_gemm_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s
       parallel_for(og, larger(1, 32768 / (cg * taps)), [&](int64_t begin, int64_t end) {
         for (int64_t o = begin; o < end; ++o) {
           for (int64_t t = 0; t < rows.count * cols.count; ++t) {
-            const int64_t r = rows.last - t / cols.count * rows.gap, q = cols.last - t % cols.count * cols.gap;
+            const int64_t r = rows.tap(t / cols.count), q = cols.tap(t % cols.count);
             const T* const from = w + (g * og + o) * cg * taps + r * s.kw + q;
             for (int64_t c = 0; c < b.padded; c += kLanes) {
               T* const to = b.vector(t * og + o, c);
@@ -192,20 +133,7 @@ void conv_gemm_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s
           }
         }
       });
-      const Patches<T> patches{.x = dy,
-                               .h = s.out_h(),
-                               .w = s.out_w(),
-                               .c = s.c_out,
-                               .first = g * og,
-                               .channels = og,
-                               .rows_h = ceil_div(s.h - top, s.stride),
-                               .rows_w = ceil_div(s.w - left, s.stride),
-                               .step = 1,
-                               .top = rows.offset,
-                               .left = cols.offset,
-                               .taps_h = rows.count,
-                               .taps_w = cols.count,
-                               .tap_step = larger(rows.step, cols.step)};
+      const Patches<T> patches = phase_patches(dy, s, g, top, left, rows, cols);
       product<T>(patches, s.n, b, nullptr, Target<T>{dx, s.h, s.w, s.c_in, g * cg, s.stride, top, left});
     }
   }
@@ -218,20 +146,7 @@ void conv_gemm_backward_weight(const T* dy, const T* x, T* dw, const ConvShape& 
   const int64_t k = s.rows_out(), kb = larger(1, k_block(k)), padded = whole_vectors(og), panels = ceil_div(og, kWidth);
   T* const sums = static_cast<T*>(thread_scratch(2, sizeof(T) * static_cast<size_t>(m * padded + 16 * kLanes)));
   for (int64_t g = 0; g < s.groups; ++g) {
-    const Patches<T> patches{.x = x,
-                             .h = s.h,
-                             .w = s.w,
-                             .c = s.c_in,
-                             .first = g * cg,
-                             .channels = cg,
-                             .rows_h = s.out_h(),
-                             .rows_w = s.out_w(),
-                             .step = s.stride,
-                             .top = -s.padding,
-                             .left = -s.padding,
-                             .taps_h = s.kh,
-                             .taps_w = s.kw,
-                             .tap_step = s.dilation};
+    const Patches<T> patches = forward_patches(x, s, g);
     // Rows (tap, c) are cut among threads first: that repeats the packing of dy, which is less than that of windows.
     const int64_t threads = num_threads(), most = ceil_div(m, TileSize<T>::kRows);
     const int64_t parts = smaller(threads, most), sides = smaller(panels, larger(1, threads / parts));

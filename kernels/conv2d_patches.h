@@ -7,6 +7,7 @@
 // Only for the per-instruction-set files of kernels/.
 #pragma once
 
+#include "kernels/conv2d.h"
 #include "kernels/matmul_micro.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_tile.h"
@@ -18,17 +19,34 @@ constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t whole_vectors(int64_t n) { return ceil_div(n, kLanes) * kLanes; }
 
-// dst[0 .. length) = src; whole vectors are stored, so up to 15 elements behind are overwritten.
+// The even cut of `rows` into tiles of at most kRows.
+struct Tiles {
+  int64_t count, fewer, more;
+  Tiles(int64_t rows, int64_t most) : count(ceil_div(rows, most)), fewer(rows / count), more(rows % count) {}
+  int64_t first(int64_t tile) const { return tile * fewer + smaller(tile, more); }
+};
+
 template <class T>
-TAUT_INLINE void copy_run(const T* src, int64_t length, T* dst) {
-  int64_t i = 0;
-  for (; i + kLanes <= length; i += kLanes) store(dst + i, load(src + i));
-  if (i < length) store(dst + i, load_partial(src + i, length - i));
+const TileKernel<T> (&kernels_of(int64_t width))[TileSize<T>::kRows][2] {
+  return width == 16 * TileSize<T>::kVectors ? TileKernels<T, TileSize<T>::kVectors>::kKernel
+                                             : TileKernels<T, 1>::kKernel;
+}
+
+// dst[i pitch + q] = src[i step + q] for i < rows, q < length; up to 15 elements behind each row are overwritten.
+template <class T>
+TAUT_INLINE void copy_runs(const T* src, int64_t step, int64_t rows, int64_t length, T* dst, int64_t pitch) {
+  const int64_t whole = length / kLanes * kLanes, rest = length - whole;
+  for (int64_t i = 0; i < rows; ++i, src += step, dst += pitch) {
+    int64_t q = 0;
+    for (; q < whole; q += kLanes) store(dst + q, load(src + q));
+    if (rest > 0) store(dst + q, load_partial(src + q, rest));
+  }
 }
 
 template <class T>
-TAUT_INLINE void zero_run(int64_t length, T* dst) {
-  for (int64_t i = 0; i < length; i += kLanes) store(dst + i, broadcast(T(0)));
+TAUT_INLINE void zero_runs(int64_t rows, int64_t length, T* dst, int64_t pitch) {
+  for (int64_t i = 0; i < rows; ++i, dst += pitch)
+    for (int64_t q = 0; q < length; q += kLanes) store(dst + q, broadcast(T(0)));
 }
 
 // Row (image, i, j), row-major over rows_h x rows_w; column (r, s, c), c < channels:
@@ -49,47 +67,132 @@ struct Patches {
   void pack(int64_t row0, int64_t rows, int64_t k0, int64_t k1, T* dst, int64_t pitch) const {
     const int64_t line = taps_w * channels;              // columns of one r
     const bool joined = tap_step == 1 && channels == c;  // then they lie side by side in the image
-    const int64_t r0 = k0 / line, r1 = ceil_div(k1, line);
-    int64_t image = row0 / (rows_h * rows_w), i = row0 / rows_w % rows_h, j = row0 % rows_w;
-    for (int64_t row = 0; row < rows; ++row, dst += pitch) {
-      const int64_t left_x = j * step + left;
-      for (int64_t r = r0; r < r1; ++r) {
+    while (rows > 0) {
+      // As many rows as lie in one row of the image, for one r after the other.
+      const int64_t j = row0 % rows_w, i = row0 / rows_w % rows_h, image = row0 / rows_w / rows_h;
+      const int64_t count = smaller(rows, rows_w - j);
+      for (int64_t r = k0 / line; r * line < k1; ++r) {
         const int64_t y = i * step + top + r * tap_step;
         const int64_t lo = larger(k0 - r * line, 0), hi = smaller(k1 - r * line, line);
         T* const to = dst + r * line - k0;
         if (y < 0 || y >= h) {
-          zero_run(hi - lo, to + lo);
+          zero_runs(count, hi - lo, to + lo, pitch);
         } else if (joined) {
-          const T* const from = x + ((image * h + y) * w + left_x) * c;
-          const int64_t begin = larger(lo, -left_x * c), end = smaller(hi, (w - left_x) * c);
-          if (begin >= end) {
-            zero_run(hi - lo, to + lo);
-          } else {
-            if (lo < begin) zero_run(begin - lo, to + lo);
-            copy_run(from + begin, end - begin, to + begin);
-            if (end < hi) zero_run(hi - end, to + end);
-          }
+          pack_run(x + (image * h + y) * w * c, j, count, taps_w, lo, hi, left, to, pitch);
         } else {
           for (int64_t s = lo / channels; s * channels < hi; ++s) {
-            const int64_t at = left_x + s * tap_step;
-            const int64_t begin = larger(lo, s * channels), end = smaller(hi, (s + 1) * channels);
-            if (at < 0 || at >= w)
-              zero_run(end - begin, to + begin);
-            else
-              copy_run(x + ((image * h + y) * w + at) * c + first + begin - s * channels, end - begin, to + begin);
+            const int64_t begin = larger(lo - s * channels, 0), end = smaller(hi - s * channels, channels);
+            pack_run(x + (image * h + y) * w * c + first, j, count, 1, begin, end, left + s * tap_step,
+                     to + s * channels, pitch);
           }
         }
       }
-      if (++j == rows_w) {
-        j = 0;
-        if (++i == rows_h) {
-          i = 0;
-          ++image;
-        }
+      dst += count * pitch;
+      row0 += count;
+      rows -= count;
+    }
+  }
+
+ private:
+  // Elements lo .. hi-1 of the `width` pixels from column j step + from on of an image row, for `count` j from j0 on.
+  void pack_run(const T* row, int64_t j0, int64_t count, int64_t width, int64_t lo, int64_t hi, int64_t from, T* dst,
+                int64_t pitch) const {
+    // Whole windows are in the middle.
+    const int64_t inside0 = from >= 0 ? 0 : ceil_div(-from, step);
+    const int64_t inside1 = w - width - from < 0 ? 0 : (w - width - from) / step + 1;
+    const int64_t j1 = j0 + count;
+    const int64_t middle0 = smaller(larger(j0, inside0), j1), middle1 = larger(middle0, smaller(j1, inside1));
+    for (int64_t j = j0; j < j1; ++j, dst += pitch) {
+      const T* const src = row + (j * step + from) * c;
+      if (j == middle0 && middle1 > middle0) {
+        copy_runs(src + lo, step * c, middle1 - middle0, hi - lo, dst + lo, pitch);
+        dst += (middle1 - middle0 - 1) * pitch;
+        j = middle1 - 1;
+        continue;
       }
+      const int64_t x0 = j * step + from;
+      const int64_t begin = smaller(larger(lo, -x0 * c), hi), end = larger(begin, smaller(hi, (w - x0) * c));
+      zero_runs(1, begin - lo, dst + lo, pitch);
+      copy_runs(src + begin, 0, 1, end - begin, dst + begin, pitch);
+      zero_runs(1, hi - end, dst + end, pitch);
     }
   }
 };
+
+// Row (image, i, j) of a product goes to pixel (image, top + i step, left + j step), channels first .. first + n - 1.
+template <class T>
+struct Target {
+  T* y;  // (n, h, w, c)
+  int64_t h, w, c, first;
+  int64_t step, top, left;
+  T* pixel(int64_t image, int64_t i, int64_t j) const {
+    return y + ((image * h + top + i * step) * w + left + j * step) * c + first;
+  }
+};
+
+// The taps of the input gradient for pixels whose coordinate is `phase` modulo the stride, in ascending order of the
+// output position they read.
+struct PhaseTaps {
+  int64_t count = 0, last = 0, gap = 1;  // taps last, last - gap, ...
+  int64_t offset = 0, step = 1;          // the t-th tap of the i-th pixel reads position i + offset + t step
+  PhaseTaps(const ConvShape& s, int64_t phase, int64_t kernel) {
+    for (int64_t r = kernel - 1; r >= 0; --r) {
+      const int64_t distance = phase + s.padding - r * s.dilation;
+      if (distance % s.stride != 0) continue;
+      if (count == 0) {
+        last = r;
+        offset = distance / s.stride;
+      } else if (count == 1) {
+        gap = last - r;
+        step = gap * s.dilation / s.stride;
+      }
+      ++count;
+    }
+  }
+  // All taps of a kernel as they are.
+  static PhaseTaps all(int64_t kernel) { return PhaseTaps(kernel); }
+  int64_t tap(int64_t t) const { return last - t * gap; }
+
+ private:
+  explicit PhaseTaps(int64_t kernel) : count(kernel), last(0), gap(-1) {}
+};
+
+// The windows of x that the outputs of a group see, and those of dy that the pixels of a phase see.
+template <class T>
+Patches<T> forward_patches(const T* x, const ConvShape& s, int64_t group) {
+  return {.x = x,
+          .h = s.h,
+          .w = s.w,
+          .c = s.c_in,
+          .first = group * s.group_in(),
+          .channels = s.group_in(),
+          .rows_h = s.out_h(),
+          .rows_w = s.out_w(),
+          .step = s.stride,
+          .top = -s.padding,
+          .left = -s.padding,
+          .taps_h = s.kh,
+          .taps_w = s.kw,
+          .tap_step = s.dilation};
+}
+template <class T>
+Patches<T> phase_patches(const T* dy, const ConvShape& s, int64_t group, int64_t top, int64_t left,
+                         const PhaseTaps& rows, const PhaseTaps& cols) {
+  return {.x = dy,
+          .h = s.out_h(),
+          .w = s.out_w(),
+          .c = s.c_out,
+          .first = group * s.group_out(),
+          .channels = s.group_out(),
+          .rows_h = ceil_div(s.h - top, s.stride),
+          .rows_w = ceil_div(s.w - left, s.stride),
+          .step = 1,
+          .top = rows.offset,
+          .left = cols.offset,
+          .taps_h = rows.count,
+          .taps_w = cols.count,
+          .tap_step = larger(rows.step, cols.step)};  // one tap has no step
+}
 
 // A (k, n) matrix as panels: for each block of k, for each panel of columns, [k][width]. n is padded with zeros to
 // whole vectors.

@@ -12,9 +12,9 @@
 
 namespace taut::TAUT_CPU {
 
-// Length of the blocks of k, the contract's kb: ceil(k / 384) blocks, evenly long, rounded up to 16.
-constexpr int64_t k_block(int64_t k) {
-  const int64_t blocks = (k + 383) / 384;
+// Length of the blocks of k, the contract's kb: ceil(k / most) blocks, evenly long, rounded up to 16.
+constexpr int64_t k_block(int64_t k, int64_t most = 384) {
+  const int64_t blocks = (k + most - 1) / most;
   return blocks <= 1 ? k : (k + 16 * blocks - 1) / (16 * blocks) * 16;
 }
 

@@ -1,5 +1,6 @@
-// taut bench model, taut kernel bench matmul.
+// taut bench model, taut kernel bench matmul|conv2d.
 #include "kernels/error.h"
+#include "kernels/lab/conv2d_bench.h"
 #include "kernels/lab/matmul_bench.h"
 #include "kernels/parallel.h"
 #include "study/command/bench_model.h"
@@ -8,9 +9,10 @@
 namespace taut::study {
 namespace {
 
-std::vector<Row> rows_of(const std::vector<MatmulBenchRow>& results) {
+template <class Result>
+std::vector<Row> rows_of(const std::vector<Result>& results) {
   std::vector<Row> rows;
-  for (const MatmulBenchRow& r : results) {
+  for (const Result& r : results) {
     Row row = {{"op", r.op},
                {"shape", r.shape},
                {"pass", r.pass},
@@ -30,6 +32,7 @@ std::vector<Row> rows_of(const std::vector<MatmulBenchRow>& results) {
 struct Options {
   std::string name, dtype = "f32";
   std::vector<std::string> passes = {"forward", "train", "pgd"}, shapes, kinds = {"nt", "nn", "tn"};
+  std::vector<std::string> conv_passes = {"forward", "input", "weight"};
   int64_t batch = 8;
 };
 
@@ -73,6 +76,21 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
     refuse_debug_build();
     print_rows(rows_of(bench_matmul(options->shapes, options->kinds, num_threads())),
                format_by_name(matmul_common->format));
+  });
+
+  CLI::App* conv2d = kernel_bench->add_subcommand("conv2d", "convolutions, and the vendor's where it is installed");
+  const CommonPtr conv2d_common = add_common(*conv2d);
+  conv2d
+      ->add_option("--shape", options->shapes,
+                   "NxHxWxCxKxR[sS][,...]: N images of C channels, K kernels of R x R, stride S, padding R / 2")
+      ->delimiter(',')
+      ->required();
+  conv2d->add_option("--pass", options->conv_passes, "forward, input, weight: the gradients")->delimiter(',');
+  conv2d->callback([=] {
+    begin(*conv2d_common);
+    refuse_debug_build();
+    print_rows(rows_of(bench_conv2d(options->shapes, options->conv_passes, num_threads())),
+               format_by_name(conv2d_common->format));
   });
 }
 

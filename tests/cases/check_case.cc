@@ -94,6 +94,10 @@ class Checker {
     expect(error <= limit, "{}: error {:.3g} over its limit {:.3g}", what, error, limit);
   }
 
+  double f32_limit(const std::vector<double>& plain, const std::vector<double>& wanted) const {
+    return budget(plain, wanted, c_.winograd ? kWinogradFactor : kBudgetFactor);
+  }
+
   void expect_not_all_zero(const std::string& what, const std::vector<double>& values) {
     const bool all_zero = std::all_of(values.begin(), values.end(), [](double v) { return v == 0; });
     expect(values.empty() || c_.zeros || !all_zero, "{} is zero everywhere", what);
@@ -107,7 +111,7 @@ class Checker {
                base_.outputs.size());
     for (size_t o = 0; o < wanted.size(); ++o) {
       const std::vector<double> got = base_.outputs[o].to_doubles();
-      const double limit = dtype_ == DType::kF64 ? kF64Limit : budget(plain[o], wanted[o]);
+      const double limit = dtype_ == DType::kF64 ? kF64Limit : f32_limit(plain[o], wanted[o]);
       judge(fmt::format("output {}", o), got, wanted[o], limit);
       expect_not_all_zero(fmt::format("output {}", o), got);
     }
@@ -124,7 +128,7 @@ class Checker {
       expect(fits, "gradient {} is {}", i, to_string(dx, 0));
       if (!fits) continue;
       const std::vector<double> got = dx.to_doubles();
-      const double limit = dtype_ == DType::kF64 ? kF64GradientLimit : budget(plain[i], wanted[i]);
+      const double limit = dtype_ == DType::kF64 ? kF64GradientLimit : f32_limit(plain[i], wanted[i]);
       judge(fmt::format("gradient {}", i), got, wanted[i], limit);
       expect_not_all_zero(fmt::format("gradient {}", i), got);
     }

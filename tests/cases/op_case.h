@@ -70,9 +70,10 @@ struct OpCase {
   std::vector<Input> inputs = {};
   std::function<std::vector<Var>(const std::vector<Var>&)> run = {};
   Oracle oracle = {};
-  bool exact = false;  // small-integer inputs must give the formula's very values, gradients included
-  bool smooth = true;  // false: rounds, so that central differences say nothing
-  bool zeros = false;  // an output or a gradient may be zero everywhere
+  bool exact = false;     // small-integer inputs must give the formula's very values, gradients included
+  bool smooth = true;     // false: rounds, so that central differences say nothing
+  bool winograd = false;  // computed by Winograd's algorithm in f32: its line of the error budget
+  bool zeros = false;     // an output or a gradient may be zero everywhere
   Specials specials = Specials::kAll;
   double flops = 0;  // of a forward pass, for the benchmark
 };

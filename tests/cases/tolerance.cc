@@ -38,8 +38,8 @@ double relative_error(const std::vector<double>& got, const std::vector<double>&
   return scale > 0 ? error / scale : kInfinite;
 }
 
-double budget(const std::vector<double>& plain, const std::vector<double>& wanted) {
-  return kBudgetFactor * relative_error(plain, wanted) + kBudgetFloor * std::numeric_limits<float>::epsilon();
+double budget(const std::vector<double>& plain, const std::vector<double>& wanted, double factor) {
+  return factor * relative_error(plain, wanted) + kBudgetFloor * std::numeric_limits<float>::epsilon();
 }
 
 }  // namespace taut::cases

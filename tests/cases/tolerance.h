@@ -18,6 +18,9 @@ constexpr double kDifferenceStep = 1e-5, kDifferenceLimit = 1e-6;
 // f32: at most kBudgetFactor times the error of the plain f32 loop, and a floor of kBudgetFloor units in the last place
 // of the largest magnitude.
 constexpr double kBudgetFactor = 2, kBudgetFloor = 2;
+// Convolutions by Winograd's algorithm in place of kBudgetFactor: its transforms subtract large numbers from each
+// other.
+constexpr double kWinogradFactor = 16;
 // Golden numbers: operators, models, training steps, attacks and position embeddings in f64.
 constexpr double kGoldenOp = 1e-10, kGoldenModel = 1e-9, kGoldenTrain = 1e-8, kGoldenAttack = 1e-10;
 constexpr double kGoldenKeyBiasNorm = 1e-6, kGoldenPositions = 1e-5;
@@ -36,6 +39,6 @@ double largest(const std::vector<double>& values);
 // max |a - b| / max |b|; 0 / 0 is 0; infinite where sizes differ or one of a is not finite.
 double relative_error(const std::vector<double>& got, const std::vector<double>& wanted);
 // The f32 limit of the policy, relative to max |wanted|, from the plain loop's result.
-double budget(const std::vector<double>& plain, const std::vector<double>& wanted);
+double budget(const std::vector<double>& plain, const std::vector<double>& wanted, double factor = kBudgetFactor);
 
 }  // namespace taut::cases

@@ -40,17 +40,17 @@ bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-// Length of a block of k, at most 384: even blocks, rounded up to 16.
-inline int64_t block_length(int64_t k) {
-  const int64_t blocks = std::max<int64_t>(1, (k + 383) / 384);
+// Length of a block of k, at most 384 (or `most`): even blocks, rounded up to 16.
+inline int64_t block_length(int64_t k, int64_t most = 384) {
+  const int64_t blocks = std::max<int64_t>(1, (k + most - 1) / most);
   const double even = static_cast<double>(k) / static_cast<double>(blocks);
-  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(even / 16)) * 16, 16, 384);
+  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(even / 16)) * 16, 16, most);
 }
 
 // Element of a product: sum of a(p) b(p), p < k; an FMA chain per block of k, block sums added in order.
 template <class T, class A, class B>
-T product(int64_t k, A&& a, B&& b) {
-  const int64_t length = block_length(k);
+T product(int64_t k, A&& a, B&& b, int64_t most = 384) {
+  const int64_t length = block_length(k, most);
   T sum = 0;
   for (int64_t p0 = 0; p0 < k; p0 += length) {
     T chain = 0;
