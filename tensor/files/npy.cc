@@ -170,6 +170,8 @@ FileContents parse_npy(FileBytes file, const NpyOptions& options) {
 FileContents parse_npz(const ZipArchive& zip, const NpyOptions& options) {
   FileContents contents{zip.file(), "npz", {}, {}};
   constexpr std::string_view kEnding = ".npy";
+  if (zip.entries().empty())
+    fail(Exit::kBadData, "[{}] expected arrays of NumPy, got an empty archive", zip.file().path());
   for (const ZipEntry& e : zip.entries()) {
     const std::string where = fmt::format("[{}] zip entry '{}'", zip.file().path(), printable(e.name));
     if (!e.name.ends_with(kEnding)) fail(Exit::kBadData, "{}: expected NAME.npy", where);

@@ -101,7 +101,8 @@ std::vector<Seed> npz_seeds() {
       "its compressed data is damaged");
   add("deflated: more behind", {.name = "x.npy", .data = deflated(zeros) + "more", .method = 8, .size = zeros.size()},
       "4 bytes follow its compressed data");
-  add("no arrays", {.name = "x.npy", .data = ""}, "expected an array of NumPy");
+  add("an empty entry", {.name = "x.npy", .data = ""}, "expected an array of NumPy");
+  seeds.push_back({"no arrays", zip({}), "got an empty archive"});
   return seeds;
 }
 
