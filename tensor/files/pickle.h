@@ -1,6 +1,6 @@
 // Python pickles of protocol 2 as torch.save writes them, read into a tree of tagged values. Nothing is executed and no
-// name is looked up: a class or function is one of a fixed list (kGlobals) or the file is refused, and what "calling"
-// one means is written down here for each. Opcodes are those that torch's own weights_only reader accepts.
+// name is looked up: a class or function is one of a fixed list (pickle_names.cc) or the file is refused, and what
+// "calling" one means is written down here for each. Opcodes are those that torch's own weights_only reader accepts.
 //
 // Memory is bounded by limits on values, stack, depth and memo, and by the length of the pickle; values keep views into
 // the file. A tensor is checked against its storage when it is built, so the tree holds no tensor that reaches outside.

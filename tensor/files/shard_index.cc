@@ -32,7 +32,8 @@ class IndexReader : public nlohmann::json_sax<nlohmann::json> {
     if (level_ == 1) {
       part_ = key;
       key_.clear();
-      if (key != "metadata" && key != "weight_map") bad("unknown entry");
+      if (key != "metadata" && key != "weight_map")
+        bad("unknown entry; expected metadata and weight_map, the index of a model in several files");
       if (!parts_.insert(key).second) bad("it appears twice");
       has_map = has_map || key == "weight_map";
     } else {

@@ -1,9 +1,8 @@
 // Zip archives as torch.save and np.savez write them, read through their central directory (with zip64).
 //
-// Refused: compression other than deflate, encryption, several
-// disks, a comment's worth of anything behind the directory, names that occur twice, are not UTF-8 or would lead out of
-// a folder (absolute, "..", "\"), symbolic links, entries that overlap or leave the file, sizes on which directory and
-// local header disagree, wrong checksums, and sizes that deflate cannot reach.
+// Refused: compression other than deflate, encryption, several disks, bytes behind the archive, names that occur twice,
+// are not UTF-8 or lead out of a folder (absolute, "..", "\"), symbolic links, entries that overlap or leave the file,
+// sizes on which directory and local header disagree or that deflate cannot reach, wrong checksums.
 #pragma once
 
 #include <map>

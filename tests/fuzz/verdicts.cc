@@ -1,5 +1,5 @@
-// Every seed gets the verdict it is owed, by the reader alone and by the entry point that goes by content; drills 21,
-// 22 and 24 of hostile files are among the names.
+// Every seed gets from its reader the verdict it is owed, in the words it is owed. Drills 21, 22 and 24 (hostile
+// safetensors, pickles and arrays) are among the names.
 #include <doctest/doctest.h>
 
 #include <map>
