@@ -15,6 +15,7 @@ namespace {
 
 // Rows of windows packed at a time: 140 x 384 floats are 210 KiB of L2.
 constexpr int64_t kRowBlock = 140;
+constexpr int64_t kInPlaceTiles = 7;  // as in kernels/matmul_serial.cc
 
 // Rows row0 .. row0 + rows - 1 and panels panel0 .. panel1 - 1 of target = patches b + bias.
 template <class T>
@@ -159,9 +160,11 @@ void conv_gemm_backward_weight(const T* dy, const T* x, T* dw, const ConvShape& 
         const int64_t pitch = whole_vectors(blocks.fewer + 1) + 16;
         T* const b = static_cast<T*>(thread_scratch(0, sizeof(T) * static_cast<size_t>(kb * cols + 16)));
         T* const a = static_cast<T*>(thread_scratch(1, sizeof(T) * static_cast<size_t>(kb * pitch + 16)));
+        // dy is read where it is if so few rows go over it that packing would cost more.
+        const bool in_place = og % kLanes == 0 && ceil_div(m1 - m0, TileSize<T>::kRows) <= kInPlaceTiles;
         for (int64_t p0 = 0; p0 < k || p0 == 0; p0 += kb) {
           const int64_t kc = smaller(kb, k - p0);
-          for (int64_t panel = panel0; panel < panel1; ++panel) {
+          for (int64_t panel = in_place ? panel1 : panel0; panel < panel1; ++panel) {
             const int64_t j = panel * kWidth, width = smaller(kWidth, padded - j);
             pack_b_plain(dy + p0 * s.c_out + g * og + j, s.c_out, kc, smaller(width, og - j), width, b + (j - j0) * kc);
           }
@@ -175,18 +178,19 @@ void conv_gemm_backward_weight(const T* dy, const T* x, T* dw, const ConvShape& 
               for (int64_t t = 0; t < tiles.count; ++t) {
                 const int64_t i = tiles.first(t);
                 T* const c = sums + (i0 + i) * padded + j;
-                kernels[tiles.first(t + 1) - i - 1][1]({.k = kc,
-                                                        .a = a + i,
-                                                        .lda = pitch,
-                                                        .b = b + (j - j0) * kc,
-                                                        .ldb = width,
-                                                        .before = p0 == 0 ? nullptr : c,
-                                                        .ldbefore = padded,
-                                                        .bias = nullptr,
-                                                        .residual = nullptr,
-                                                        .c = c,
-                                                        .ldc = padded,
-                                                        .prefetch = {}});
+                kernels[tiles.first(t + 1) - i - 1][1](
+                    {.k = kc,
+                     .a = a + i,
+                     .lda = pitch,
+                     .b = in_place ? dy + p0 * s.c_out + g * og + j : b + (j - j0) * kc,
+                     .ldb = in_place ? s.c_out : width,
+                     .before = p0 == 0 ? nullptr : c,
+                     .ldbefore = padded,
+                     .bias = nullptr,
+                     .residual = nullptr,
+                     .c = c,
+                     .ldc = padded,
+                     .prefetch = {}});
               }
             }
           }

@@ -36,6 +36,10 @@ const TileKernel<T> (&kernels_of(int64_t width))[TileSize<T>::kRows][2] {
 template <class T>
 TAUT_INLINE void copy_runs(const T* src, int64_t step, int64_t rows, int64_t length, T* dst, int64_t pitch) {
   const int64_t whole = length / kLanes * kLanes, rest = length - whole;
+  if (whole == 0) {  // the first layer of a network
+    for (int64_t i = 0; i < rows; ++i) store(dst + i * pitch, load_partial(src + i * step, rest));
+    return;
+  }
   for (int64_t i = 0; i < rows; ++i, src += step, dst += pitch) {
     int64_t q = 0;
     for (; q < whole; q += kLanes) store(dst + q, load(src + q));
