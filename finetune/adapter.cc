@@ -1,7 +1,7 @@
 // Adapter (Houlsby et al., 2019) as AdapterHub's BnConfig(output, mh, gelu, reduction 8) places it in ViT:
 //   after attention: h1 = h + a + [U gelu(D a + d) + u], a the projection's output;   after the MLP likewise.
 // D (dim / 8, dim) and U (dim, dim / 8) ~ N(0, 0.02), biases 0: U is not zero, the start is near the backbone, not on
-// it.
+// it. In residual nets at the end of every block's branch (finetune/bottleneck.h), dim being its channels.
 #include "autograd/ops.h"
 #include "finetune/bottleneck.h"
 #include "finetune/strategies.h"
@@ -31,19 +31,23 @@ class LinearBottleneck : public Bottleneck {
 class Adapter : public Strategy {
  public:
   const char* name() const override { return "adapter"; }
-  const char* description() const override { return "Adapter: bottlenecks after attention and MLP (Houlsby)"; }
+  const char* description() const override {
+    return "Adapter: bottlenecks after attention and MLP (Houlsby), or after residual branches";
+  }
   bool can_merge() const override { return false; }
 
-  void apply(nn::Vit& vit, const StrategyOptions& options, uint64_t seed) const override {
-    freeze_backbone(vit);
-    const int64_t size = bottleneck_size(vit.config(), options, kReduction);
-    add_bottlenecks(vit, [&](const std::string& path) {
-      return std::make_shared<LinearBottleneck>(vit.config().dim, size, vit.dtype(), path, seed);
+  bool adds_layers() const override { return true; }
+
+  void apply(nn::Model& model, const StrategyOptions& options, uint64_t seed) const override {
+    freeze_backbone(model);
+    add_bottlenecks(model, name(), [&](int64_t dim, const std::string& path) {
+      const int64_t size = bottleneck_size(dim, options, kReduction);
+      return std::make_shared<LinearBottleneck>(dim, size, model.dtype(), path, seed);
     });
   }
 
   std::vector<nn::NameEntry> added_names(const nn::VitConfig& c, const StrategyOptions& options) const override {
-    const int64_t size = bottleneck_size(c, options, kReduction);
+    const int64_t size = bottleneck_size(c.dim, options, kReduction);
     std::vector<nn::NameEntry> map;
     for (const BottleneckPath& p : bottleneck_paths(c)) {
       const std::string hub = p.hub + "adapter.";

@@ -1,5 +1,5 @@
-// BitFit (Ben Zaken et al., 2022): all biases and the head train. Key biases get no gradient (softmax is invariant to
-// them), norm gains stay frozen.
+// BitFit (Ben Zaken et al., 2022): all biases and the head train, in convolutional nets those of convolutions, batch
+// norms and linear layers. Key biases get no gradient (softmax is invariant to them), norm gains stay frozen.
 #include "finetune/sites.h"
 #include "finetune/strategies.h"
 
@@ -10,9 +10,9 @@ class BitFit : public Strategy {
  public:
   const char* name() const override { return "bitfit"; }
   const char* description() const override { return "BitFit: all biases and the head train"; }
-  void apply(nn::Vit& vit, const StrategyOptions&, uint64_t) const override {
-    freeze_backbone(vit);
-    for (nn::NamedParameter& p : vit.parameters())
+  void apply(nn::Model& model, const StrategyOptions&, uint64_t) const override {
+    freeze_backbone(model);
+    for (nn::NamedParameter& p : model.parameters())
       if (p.path.ends_with("bias")) p.var.set_requires_grad(true);
   }
   bool can_merge() const override { return false; }

@@ -64,14 +64,20 @@ class Compacter : public Strategy {
   const char* description() const override { return "Compacter: Kronecker-factored bottlenecks with one shared rule"; }
   bool can_merge() const override { return false; }
 
-  void apply(nn::Vit& vit, const StrategyOptions& options, uint64_t seed) const override {
-    const int64_t size = checked_size(vit.config(), options);
-    freeze_backbone(vit);
-    Tensor values = Tensor::zeros({options.phm_n, options.phm_n, options.phm_n}, vit.dtype());
+  bool adds_layers() const override { return true; }
+
+  void apply(nn::Model& model, const StrategyOptions& options, uint64_t seed) const override {
+    const auto* config = dynamic_cast<const nn::VitConfig*>(&model.config());
+    TAUT_CHECK(config != nullptr,
+               "[model.strategy] 'compacter' factors the linear bottlenecks of transformers and is defined for nothing "
+               "else; hint: adapter");
+    const int64_t size = checked_size(*config, options);
+    freeze_backbone(model);
+    Tensor values = Tensor::zeros({options.phm_n, options.phm_n, options.phm_n}, model.dtype());
     nn::fill_normal(values, 1e-4, seed, "phm_rule");
     const Var rule(values, true);
-    add_bottlenecks(vit, [&](const std::string& path) {
-      return std::make_shared<PhmBottleneck>(vit.config().dim, size, rule, options, path, seed);
+    add_bottlenecks(model, name(), [&](int64_t dim, const std::string& path) {
+      return std::make_shared<PhmBottleneck>(dim, size, rule, options, path, seed);
     });
   }
 
@@ -95,7 +101,7 @@ class Compacter : public Strategy {
 
  private:
   static int64_t checked_size(const nn::VitConfig& c, const StrategyOptions& o) {
-    const int64_t size = bottleneck_size(c, o, kReduction);
+    const int64_t size = bottleneck_size(c.dim, o, kReduction);
     TAUT_CHECK(o.phm_n >= 1 && c.dim % o.phm_n == 0 && size % o.phm_n == 0,
                "[peft.phm_n] expected a divisor of the width {} and of the bottleneck {}, got {}", c.dim, size,
                o.phm_n);

@@ -11,45 +11,48 @@ namespace {
 
 constexpr const char* kFormat = "taut-delta-1";
 
-std::string describe(const nn::VitConfig& c) {
-  return fmt::format("vit {} {} {} {} {} {} {} {:.17g} {:.17g} {:.17g}", c.image_size, c.patch, c.channels, c.dim,
-                     c.depth, c.heads, c.mlp, c.eps, fmt::join(c.mean, ","), fmt::join(c.std, ","));
-}
-
 std::string describe(const StrategyOptions& o) {
   return fmt::format("mode {} rank {} alpha {:.17g} reduction {} bottleneck {} phm_n {} phm_rank {}",
                      o.mode == Mode::kOfficial ? "official" : "fixed", o.rank, o.alpha, o.reduction, o.bottleneck,
                      o.phm_n, o.phm_rank);
 }
 
-// The trainable parameters of a model under AdapterHub's names, in the file's shapes.
-std::vector<nn::NameEntry> trainable_entries(const nn::Vit& vit, const Strategy& strategy,
-                                             const StrategyOptions& options) {
+// What a delta holds, in the file's names and shapes: the trainable parameters, a ViT's under AdapterHub's names, and
+// all buffers.
+std::vector<nn::NameEntry> delta_entries(const nn::Model& model, const Strategy& strategy,
+                                         const StrategyOptions& options) {
   std::vector<nn::NameEntry> entries;
-  for (nn::NameEntry& e : adapterhub_names(vit.config(), strategy, options))
-    if (vit.parameter(e.path).requires_grad()) entries.push_back(std::move(e));
+  const auto* vit = dynamic_cast<const nn::VitConfig*>(&model.config());
+  if (vit == nullptr) {
+    for (const nn::NamedParameter& p : model.parameters())
+      if (p.var.requires_grad()) entries.push_back({p.path, p.path, p.var.shape()});
+  } else {
+    for (nn::NameEntry& e : adapterhub_names(*vit, strategy, options))
+      if (model.parameter(e.path).requires_grad()) entries.push_back(std::move(e));
+  }
+  for (const nn::NamedBuffer& b : model.buffers()) entries.push_back({b.path, b.path, b.var.shape()});
   return entries;
 }
 
 }  // namespace
 
-std::string base_hash(const nn::Vit& plain) {
+std::string base_hash(const nn::Model& plain) {
   Sha256 hash;
-  hash.update(describe(plain.config()));
-  for (const nn::NamedParameter& p : plain.parameters()) {
-    if (p.path.starts_with("head.")) continue;
-    const Tensor t = p.var.value().contiguous();
-    hash.update(fmt::format("\n{} {} {}\n", p.path, name(t.dtype()), to_string(t.shape())));
+  hash.update(plain.config().description());
+  for (const auto& [path, value] : nn::state_of(plain)) {
+    if (plain.is_head(path)) continue;
+    const Tensor t = value.contiguous();
+    hash.update(fmt::format("\n{} {} {}\n", path, name(t.dtype()), to_string(t.shape())));
     hash.update(t.raw(), static_cast<size_t>(t.bytes()));
   }
   return hash.hex();
 }
 
-void save_delta(const std::string& file, const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options,
-                const std::string& base) {
+void save_delta(const std::string& file, const nn::Model& model, const Strategy& strategy,
+                const StrategyOptions& options, const std::string& base) {
   std::vector<std::pair<std::string, Tensor>> tensors;
-  for (const nn::NameEntry& e : trainable_entries(vit, strategy, options)) {
-    Tensor t = vit.parameter(e.path).value();
+  for (const nn::NameEntry& e : delta_entries(model, strategy, options)) {
+    Tensor t = model.parameter(e.path).value();
     if (e.rows > 0) t = t.slice(0, e.row, e.rows);
     tensors.emplace_back(e.external, t.reshape(e.shape));
   }
@@ -57,12 +60,12 @@ void save_delta(const std::string& file, const nn::Vit& vit, const Strategy& str
                     {{"format", kFormat},
                      {"strategy", strategy.name()},
                      {"options", describe(options)},
-                     {"model", describe(vit.config())},
-                     {"classes", std::to_string(vit.config().classes)},
+                     {"model", model.config().description()},
+                     {"classes", std::to_string(model.config().classes)},
                      {"base_sha256", base}});
 }
 
-void load_delta(const std::string& path, nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options,
+void load_delta(const std::string& path, nn::Model& model, const Strategy& strategy, const StrategyOptions& options,
                 const std::string& base) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const auto expect = [&](const char* key, const std::string& want) {
@@ -73,15 +76,15 @@ void load_delta(const std::string& path, nn::Vit& vit, const Strategy& strategy,
   expect("format", kFormat);
   expect("strategy", strategy.name());
   expect("options", describe(options));
-  expect("model", describe(vit.config()));
-  expect("classes", std::to_string(vit.config().classes));
+  expect("model", model.config().description());
+  expect("classes", std::to_string(model.config().classes));
   expect("base_sha256", base);
 
   std::map<std::string, Tensor> values;
   std::set<std::string> used;
-  for (const nn::NameEntry& e : trainable_entries(vit, strategy, options)) {
+  for (const nn::NameEntry& e : delta_entries(model, strategy, options)) {
     const Tensor t = file.read(e.external);
-    const Var parameter = vit.parameter(e.path);
+    const Var parameter = model.parameter(e.path);
     if (t.shape() != e.shape || t.dtype() != parameter.dtype())
       fail(Exit::kBadData, "[{}] tensor '{}': expected {} {}, got {}", path, e.external, name(parameter.dtype()),
            to_string(e.shape), to_string(t, 0));
@@ -95,7 +98,7 @@ void load_delta(const std::string& path, nn::Vit& vit, const Strategy& strategy,
   }
   for (const std::string& n : file.names())
     if (!used.contains(n)) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", path, n);
-  for (const auto& [p, t] : values) vit.parameter(p).set_value(t);
+  for (const auto& [p, t] : values) model.parameter(p).set_value(t);
 }
 
 }  // namespace taut::finetune

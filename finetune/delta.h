@@ -1,4 +1,4 @@
-// Delta checkpoints: what a strategy trained, the head included, plus a hash of the base it belongs to.
+// Delta checkpoints: what a strategy trained or moved, the head included, plus a hash of the base it belongs to.
 #pragma once
 
 #include <string>
@@ -7,17 +7,18 @@
 
 namespace taut::finetune {
 
-// Identity of a base: SHA-256 over the configuration and the names, shapes and bytes of all parameters but the head's.
+// Identity of a base: SHA-256 over the configuration and the names, shapes and bytes of all parameters but the head's
+// and of all buffers.
 // Take it of the plain model, before a strategy is applied and trained.
-std::string base_hash(const nn::Vit& plain);
+std::string base_hash(const nn::Model& plain);
 
-// Writes all trainable parameters under AdapterHub's names as safetensors; metadata: format, strategy, options, base
-// hash.
-void save_delta(const std::string& file, const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options,
-                const std::string& base);
+// Writes all trainable parameters as safetensors, a ViT's under AdapterHub's names, with the running statistics of
+// batch norms; metadata: format, strategy, options, base hash.
+void save_delta(const std::string& file, const nn::Model& model, const Strategy& strategy,
+                const StrategyOptions& options, const std::string& base);
 // Loads it into a model of the same base to which the same strategy was applied; bit-equal. Throws Error(kBadData)
 // naming both sides where strategy, options, names, shapes or the base's hash differ; the model is unchanged then.
-void load_delta(const std::string& file, nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options,
+void load_delta(const std::string& file, nn::Model& model, const Strategy& strategy, const StrategyOptions& options,
                 const std::string& base);
 
 }  // namespace taut::finetune

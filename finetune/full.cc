@@ -8,7 +8,7 @@ class Full : public Strategy {
  public:
   const char* name() const override { return "full"; }
   const char* description() const override { return "full fine-tuning: every parameter trains"; }
-  void apply(nn::Vit& vit, const StrategyOptions&, uint64_t) const override { vit.set_requires_grad(true); }
+  void apply(nn::Model& model, const StrategyOptions&, uint64_t) const override { model.set_requires_grad(true); }
   bool can_merge() const override { return false; }
   Reach reach() const override { return Reach::kBackbone; }
   std::vector<nn::NameEntry> added_names(const nn::VitConfig&, const StrategyOptions&) const override { return {}; }

@@ -1,5 +1,7 @@
-// (IA)^3 (Liu et al., 2022) as AdapterHub places it: y' = (W x + b) * l, bias included, on k, v, fc1 (before GELU) and
-// fc2 (before the residual); l starts as ones. Merged: W' = diag(l) W, b' = l b.
+// (IA)^3 (Liu et al., 2022): y' = (W x + b) * l, bias included; l starts as ones. Merged: W' = diag(l) W, b' = l b.
+//
+// ViT, as AdapterHub places it: k, v, fc1 (before GELU) and fc2 (before the residual). Convolutional nets: the output
+// channels of every convolution and hidden linear layer, as peft scales layers that are no feed-forward ones.
 #include "autograd/ops.h"
 #include "finetune/sites.h"
 #include "finetune/strategies.h"
@@ -34,13 +36,10 @@ class Ia3Linear : public nn::Layer, public Mergeable {
 
   Var forward(const Var& x) override { return ops::mul(base_->forward(x), factor()); }
 
-  std::shared_ptr<nn::Linear> merged() const override {
+  Folded folded() const override {
     const NoGrad no_grad;
     const Var l = factor();
-    auto linear = std::make_shared<nn::Linear>(base_->in(), base_->out(), base_->weight.dtype());
-    linear->weight.set_value(ops::mul(base_->weight, ops::reshape(l, {-1, 1})).value());
-    linear->bias.set_value(ops::mul(base_->bias, l).value());
-    return linear;
+    return {ops::mul(base_->weight, ops::reshape(l, {-1, 1})).value(), ops::mul(base_->bias, l).value()};
   }
 
  private:
@@ -50,20 +49,52 @@ class Ia3Linear : public nn::Layer, public Mergeable {
   std::vector<Var> factors_;
 };
 
+class Ia3Conv : public nn::Layer, public Mergeable {
+ public:
+  explicit Ia3Conv(std::shared_ptr<nn::Conv> base)
+      : base_(add_child("", std::move(base))),
+        vector_(add_child("", std::make_shared<Vector>(base_->out(), base_->weight.dtype()))) {
+    vector_->set_requires_grad(true);
+  }
+
+  Var forward(const Var& x) override { return ops::mul(base_->forward(x), vector_->l); }
+
+  Folded folded() const override {
+    const NoGrad no_grad;
+    const Var& l = vector_->l;
+    return {ops::mul(base_->weight, ops::reshape(l, {-1, 1, 1, 1})).value(),
+            base_->bias.defined() ? ops::mul(base_->bias, l).value() : Tensor()};
+  }
+
+ private:
+  std::shared_ptr<nn::Conv> base_;
+  std::shared_ptr<Vector> vector_;
+};
+
 class Ia3 : public Strategy {
  public:
   const char* name() const override { return "ia3"; }
-  const char* description() const override { return "(IA)^3: vectors that scale k, v, fc1 and fc2"; }
+  const char* description() const override {
+    return "(IA)^3: vectors that scale k, v, fc1 and fc2, or the outputs of convolutions";
+  }
   bool can_merge() const override { return true; }
 
-  void apply(nn::Vit& vit, const StrategyOptions&, uint64_t) const override {
-    freeze_backbone(vit);
-    for (const auto& block : vit.blocks) {
-      replace_layer(
-          *block, Site::kQkv,
-          std::make_shared<Ia3Linear>(linear_at(*block, Site::kQkv), std::vector<std::string>{"-", "key", "value"}));
-      for (const Site site : {Site::kFc1, Site::kFc2})
-        replace_layer(*block, site, std::make_shared<Ia3Linear>(linear_at(*block, site), std::vector<std::string>{""}));
+  bool adds_layers() const override { return true; }
+
+  void apply(nn::Model& model, const StrategyOptions&, uint64_t) const override {
+    using Kind = nn::LayerSlot::Kind;
+    using Names = std::vector<std::string>;
+    freeze_backbone(model);
+    for (const nn::LayerSlot& slot : model.slots()) {
+      switch (slot.kind) {
+        case Kind::kQkv: slot.replace(std::make_shared<Ia3Linear>(linear_at(slot), Names{"-", "key", "value"})); break;
+        case Kind::kFc1:
+        case Kind::kFc2:
+        case Kind::kLinear: slot.replace(std::make_shared<Ia3Linear>(linear_at(slot), Names{""})); break;
+        case Kind::kConv: slot.replace(std::make_shared<Ia3Conv>(conv_at(slot))); break;
+        case Kind::kProj:
+        case Kind::kBranchEnd: break;
+      }
     }
   }
 
@@ -73,10 +104,11 @@ class Ia3 : public Strategy {
       map.push_back({hf + ".loras.ia3.lora_B", ours + ".ia3", {out, 1}});
     };
     for (int64_t i = 0; i < c.depth; ++i) {
+      const std::string block = "blocks." + std::to_string(i) + ".";
       for (const char* part : {"key", "value"})
-        add(hf_layer(i) + "attention.attention." + part, block_path(i, Site::kQkv) + "." + part, c.dim);
-      add(hf_layer(i) + "intermediate.dense", block_path(i, Site::kFc1), c.mlp);
-      add(hf_layer(i) + "output.dense", block_path(i, Site::kFc2), c.dim);
+        add(hf_layer(i) + "attention.attention." + part, block + "attn.qkv." + part, c.dim);
+      add(hf_layer(i) + "intermediate.dense", block + "mlp.fc1", c.mlp);
+      add(hf_layer(i) + "output.dense", block + "mlp.fc2", c.dim);
     }
     return map;
   }

@@ -1,7 +1,9 @@
-// LoRA (Hu et al., 2021) on q, k, v, fc1 and fc2: y = W x + b + (alpha / r) B (A x), A (r, in), B (out, r).
+// LoRA (Hu et al., 2021): y = W x + b + (alpha / r) B (A x), A (r, in), B (out, r). A ~ U(+-1/sqrt(in)), B = 0: the
+// identity at the start. Merged: W' = W + (alpha / r) B A.
 //
-// A ~ U(+-1/sqrt(in)), B = 0: the identity at the start. Before GELU on fc1, before the residual on fc2; the
-// attention's output projection is not adapted. Merged: W' = W + (alpha / r) B A.
+// ViT: q, k, v, fc1 (before GELU) and fc2 (before the residual); the attention's output projection is not adapted.
+// Convolutional nets: every convolution and hidden linear layer, as peft does: A is a convolution in -> r with the
+// kernel, stride, padding and dilation of the adapted one, B a 1x1 convolution r -> out.
 #include <cmath>
 
 #include "autograd/ops.h"
@@ -46,14 +48,11 @@ class LoraLinear : public nn::Layer, public Mergeable {
     return ops::low_rank(x, base_->weight, base_->bias, a, b, scale_);
   }
 
-  std::shared_ptr<nn::Linear> merged() const override {
+  Folded folded() const override {
     const NoGrad no_grad;
     std::vector<Var> deltas;
     for (const auto& p : pairs_) deltas.push_back(ops::scale(ops::matmul(p->b, p->a), scale_));
-    auto linear = std::make_shared<nn::Linear>(base_->in(), base_->out(), base_->weight.dtype());
-    linear->weight.set_value(ops::add(base_->weight, ops::concat(deltas, 0)).value());
-    linear->bias.set_value(base_->bias.value());
-    return linear;
+    return {ops::add(base_->weight, ops::concat(deltas, 0)).value(), base_->bias.value()};
   }
 
  private:
@@ -62,24 +61,66 @@ class LoraLinear : public nn::Layer, public Mergeable {
   double scale_;
 };
 
+class LoraConv : public nn::Layer, public Mergeable {
+ public:
+  LoraConv(std::shared_ptr<nn::Conv> base, const StrategyOptions& options, const std::string& path, uint64_t seed)
+      : base_(add_child("", std::move(base))),
+        a_(add_parameter("lora_A", Tensor::zeros({options.rank, base_->in(), base_->kernel(), base_->kernel()},
+                                                 base_->weight.dtype()))),
+        b_(add_parameter("lora_B", Tensor::zeros({base_->out(), options.rank, 1, 1}, base_->weight.dtype()))),
+        scale_(options.alpha / static_cast<double>(options.rank)) {
+    TAUT_CHECK(base_->how().groups == 1, "[lora] expected a convolution without groups at {}, got {} groups", path,
+               base_->how().groups);
+    Tensor a = a_.value();
+    nn::fill_uniform(a, 1 / std::sqrt(static_cast<double>(a.numel() / options.rank)), seed, path + ".lora_A");
+    a_.set_requires_grad(true);
+    b_.set_requires_grad(true);
+  }
+
+  // Over channels that lie next to each other a 1x1 convolution is a linear layer.
+  Var forward(const Var& x) override {
+    const Var u = ops::scale(ops::conv2d(x, a_, {}, base_->how()), scale_);
+    return ops::linear(u, ops::reshape(b_, {b_.size(0), b_.size(1)}), {}, base_->forward(x));
+  }
+
+  Folded folded() const override {
+    const NoGrad no_grad;
+    const int64_t rank = a_.size(0);
+    const Var delta = ops::matmul(ops::reshape(b_, {-1, rank}), ops::reshape(a_, {rank, -1}));
+    const Var weight = ops::add(base_->weight, ops::scale(ops::reshape(delta, base_->weight.shape()), scale_));
+    return {weight.value(), base_->bias.defined() ? base_->bias.value() : Tensor()};
+  }
+
+ private:
+  std::shared_ptr<nn::Conv> base_;
+  Var& a_;
+  Var& b_;
+  double scale_;
+};
+
 class Lora : public Strategy {
  public:
   const char* name() const override { return "lora"; }
-  const char* description() const override { return "LoRA: low-rank updates of q, k, v, fc1 and fc2"; }
+  const char* description() const override {
+    return "LoRA: low-rank updates of q, k, v, fc1 and fc2, or of convolutions";
+  }
   bool can_merge() const override { return true; }
 
-  void apply(nn::Vit& vit, const StrategyOptions& options, uint64_t seed) const override {
+  bool adds_layers() const override { return true; }
+
+  void apply(nn::Model& model, const StrategyOptions& options, uint64_t seed) const override {
+    using Kind = nn::LayerSlot::Kind;
     TAUT_CHECK(options.rank >= 1, "[peft.rank] expected a rank >= 1, got {}", options.rank);
-    freeze_backbone(vit);
-    for (size_t i = 0; i < vit.blocks.size(); ++i) {
-      for (const Site site : {Site::kQkv, Site::kFc1, Site::kFc2}) {
-        const std::vector<std::string> names =
-            site == Site::kQkv ? std::vector<std::string>{"query", "key", "value"} : std::vector<std::string>{""};
-        nn::Block& block = *vit.blocks[i];
-        replace_layer(block, site,
-                      std::make_shared<LoraLinear>(linear_at(block, site), names, options,
-                                                   block_path(static_cast<int64_t>(i), site), seed));
+    freeze_backbone(model);
+    for (const nn::LayerSlot& slot : model.slots()) {
+      if (slot.kind == Kind::kProj || slot.kind == Kind::kBranchEnd) continue;
+      if (slot.kind == Kind::kConv) {
+        slot.replace(std::make_shared<LoraConv>(conv_at(slot), options, slot.path, seed));
+        continue;
       }
+      const std::vector<std::string> names =
+          slot.kind == Kind::kQkv ? std::vector<std::string>{"query", "key", "value"} : std::vector<std::string>{""};
+      slot.replace(std::make_shared<LoraLinear>(linear_at(slot), names, options, slot.path, seed));
     }
   }
 
@@ -90,10 +131,11 @@ class Lora : public Strategy {
       map.push_back({hf + ".loras.lora.lora_B", ours + ".lora_B", {out, options.rank}});
     };
     for (int64_t i = 0; i < c.depth; ++i) {
+      const std::string block = "blocks." + std::to_string(i) + ".";
       for (const char* part : {"query", "key", "value"})
-        add(hf_layer(i) + "attention.attention." + part, block_path(i, Site::kQkv) + "." + part, c.dim, c.dim);
-      add(hf_layer(i) + "intermediate.dense", block_path(i, Site::kFc1), c.dim, c.mlp);
-      add(hf_layer(i) + "output.dense", block_path(i, Site::kFc2), c.mlp, c.dim);
+        add(hf_layer(i) + "attention.attention." + part, block + "attn.qkv." + part, c.dim, c.dim);
+      add(hf_layer(i) + "intermediate.dense", block + "mlp.fc1", c.dim, c.mlp);
+      add(hf_layer(i) + "output.dense", block + "mlp.fc2", c.mlp, c.dim);
     }
     return map;
   }

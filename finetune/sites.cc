@@ -1,49 +1,49 @@
 #include "finetune/sites.h"
 
+#include <algorithm>
+#include <cctype>
+
 namespace taut::finetune {
+namespace {
 
-const char* site_path(Site site) {
-  switch (site) {
-    case Site::kQkv: return "attn.qkv";
-    case Site::kProj: return "attn.proj";
-    case Site::kFc1: return "mlp.fc1";
-    case Site::kFc2: return "mlp.fc2";
-  }
-  return "?";
+template <class L>
+std::shared_ptr<L> plain_at(const nn::LayerSlot& slot) {
+  auto layer = std::dynamic_pointer_cast<L>(slot.layer);
+  TAUT_CHECK(layer != nullptr, "[finetune] expected a plain layer at {}; a strategy was applied to this model already",
+             slot.path);
+  return layer;
 }
 
-const std::shared_ptr<nn::Layer>& layer_at(const nn::Block& block, Site site) {
-  switch (site) {
-    case Site::kQkv: return block.attn->qkv;
-    case Site::kProj: return block.attn->proj;
-    case Site::kFc1: return block.mlp->fc1;
-    case Site::kFc2: break;
-  }
-  return block.mlp->fc2;
+// "bn" and digits.
+bool is_batch_norm_name(const std::string& part) {
+  return part.size() > 2 && part.starts_with("bn") &&
+         std::all_of(part.begin() + 2, part.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
-void replace_layer(nn::Block& block, Site site, std::shared_ptr<nn::Layer> layer) {
-  switch (site) {
-    case Site::kQkv: return block.attn->replace_qkv(std::move(layer));
-    case Site::kProj: return block.attn->replace_proj(std::move(layer));
-    case Site::kFc1: return block.mlp->replace_fc1(std::move(layer));
-    case Site::kFc2: return block.mlp->replace_fc2(std::move(layer));
-  }
-}
+}  // namespace
 
-std::shared_ptr<nn::Linear> linear_at(const nn::Block& block, Site site) {
-  auto linear = std::dynamic_pointer_cast<nn::Linear>(layer_at(block, site));
-  TAUT_CHECK(linear != nullptr, "[finetune] expected a plain layer at {}; a strategy was applied to this model already",
-             site_path(site));
-  return linear;
-}
+std::shared_ptr<nn::Linear> linear_at(const nn::LayerSlot& slot) { return plain_at<nn::Linear>(slot); }
+std::shared_ptr<nn::Conv> conv_at(const nn::LayerSlot& slot) { return plain_at<nn::Conv>(slot); }
 
-std::string block_path(int64_t block, Site site) { return "blocks." + std::to_string(block) + "." + site_path(site); }
 std::string hf_layer(int64_t block) { return "vit.encoder.layer." + std::to_string(block) + "."; }
 
-void freeze_backbone(nn::Vit& vit) {
-  vit.set_requires_grad(false);
-  vit.head->set_requires_grad(true);
+void freeze_backbone(nn::Model& model) {
+  model.set_requires_grad(false);
+  model.head->set_requires_grad(true);
 }
+
+bool is_norm_parameter(const std::string& path) {
+  if (path.find("norm") != std::string::npos || path.find("downsample.1.") != std::string::npos ||
+      path.find("shortcut.1.") != std::string::npos)
+    return true;
+  for (size_t begin = 0; begin < path.size();) {
+    const size_t end = std::min(path.find('.', begin), path.size());
+    if (is_batch_norm_name(path.substr(begin, end - begin))) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+bool has_batch_norm(const nn::Model& model) { return !model.buffers().empty(); }
 
 }  // namespace taut::finetune

@@ -1,35 +1,39 @@
-// The places of a ViT where strategies put things: the four linear layers of a block.
+// What strategies share: the plain layers at a model's places, what can be folded into one, what is frozen.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "nn/vit.h"
+#include "nn/conv.h"
+#include "nn/model.h"
 
 namespace taut::finetune {
 
-enum class Site { kQkv, kProj, kFc1, kFc2 };
-inline constexpr Site kAllSites[] = {Site::kQkv, Site::kProj, Site::kFc1, Site::kFc2};
+// The plain layer at a place; throws Error(kUsage) if a strategy was applied there already.
+std::shared_ptr<nn::Linear> linear_at(const nn::LayerSlot& slot);
+std::shared_ptr<nn::Conv> conv_at(const nn::LayerSlot& slot);
 
-const char* site_path(Site site);  // "attn.qkv", ...
-const std::shared_ptr<nn::Layer>& layer_at(const nn::Block& block, Site site);
-void replace_layer(nn::Block& block, Site site, std::shared_ptr<nn::Layer> layer);
-// The plain linear layer at a site; throws Error(kUsage) if a strategy was applied there already.
-std::shared_ptr<nn::Linear> linear_at(const nn::Block& block, Site site);
-
-// "blocks.3.attn.qkv" and Hugging Face's module of the same layer, "vit.encoder.layer.3.attention.attention." (to which
-// query, key or value is appended), "...intermediate.dense", ...
-std::string block_path(int64_t block, Site site);
+// Hugging Face's module of a ViT's block, "vit.encoder.layer.3.".
 std::string hf_layer(int64_t block);
 
-// A layer whose effect can be folded into one linear layer.
+// Weight and bias (undefined: none) of one plain layer.
+struct Folded {
+  Tensor weight, bias;
+};
+// A layer whose effect can be folded into the layer it was put around.
 class Mergeable {
  public:
   virtual ~Mergeable() = default;
-  virtual std::shared_ptr<nn::Linear> merged() const = 0;
+  virtual Folded folded() const = 0;
 };
 
 // Freezes everything but the head.
-void freeze_backbone(nn::Vit& vit);
+void freeze_backbone(nn::Model& model);
+
+// A gain or bias of a normalisation layer, by its path: a part that contains "norm" or is "bn1", "bn2", ..., or the
+// second layer of a projection in a shortcut.
+bool is_norm_parameter(const std::string& path);
+// The model normalises by batches.
+bool has_batch_norm(const nn::Model& model);
 
 }  // namespace taut::finetune

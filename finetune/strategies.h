@@ -13,5 +13,6 @@ const Strategy& compacter();
 const Strategy& ia3();
 const Strategy& bitfit();
 const Strategy& ln_tuning();
+const Strategy& bn_tuning();
 
 }  // namespace taut::finetune

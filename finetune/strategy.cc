@@ -8,7 +8,7 @@ namespace taut::finetune {
 namespace {
 
 using StrategyOf = const Strategy& (*)();
-constexpr StrategyOf kStrategies[] = {full, linear_probe, lora, adapter, compacter, ia3, bitfit, ln_tuning};
+constexpr StrategyOf kStrategies[] = {full, linear_probe, lora, adapter, compacter, ia3, bitfit, ln_tuning, bn_tuning};
 
 }  // namespace
 
@@ -35,36 +35,43 @@ std::vector<nn::NameEntry> adapterhub_names(const nn::VitConfig& config, const S
   return map;
 }
 
-std::shared_ptr<nn::Vit> merge(const nn::Vit& vit) {
-  auto plain = std::make_shared<nn::Vit>(vit.config(), vit.dtype());
-  for (nn::NamedParameter& p : plain->parameters()) p.var.set_value(vit.parameter(p.path).value());
-  for (size_t i = 0; i < vit.blocks.size(); ++i) {
-    for (const Site site : kAllSites) {
-      const nn::Layer* layer = layer_at(*vit.blocks[i], site).get();
-      if (dynamic_cast<const nn::Linear*>(layer) != nullptr) continue;
-      const auto* mergeable = dynamic_cast<const Mergeable*>(layer);
-      TAUT_CHECK(mergeable != nullptr, "[merge] the layer at {} cannot be folded into a linear one",
-                 block_path(static_cast<int64_t>(i), site));
-      const std::shared_ptr<nn::Linear> merged = mergeable->merged();
-      const std::shared_ptr<nn::Linear> target = linear_at(*plain->blocks[i], site);
-      target->weight.set_value(merged->weight.value());
-      target->bias.set_value(merged->bias.value());
-    }
+namespace {
+
+// Parameters and buffers of `from` go where `to` has the same paths, shared.
+void share_state(const nn::Model& from, nn::Model& to) {
+  for (const auto& [path, tensor] : nn::state_of(to)) to.parameter(path).set_value(from.parameter(path).value());
+}
+
+}  // namespace
+
+std::shared_ptr<nn::Model> merge(const nn::Model& model) {
+  const std::shared_ptr<nn::Model> plain = model.config().build(model.dtype());
+  share_state(model, *plain);
+  for (const nn::LayerSlot& slot : model.slots()) {
+    const nn::Layer* layer = slot.layer.get();
+    const bool is_plain = layer == nullptr || dynamic_cast<const nn::Linear*>(layer) != nullptr ||
+                          dynamic_cast<const nn::Conv*>(layer) != nullptr;
+    if (is_plain) continue;
+    const auto* mergeable = dynamic_cast<const Mergeable*>(layer);
+    TAUT_CHECK(mergeable != nullptr, "[merge] the layer at {} cannot be folded into a plain one", slot.path);
+    const Folded folded = mergeable->folded();
+    plain->parameter(slot.path + ".weight").set_value(folded.weight);
+    if (folded.bias.defined()) plain->parameter(slot.path + ".bias").set_value(folded.bias);
   }
   return plain;
 }
 
-std::shared_ptr<nn::Vit> rebuild(const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options) {
-  auto copy = std::make_shared<nn::Vit>(vit.config(), vit.dtype());
+std::shared_ptr<nn::Model> rebuild(const nn::Model& model, const Strategy& strategy, const StrategyOptions& options) {
+  const std::shared_ptr<nn::Model> copy = model.config().build(model.dtype());
   strategy.apply(*copy, options, 0);
-  for (nn::NamedParameter& p : copy->parameters()) p.var.set_value(vit.parameter(p.path).value());
+  share_state(model, *copy);
   copy->set_requires_grad(false);
   return copy;
 }
 
-std::shared_ptr<nn::Vit> evaluation_model(const nn::Vit& vit, const Strategy& strategy,
-                                          const StrategyOptions& options) {
-  return strategy.can_merge() ? merge(vit) : rebuild(vit, strategy, options);
+std::shared_ptr<nn::Model> evaluation_model(const nn::Model& model, const Strategy& strategy,
+                                            const StrategyOptions& options) {
+  return strategy.can_merge() ? merge(model) : rebuild(model, strategy, options);
 }
 
 }  // namespace taut::finetune

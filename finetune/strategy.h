@@ -38,13 +38,16 @@ class Strategy {
   virtual const char* name() const = 0;
   // One sentence for listings.
   virtual const char* description() const = 0;
-  // Edits the tree: adds what the strategy adds, drawn from `seed`, and freezes all but what it trains.
-  virtual void apply(nn::Vit& vit, const StrategyOptions& options, uint64_t seed) const = 0;
+  // Edits the tree: adds what the strategy adds, drawn from `seed`, and freezes all but what it trains. Throws
+  // Error(kUsage) saying why where the strategy has no meaning for this kind of model.
+  virtual void apply(nn::Model& model, const StrategyOptions& options, uint64_t seed) const = 0;
   // True where `merge` gives an equal plain model (LoRA, (IA)^3); for strategies that add nothing the model is plain
   // already.
   virtual bool can_merge() const = 0;
   virtual Reach reach() const { return Reach::kFrozenBackbone; }
-  // AdapterHub's names of the parameters it added: entries like nn::name_map's.
+  // True where it adds layers to the tree.
+  virtual bool adds_layers() const { return false; }
+  // AdapterHub's names of the parameters it added to a ViT: entries like nn::name_map's.
   virtual std::vector<nn::NameEntry> added_names(const nn::VitConfig& config, const StrategyOptions& options) const = 0;
 };
 
@@ -52,20 +55,21 @@ std::vector<std::string> strategy_names();
 // Throws Error(kUsage) naming the nearest.
 const Strategy& strategy(const std::string& name);
 
-// Every parameter of a model with this strategy under AdapterHub's names: Hugging Face's for the base, the head as
+// Every parameter of a ViT with this strategy under AdapterHub's names: Hugging Face's for the base, the head as
 // `heads.default.1`, and what the strategy added.
 std::vector<nn::NameEntry> adapterhub_names(const nn::VitConfig& config, const Strategy& strategy,
                                             const StrategyOptions& options);
 
-// A plain ViT with the same function: LoRA's W + s B A, (IA)^3's diag(l) W and l b. Parameters that did not change
+// A plain model with the same function: LoRA's W + s B A, (IA)^3's diag(l) W and l b. Parameters that did not change
 // share memory; all are frozen. Throws Error(kUsage) for a model that holds a layer which cannot be merged.
-std::shared_ptr<nn::Vit> merge(const nn::Vit& vit);
+std::shared_ptr<nn::Model> merge(const nn::Model& model);
 
-// A model built anew (configuration, strategy, then every parameter, shared with `vit`): nothing merged, all frozen, in
-// evaluation mode. For re-judging.
-std::shared_ptr<nn::Vit> rebuild(const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
+// A model built anew (configuration, strategy, then every parameter and buffer, shared with `model`): nothing merged,
+// all frozen, in evaluation mode. For re-judging.
+std::shared_ptr<nn::Model> rebuild(const nn::Model& model, const Strategy& strategy, const StrategyOptions& options);
 
 // What an evaluation runs: merged where the strategy can be, else rebuilt.
-std::shared_ptr<nn::Vit> evaluation_model(const nn::Vit& vit, const Strategy& strategy, const StrategyOptions& options);
+std::shared_ptr<nn::Model> evaluation_model(const nn::Model& model, const Strategy& strategy,
+                                            const StrategyOptions& options);
 
 }  // namespace taut::finetune

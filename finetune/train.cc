@@ -1,17 +1,19 @@
 #include "finetune/train.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/engine.h"
 #include "autograd/ops.h"
+#include "finetune/sites.h"
 #include "kernels/reduce.h"
 
 namespace taut::finetune {
 namespace {
 
-std::vector<nn::NamedParameter> trainable(const nn::Vit& vit) {
+std::vector<nn::NamedParameter> trainable(const nn::Model& model) {
   std::vector<nn::NamedParameter> list;
-  for (nn::NamedParameter& p : vit.parameters())
+  for (nn::NamedParameter& p : model.parameters())
     if (p.var.requires_grad()) list.push_back(std::move(p));
   return list;
 }
@@ -22,8 +24,8 @@ std::vector<bool> decay_flags(const std::vector<nn::NamedParameter>& parameters,
   return flags;
 }
 
-nn::AdamW make_optimizer(const nn::Vit& vit, const TrainOptions& options) {
-  std::vector<nn::NamedParameter> parameters = trainable(vit);
+nn::AdamW make_optimizer(const nn::Model& model, const TrainOptions& options) {
+  std::vector<nn::NamedParameter> parameters = trainable(model);
   TAUT_CHECK(!parameters.empty(), "[train] the model has no trainable parameter");
   std::vector<bool> flags = decay_flags(parameters, options.mode);
   return nn::AdamW(std::move(parameters), std::move(flags), {.weight_decay = options.weight_decay});
@@ -41,32 +43,36 @@ int64_t nonfinite(const Tensor& t) {
 }  // namespace
 
 bool decays(const std::string& path, Mode mode) {
-  if (path.find("norm") != std::string::npos || path.ends_with("bias")) return false;
+  if (is_norm_parameter(path) || path.ends_with("bias")) return false;
   if (mode == Mode::kOfficial) return true;
   return !path.ends_with(".b") && !path.ends_with(".ia3");
 }
 
-Trainer::Trainer(std::shared_ptr<nn::Vit> vit, TrainOptions options)
-    : vit_(std::move(vit)), options_(options), optimizer_(make_optimizer(*vit_, options_)) {}
+Trainer::Trainer(std::shared_ptr<nn::Model> model, TrainOptions options)
+    : model_(std::move(model)), options_(options), optimizer_(make_optimizer(*model_, options_)) {
+  const auto& list = optimizer_.parameters();
+  head_only_ = std::all_of(list.begin(), list.end(), [&](const auto& p) { return model_->is_head(p.path); });
+}
 
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
-  return update([&] { return vit_->forward(Var(images)); }, labels);
+  return update([&] { return model_->forward(Var(images)); }, labels);
 }
 
 StepResult Trainer::step_on_features(const Tensor& features, const Tensor& labels) {
   for (const nn::NamedParameter& p : optimizer_.parameters())
-    TAUT_CHECK(p.path.starts_with("head."), "[train] features do not change only while the head alone trains, got '{}'",
+    TAUT_CHECK(model_->is_head(p.path), "[train] features do not change only while the head alone trains, got '{}'",
                p.path);
-  return update([&] { return vit_->classify(Var(features)); }, labels);
+  return update([&] { return model_->classify(Var(features)); }, labels);
 }
 
 StepResult Trainer::update(const std::function<Var()>& logits, const Tensor& labels) {
   StepResult result;
   std::vector<Var> wanted;
   for (const nn::NamedParameter& p : optimizer_.parameters()) wanted.push_back(p.var);
-  vit_->set_training(true);
+  // A frozen backbone under a head that trains stays what it was, batch norms included.
+  model_->set_training(!head_only_);
   Var loss = ops::cross_entropy(logits(), labels, options_.label_smoothing);
-  vit_->set_training(false);
+  model_->set_training(false);
   result.loss = loss.value().item();
   if (!std::isfinite(result.loss))
     fail(Exit::kNumeric, "[train] the loss of update {} is {}; hint: lower train.lr", steps() + 1, result.loss);

@@ -32,14 +32,16 @@ struct StepResult {
 // value.
 bool decays(const std::string& path, Mode mode);
 
+// Batch norms: where more than the head trains, a step uses the statistics of its batch and moves the running ones
+// under every strategy, as `model.train()` does under peft; where the head alone trains they stay in evaluation mode.
 class Trainer {
  public:
-  Trainer(std::shared_ptr<nn::Vit> vit, TrainOptions options);
+  Trainer(std::shared_ptr<nn::Model> model, TrainOptions options);
 
   // One update on images (b, c, h, w) in [0, 1] and labels (b) i64. Throws Error(kNumeric) naming the first tensor with
   // a non-finite gradient; nothing is updated then.
   StepResult step(const Tensor& images, const Tensor& labels);
-  // The same where only the head trains, on features (b, dim) that vit.features() gave: equal to the bit.
+  // The same where only the head trains, on features (b, dim) that model.features() gave: equal to the bit.
   StepResult step_on_features(const Tensor& features, const Tensor& labels);
 
   int64_t steps() const { return optimizer_.steps(); }
@@ -51,9 +53,10 @@ class Trainer {
  private:
   StepResult update(const std::function<Var()>& logits, const Tensor& labels);
 
-  std::shared_ptr<nn::Vit> vit_;
+  std::shared_ptr<nn::Model> model_;
   TrainOptions options_;
   nn::AdamW optimizer_;
+  bool head_only_ = false;
 };
 
 }  // namespace taut::finetune

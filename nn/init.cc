@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "nn/vit.h"
 #include "tensor/random.h"
 
 namespace taut::nn {
@@ -30,16 +31,6 @@ double truncated_normal(Random& random, double std) {
   }
 }
 
-}  // namespace
-
-void fill_normal(Tensor& t, double std, uint64_t seed, const std::string& path) {
-  fill_with(t, seed, path, [std](Random& r) { return std * r.normal(); });
-}
-
-void fill_uniform(Tensor& t, double bound, uint64_t seed, const std::string& path) {
-  fill_with(t, seed, path, [bound](Random& r) { return r.uniform(-bound, bound); });
-}
-
 void init_vit(Vit& vit, uint64_t seed) {
   const double patch_bound =
       1 / std::sqrt(static_cast<double>(vit.config().patch * vit.config().patch * vit.config().channels));
@@ -52,6 +43,27 @@ void init_vit(Vit& vit, uint64_t seed) {
       fill_normal(t, 1e-6, seed, p.path);
     else if (!is_norm && !p.path.ends_with("bias"))
       fill_with(t, seed, p.path, [](Random& r) { return truncated_normal(r, 0.02); });
+  }
+}
+
+}  // namespace
+
+void fill_normal(Tensor& t, double std, uint64_t seed, const std::string& path) {
+  fill_with(t, seed, path, [std](Random& r) { return std * r.normal(); });
+}
+
+void fill_uniform(Tensor& t, double bound, uint64_t seed, const std::string& path) {
+  fill_with(t, seed, path, [bound](Random& r) { return r.uniform(-bound, bound); });
+}
+
+void init_model(Model& model, uint64_t seed) {
+  if (auto* vit = dynamic_cast<Vit*>(&model)) return init_vit(*vit, seed);
+  for (const NamedParameter& p : model.parameters()) {
+    Tensor t = p.var.value();
+    if (t.ndim() == 4)
+      fill_normal(t, std::sqrt(2 / static_cast<double>(t.size(0) * t.size(2) * t.size(3))), seed, p.path);
+    else if (t.ndim() == 2)
+      fill_uniform(t, 1 / std::sqrt(static_cast<double>(t.size(1))), seed, p.path);
   }
 }
 

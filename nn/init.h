@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "nn/vit.h"
+#include "nn/model.h"
 
 namespace taut::nn {
 
@@ -12,8 +12,10 @@ namespace taut::nn {
 void fill_normal(Tensor& t, double std, uint64_t seed, const std::string& path);
 void fill_uniform(Tensor& t, double bound, uint64_t seed, const std::string& path);
 
-// The demo's recipe for a fresh ViT: linear weights N(0, 0.02) truncated at two deviations, biases 0, patch weights
+// ViT, the demo's recipe: linear weights N(0, 0.02) truncated at two deviations, biases 0, patch weights
 // U(+-1/sqrt(inputs)), positions N(0, 0.02) truncated, class token N(0, 1e-6).
-void init_vit(Vit& vit, uint64_t seed);
+// Convolutional nets: convolutions N(0, 2 / (outputs x kernel area)) (He et al., 2015, as torchvision), linear layers
+// U(+-1/sqrt(inputs)), biases 0, norms as they are.
+void init_model(Model& model, uint64_t seed);
 
 }  // namespace taut::nn

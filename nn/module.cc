@@ -14,14 +14,15 @@ std::string join(const std::string& prefix, const std::string& name) {
 
 }  // namespace
 
-void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Var&)>& fn) const {
-  for (const Parameter& p : parameters_) fn(join(prefix, p.name), *p.var);
+void Module::visit(const std::string& prefix, const Visitor& fn) const {
+  for (const Parameter& p : parameters_) fn(join(prefix, p.name), *p.var, p.is_buffer);
   for (const Child& c : children_) c.module->visit(join(prefix, c.name), fn);
 }
 
-std::vector<NamedParameter> Module::parameters() const {
+std::vector<NamedParameter> Module::list(bool buffers) const {
   std::vector<NamedParameter> all;
-  visit("", [&](const std::string& path, Var& var) {
+  visit("", [&](const std::string& path, Var& var, bool is_buffer) {
+    if (is_buffer != buffers) return;
     // A parameter shared by several modules (Compacter's rule) is listed where it is met first.
     for (const NamedParameter& p : all)
       if (p.var.info() == var.info()) return;
@@ -30,10 +31,13 @@ std::vector<NamedParameter> Module::parameters() const {
   return all;
 }
 
+std::vector<NamedParameter> Module::parameters() const { return list(false); }
+std::vector<NamedBuffer> Module::buffers() const { return list(true); }
+
 Var Module::parameter(const std::string& path) const {
   Var found;
   std::vector<std::string> paths;
-  visit("", [&](const std::string& p, Var& var) {
+  visit("", [&](const std::string& p, Var& var, bool) {
     if (p == path) found = var;
     paths.push_back(p);
   });
@@ -55,7 +59,9 @@ int64_t Module::trainable_parameter_count() const {
 }
 
 void Module::set_requires_grad(bool on) {
-  visit("", [on](const std::string&, Var& var) { var.set_requires_grad(on); });
+  visit("", [on](const std::string&, Var& var, bool is_buffer) {
+    if (!is_buffer) var.set_requires_grad(on);
+  });
 }
 
 void Module::set_training(bool on) {
@@ -75,7 +81,12 @@ Var& Module::add_parameter(std::string name, Tensor value) {
 }
 
 Var& Module::share_parameter(std::string name, Var var) {
-  parameters_.push_back({std::move(name), std::make_unique<Var>(std::move(var))});
+  parameters_.push_back({std::move(name), std::make_unique<Var>(std::move(var)), false});
+  return *parameters_.back().var;
+}
+
+Var& Module::add_buffer(std::string name, Tensor value) {
+  parameters_.push_back({std::move(name), std::make_unique<Var>(std::move(value)), true});
   return *parameters_.back().var;
 }
 
@@ -88,6 +99,16 @@ void Module::set_child(std::string name, std::shared_ptr<Module> child) {
     }
   }
   children_.push_back({std::move(name), std::move(child)});
+}
+
+void Module::replace_child(const Module* old, std::shared_ptr<Module> child) {
+  child->set_training(training_);
+  for (Child& c : children_) {
+    if (c.module.get() != old) continue;
+    c.module = std::move(child);
+    return;
+  }
+  fail(Exit::kUsage, "[model] expected a child to replace, got another module");
 }
 
 FrozenParameters::FrozenParameters(const Module& module) {

@@ -15,6 +15,9 @@ struct NamedParameter {
   std::string path;  // "blocks.0.attn.qkv.weight"
   Var var;           // shared with the module: set_value and set_requires_grad act on the module
 };
+// A tensor that belongs to a module's state and is no parameter: running statistics. It is saved and loaded with the
+// parameters and never trained or counted.
+using NamedBuffer = NamedParameter;
 
 class Module {
  public:
@@ -25,7 +28,9 @@ class Module {
 
   // All parameters of the tree in order of registration, depth first, each path once.
   std::vector<NamedParameter> parameters() const;
-  // The parameter at a path; throws Error(kUsage) naming it and the nearest path there is.
+  // All buffers, likewise.
+  std::vector<NamedBuffer> buffers() const;
+  // The parameter or buffer at a path; throws Error(kUsage) naming it and the nearest path there is.
   Var parameter(const std::string& path) const;
   int64_t parameter_count() const;            // elements of all parameters
   int64_t trainable_parameter_count() const;  // elements of those that require a gradient
@@ -36,11 +41,12 @@ class Module {
   void set_training(bool on);
   bool training() const { return training_; }
 
-  // One line a module and parameter: path, shape, trainable or frozen.
+  // One line a parameter: path, shape, trainable or frozen.
   std::string describe() const;
 
  protected:
   Var& add_parameter(std::string name, Tensor value);
+  Var& add_buffer(std::string name, Tensor value);
   // A parameter that another module holds, too; it is listed and counted once.
   Var& share_parameter(std::string name, Var var);
   template <class M>
@@ -50,17 +56,22 @@ class Module {
   }
   // Adds, or replaces the child of that name; children called "" are only ever added.
   void set_child(std::string name, std::shared_ptr<Module> child);
+  // Puts `child` where `old` is.
+  void replace_child(const Module* old, std::shared_ptr<Module> child);
 
  private:
   struct Parameter {
     std::string name;
     std::unique_ptr<Var> var;  // its address stays valid while parameters are added
+    bool is_buffer;
   };
   struct Child {
     std::string name;
     std::shared_ptr<Module> module;
   };
-  void visit(const std::string& prefix, const std::function<void(const std::string&, Var&)>& fn) const;
+  using Visitor = std::function<void(const std::string&, Var&, bool is_buffer)>;
+  void visit(const std::string& prefix, const Visitor& fn) const;
+  std::vector<NamedParameter> list(bool buffers) const;
 
   std::vector<Parameter> parameters_;
   std::vector<Child> children_;

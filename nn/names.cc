@@ -1,4 +1,5 @@
-// Names of a ViT's parameters in other libraries: timm's are ours, Hugging Face's split q, k and v.
+// Names of parameters in other libraries. ViTs: timm's are ours, Hugging Face's split q, k and v. Convolutional nets
+// are built under the names of the code bases they come from.
 #include "nn/weights.h"
 
 namespace taut::nn {
@@ -79,6 +80,12 @@ std::vector<NameEntry> name_map(const VitConfig& config, NameStyle style) {
       row += config.dim;
     }
   }
+  return map;
+}
+
+std::vector<NameEntry> name_map(const Model& net) {
+  std::vector<NameEntry> map;
+  for (const auto& [path, tensor] : state_of(net)) map.push_back({path, path, tensor.shape()});
   return map;
 }
 

@@ -8,31 +8,54 @@
 namespace taut::nn {
 
 void VitConfig::check() const {
+  ModelConfig::check();
   const auto positive = [](const char* field, int64_t value) {
     TAUT_CHECK(value >= 1, "[vit] expected {} >= 1, got {}", field, value);
   };
-  positive("image_size", image_size);
   positive("patch", patch);
-  positive("channels", channels);
   positive("dim", dim);
   positive("depth", depth);
   positive("heads", heads);
   positive("mlp", mlp);
-  positive("classes", classes);
   TAUT_CHECK(image_size % patch == 0, "[vit] expected a patch that divides the image size {}, got {}", image_size,
              patch);
   TAUT_CHECK(dim % heads == 0, "[vit] expected a number of heads that divides dim {}, got {}", dim, heads);
   TAUT_CHECK(eps > 0, "[vit] expected eps > 0, got {}", eps);
-  TAUT_CHECK(static_cast<int64_t>(mean.size()) == channels && static_cast<int64_t>(std.size()) == channels,
-             "[vit] expected mean and std for {} channels, got {} and {}", channels, mean.size(), std.size());
-  for (const double s : std) TAUT_CHECK(s > 0, "[vit] expected std > 0, got {}", s);
 }
 
-double VitConfig::forward_flops() const {
-  const auto t = static_cast<double>(tokens()), d = static_cast<double>(dim), m = static_cast<double>(mlp);
-  const double patches = (t - 1) * static_cast<double>(patch * patch * channels) * d;
-  const double block = t * (3 * d * d + d * d + 2 * d * m) + 2 * t * t * d;
-  return 2 * (patches + static_cast<double>(depth) * block + d * static_cast<double>(classes));
+std::shared_ptr<Model> VitConfig::build(DType dtype) const { return std::make_shared<Vit>(*this, dtype); }
+
+std::string VitConfig::description() const {
+  return fmt::format("vit {} {} {} {} {} {} {} {:.17g} {:.17g} {:.17g}", image_size, patch, channels, dim, depth, heads,
+                     mlp, eps, fmt::join(mean, ","), fmt::join(std, ","));
+}
+
+int64_t VitConfig::parameter_count() const {
+  const auto linear = [](int64_t in, int64_t out) { return (in + 1) * out; };
+  const int64_t block = 4 * dim + linear(dim, 3 * dim) + linear(dim, dim) + linear(dim, mlp) + linear(mlp, dim);
+  return (1 + tokens()) * dim + linear(patch * patch * channels, dim) + depth * block + 2 * dim +
+         (pooler ? linear(dim, dim) : 0) + linear(dim, classes);
+}
+
+std::vector<LayerCost> VitConfig::layer_costs() const {
+  std::vector<LayerCost> costs;
+  const auto add = [&](const std::string& path, int64_t rows, int64_t in, int64_t out) {
+    const Shape shape = rows == 1 ? Shape{out} : Shape{rows, out};
+    costs.push_back(
+        {path, shape, 2.0 * static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out)});
+  };
+  const int64_t t = tokens();
+  add("patch_embed.proj", t - 1, patch * patch * channels, dim);
+  for (int64_t i = 0; i < depth; ++i) {
+    const std::string block = "blocks." + std::to_string(i) + ".";
+    add(block + "attn.qkv", t, dim, 3 * dim);
+    add(block + "attn", t, 2 * t, dim);  // QK^T and PV
+    add(block + "attn.proj", t, dim, dim);
+    add(block + "mlp.fc1", t, dim, mlp);
+    add(block + "mlp.fc2", t, mlp, dim);
+  }
+  add("head", 1, dim, classes);
+  return costs;
 }
 
 Attention::Attention(const VitConfig& config, DType dtype) : heads_(config.heads) {
@@ -93,8 +116,8 @@ class PatchEmbed : public Module {
 }  // namespace
 
 Vit::Vit(const VitConfig& config, DType dtype)
-    : config_(checked(config)),
-      dtype_(dtype),
+    : Model("head", dtype),
+      config_(checked(config)),
       cls_token_(add_parameter("cls_token", Tensor::zeros({1, 1, config.dim}, dtype))),
       pos_embed_(add_parameter("pos_embed", Tensor::zeros({1, config.tokens(), config.dim}, dtype))) {
   patch_embed_ = patch_projection(config, dtype);
@@ -103,15 +126,12 @@ Vit::Vit(const VitConfig& config, DType dtype)
     blocks.push_back(add_child("blocks." + std::to_string(i), std::make_shared<Block>(config, dtype)));
   norm_ = add_child("norm", std::make_shared<LayerNorm>(config.dim, config.eps, dtype));
   if (config.pooler) add_child("pooler", std::make_shared<Pooler>(config.dim, dtype));
-  head = add_child("head", std::make_shared<Linear>(config.dim, config.classes, dtype));
+  add_head(config.dim, config.classes);
 }
 
 Var Vit::features(const Var& images) {
+  check_images(images);
   const VitConfig& c = config_;
-  TAUT_CHECK(images.defined() && images.value().ndim() == 4 && images.size(1) == c.channels &&
-                 images.size(2) == c.image_size && images.size(3) == c.image_size,
-             "[vit] expected images (b, {}, {}, {}), got {}", c.channels, c.image_size, c.image_size,
-             images.defined() ? to_string(images.shape()) : "none");
   Var h = ops::assemble_tokens(patch_embed_->forward(ops::patchify(images, c.patch, c.mean, c.std)), cls_token_,
                                pos_embed_);
   Var y = blocks[0]->norm1->forward(h);
@@ -128,21 +148,25 @@ Var Vit::features(const Var& images) {
   return ops::reshape(y, {images.size(0), c.dim});
 }
 
-Var Vit::classify(const Var& features) { return head->forward(features); }
-
-Var Vit::forward(const Var& images) { return classify(features(images)); }
-
-void Vit::reset_head(int64_t classes, uint64_t seed) {
-  VitConfig config = config_;
-  config.classes = classes;
-  config.check();
-  config_ = config;
-  auto fresh = std::make_shared<Linear>(config_.dim, classes, dtype_);
-  Tensor weight = fresh->weight.value();
-  fill_normal(weight, 0.02, seed, "head.weight");
-  fresh->weight.set_requires_grad(head->weight.requires_grad());
-  fresh->bias.set_requires_grad(head->bias.requires_grad());
-  set_child("head", head = std::move(fresh));
+std::vector<LayerSlot> Vit::slots() const {
+  using Kind = LayerSlot::Kind;
+  std::vector<LayerSlot> slots;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const std::shared_ptr<Block> block = blocks[i];
+    const std::string path = "blocks." + std::to_string(i) + ".";
+    const auto add = [&](Kind kind, const char* name, int64_t out, const std::shared_ptr<Layer>& layer, auto replace) {
+      slots.push_back({kind, path + name, out, layer,
+                       [block, replace](std::shared_ptr<Layer> with) { replace(*block, std::move(with)); }});
+    };
+    using New = std::shared_ptr<Layer>;
+    add(Kind::kQkv, "attn.qkv", 3 * config_.dim, block->attn->qkv,
+        [](Block& b, New l) { b.attn->replace_qkv(std::move(l)); });
+    add(Kind::kProj, "attn.proj", config_.dim, block->attn->proj,
+        [](Block& b, New l) { b.attn->replace_proj(std::move(l)); });
+    add(Kind::kFc1, "mlp.fc1", config_.mlp, block->mlp->fc1, [](Block& b, New l) { b.mlp->replace_fc1(std::move(l)); });
+    add(Kind::kFc2, "mlp.fc2", config_.dim, block->mlp->fc2, [](Block& b, New l) { b.mlp->replace_fc2(std::move(l)); });
+  }
+  return slots;
 }
 
 }  // namespace taut::nn

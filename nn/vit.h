@@ -13,31 +13,29 @@
 #include <string>
 #include <vector>
 
-#include "nn/layer.h"
+#include "nn/model.h"
 
 namespace taut::nn {
 
-struct VitConfig {
-  int64_t image_size = 224;
+struct VitConfig : ModelConfig {
   int64_t patch = 16;
-  int64_t channels = 3;
   int64_t dim = 192;
   int64_t depth = 12;
   int64_t heads = 3;
   int64_t mlp = 768;
-  int64_t classes = 1000;
-  double eps = 1e-6;                           // layer norm: timm 1e-6, Hugging Face 1e-12
-  bool pooler = false;                         // Hugging Face's pooler: counted, never used
-  std::vector<double> mean = {0.5, 0.5, 0.5};  // per channel, applied inside the model
-  std::vector<double> std = {0.5, 0.5, 0.5};
+  double eps = 1e-6;    // layer norm: timm 1e-6, Hugging Face 1e-12
+  bool pooler = false;  // Hugging Face's pooler: counted, never used
 
   int64_t grid() const { return image_size / patch; }
   int64_t tokens() const { return grid() * grid() + 1; }
-  // Throws Error(kUsage) naming the field that does not fit.
-  void check() const;
-  // 2 x multiply-adds of linear layers, QK^T and PV for one image, all tokens in every block: the convention of
-  // benchmarks.
-  double forward_flops() const;
+  void check() const override;
+  std::shared_ptr<ModelConfig> clone() const override { return std::make_shared<VitConfig>(*this); }
+  std::shared_ptr<Model> build(DType dtype = DType::kF32) const override;
+  const char* family() const override { return "vit"; }
+  std::string description() const override;
+  int64_t parameter_count() const override;  // without building it: a large one has a gigabyte
+  // All tokens in every block: the convention of benchmarks.
+  std::vector<LayerCost> layer_costs() const override;
 };
 
 class Attention : public Module {
@@ -73,28 +71,21 @@ class Block : public Module {
   std::shared_ptr<Mlp> mlp;
 };
 
-class Vit : public Module {
+class Vit : public Model {
  public:
-  // Zero-initialised (norm gains one); see nn/init.h and nn/weights.h.
   explicit Vit(const VitConfig& config, DType dtype = DType::kF32);
 
-  // images (b, channels, image_size, image_size) in [0, 1] -> logits (b, classes).
-  Var forward(const Var& images);
-  // The normalised class token of the last block, (b, dim): what the head sees.
-  Var features(const Var& images);
-  Var classify(const Var& features);  // the head alone
-
-  const VitConfig& config() const { return config_; }
-  DType dtype() const { return dtype_; }
-  // A new head of `classes` outputs, weight N(0, 0.02), bias 0, drawn from `seed`.
-  void reset_head(int64_t classes, uint64_t seed);
+  // The normalised class token of the last block, (b, dim).
+  Var features(const Var& images) override;
+  const VitConfig& config() const override { return config_; }
+  std::vector<LayerSlot> slots() const override;
 
   std::vector<std::shared_ptr<Block>> blocks;
-  std::shared_ptr<Linear> head;
 
  private:
+  void set_classes(int64_t classes) override { config_.classes = classes; }
+
   VitConfig config_;
-  DType dtype_;
   Var& cls_token_;
   Var& pos_embed_;
   std::shared_ptr<Linear> patch_embed_;

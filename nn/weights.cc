@@ -35,7 +35,6 @@ bool matches(const std::string& name, const std::vector<std::string>& patterns) 
                      [&](const std::string& p) { return std::regex_search(name, std::regex(p)); });
 }
 
-bool is_head(const NameEntry& e) { return e.path.starts_with("head."); }
 bool is_pooler(const std::string& name) { return name.find("pooler.") != std::string::npos; }
 
 // The spelling of an entry that the file uses, or "" if it has none of them.
@@ -43,6 +42,9 @@ std::string spelling(const NameEntry& e, const std::map<std::string, std::string
   std::vector<std::string> spellings = {e.external};
   if (e.external.starts_with("vit.")) spellings.push_back(e.external.substr(4));
   if (e.external.starts_with("classifier.")) spellings.push_back("heads.default.1" + e.external.substr(10));
+  if (e.external.starts_with("fc.")) spellings.push_back("linear" + e.external.substr(2));
+  if (const size_t at = e.external.find("downsample."); at != std::string::npos)
+    spellings.push_back(e.external.substr(0, at) + "shortcut" + e.external.substr(at + 10));
   for (const std::string& s : spellings)
     if (in_file.contains(s)) return s;
   return "";
@@ -88,17 +90,20 @@ bool is_square(int64_t n, int64_t& side) {
 
 }  // namespace
 
-LoadReport load_weights(Vit& vit, const std::string& path, const LoadOptions& options) {
+LoadReport load_weights(Model& model, const std::string& path, const LoadOptions& options) {
   const WeightsFile file = WeightsFile::open(path);
-  const VitConfig& config = vit.config();
+  const auto* vit = dynamic_cast<const VitConfig*>(&model.config());
   std::map<std::string, std::string> in_file;  // stripped name -> the file's
   for (const std::string& n : file.names()) {
+    if (vit == nullptr && n.ends_with(".num_batches_tracked")) continue;
     const auto [it, is_new] = in_file.emplace(strip_wrappers(n), n);
     if (!is_new) fail(Exit::kBadData, "[{}] tensors '{}' and '{}' are the same parameter", path, it->second, n);
   }
   LoadReport report;
-  report.style = is_hf(file.names()) ? NameStyle::kHf : NameStyle::kTimm;
-  const std::vector<NameEntry> map = split_where_the_file_does(name_map(config, report.style), in_file, config.dim);
+  report.style = vit == nullptr ? NameStyle::kTorchvision : is_hf(file.names()) ? NameStyle::kHf : NameStyle::kTimm;
+  const std::vector<NameEntry> map =
+      vit == nullptr ? name_map(model) : split_where_the_file_does(name_map(*vit, report.style), in_file, vit->dim);
+  const auto is_head = [&](const NameEntry& e) { return model.is_head(e.path); };
 
   std::vector<std::string> missing, unexpected, misshaped;
   std::set<std::string> used;
@@ -128,7 +133,7 @@ LoadReport load_weights(Vit& vit, const std::string& path, const LoadOptions& op
       continue;
     }
     int64_t side = 0;
-    if (e.path == "pos_embed" && shape.size() == 3 && shape[0] == 1 && shape[2] == config.dim &&
+    if (vit != nullptr && e.path == "pos_embed" && shape.size() == 3 && shape[0] == 1 && shape[2] == vit->dim &&
         is_square(shape[1] - 1, side)) {
       sources.push_back({e, stored, true});
       report.positions_interpolated = true;
@@ -140,7 +145,7 @@ LoadReport load_weights(Vit& vit, const std::string& path, const LoadOptions& op
   }
   for (const auto& [stripped, stored] : in_file) {
     if (used.contains(stripped)) continue;
-    if ((is_pooler(stripped) && !config.pooler) || matches(stored, options.allow_unexpected))
+    if ((is_pooler(stripped) && vit != nullptr && !vit->pooler) || matches(stored, options.allow_unexpected))
       report.unexpected.push_back(stored);
     else
       unexpected.push_back(stored);
@@ -157,34 +162,44 @@ LoadReport load_weights(Vit& vit, const std::string& path, const LoadOptions& op
     Tensor t = file.read(s.name);
     if (!is_floating(t.dtype()))
       fail(Exit::kBadData, "[{}] tensor '{}': expected floating numbers, got {}", path, s.name, name(t.dtype()));
-    t = t.to(vit.dtype());
+    t = t.to(model.dtype());
     if (s.interpolate) {
       int64_t side = 0;
       is_square(t.size(1) - 1, side);
-      t = interpolate_positions(t, 1, side, side, config.grid(), config.grid());
+      t = interpolate_positions(t, 1, side, side, vit->grid(), vit->grid());
     }
-    const Shape ours = vit.parameter(s.entry.path).shape();
+    const Shape ours = model.parameter(s.entry.path).shape();
     if (s.entry.rows == 0) {
       state[s.entry.path] = t.reshape(ours);
     } else {
       auto [it, is_new] = state.try_emplace(s.entry.path);
-      if (is_new) it->second = Tensor::empty(ours, vit.dtype());
+      if (is_new) it->second = Tensor::empty(ours, model.dtype());
       it->second.slice(0, s.entry.row, s.entry.rows).copy_from(t);
     }
   }
-  for (const auto& [name, tensor] : state) vit.parameter(name).set_value(tensor);
+  for (const auto& [name, tensor] : state) model.parameter(name).set_value(tensor);
   report.sha256 = file.sha256();
   return report;
 }
 
+namespace {
+
+std::vector<NamedParameter> parameters_and_buffers(const Module& module) {
+  std::vector<NamedParameter> all = module.parameters();
+  for (NamedBuffer& b : module.buffers()) all.push_back(std::move(b));
+  return all;
+}
+
+}  // namespace
+
 std::vector<std::pair<std::string, Tensor>> state_of(const Module& module) {
   std::vector<std::pair<std::string, Tensor>> state;
-  for (const NamedParameter& p : module.parameters()) state.emplace_back(p.path, p.var.value());
+  for (const NamedParameter& p : parameters_and_buffers(module)) state.emplace_back(p.path, p.var.value());
   return state;
 }
 
 void load_state(Module& module, const std::map<std::string, Tensor>& state, const std::string& file) {
-  std::vector<NamedParameter> parameters = module.parameters();
+  std::vector<NamedParameter> parameters = parameters_and_buffers(module);
   for (const NamedParameter& p : parameters) {
     const auto it = state.find(p.path);
     if (it == state.end()) fail(Exit::kBadData, "[{}] tensor '{}' is missing", file, p.path);

@@ -19,9 +19,12 @@ struct NameEntry {
   int64_t row = 0, rows = 0;  // rows = 0: the whole parameter
 };
 
-enum class NameStyle { kTimm, kHf };
+// kTorchvision stands for the own names of any convolutional net (nn/resnet.h, nn/small_nets.h), torchvision's or not.
+enum class NameStyle { kTimm, kHf, kTorchvision };
 // Every parameter of a (plain) ViT under the given style, in the model's order.
 std::vector<NameEntry> name_map(const VitConfig& config, NameStyle style);
+// Every parameter and buffer of a plain convolutional net, in the model's order.
+std::vector<NameEntry> name_map(const Model& net);
 
 struct LoadOptions {
   std::vector<std::string> allow_missing;  // regular expressions over external names
@@ -38,16 +41,19 @@ struct LoadReport {
 
 // Loads a file of weights (tensor/weights_file.h) with timm's or Hugging Face's names (with or without `vit.`, fused or
 // split q, k, v; wrappers `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated
-// where the grid differs. Throws Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing,
-// unexpected or mis-shaped tensor, as the file names it, that no option allows; the model is unchanged then.
-LoadReport load_weights(Vit& vit, const std::string& file, const LoadOptions& options = {});
+// where the grid differs. Convolutional nets: their own names; `shortcut` for `downsample` and `linear` for `fc`
+// where nets are known by both; `num_batches_tracked` is passed over. Throws Error(kMissing) if the file is absent,
+// Error(kBadData) listing by name every missing, unexpected or mis-shaped tensor, as the file names it, that no option
+// allows; the model is unchanged then.
+LoadReport load_weights(Model& model, const std::string& file, const LoadOptions& options = {});
 
 // Bicubic interpolation of a position embedding (1, prefix + h w, d) to another grid as timm does it: Keys a = -0.5,
 // antialiased also when enlarging, half-pixel centres; the prefix tokens are kept.
 Tensor interpolate_positions(const Tensor& positions, int64_t prefix, int64_t from_h, int64_t from_w, int64_t to_h,
                              int64_t to_w);
 
-// Parameters as {path, tensor}, for checkpoints; and back (same names, shapes and dtypes, else Error(kBadData)).
+// Parameters and buffers as {path, tensor}, for checkpoints; and back (same names, shapes and dtypes, else
+// Error(kBadData)).
 std::vector<std::pair<std::string, Tensor>> state_of(const Module& module);
 void load_state(Module& module, const std::map<std::string, Tensor>& state, const std::string& file);
 

@@ -92,8 +92,9 @@ std::string to_text(const std::vector<Row>& rows, Format format) {
   return format == Format::kJson ? "[" + out + "]\n" : out;
 }
 
-void print_rows(const std::vector<Row>& rows, Format format) {
-  const std::string text = to_text(rows, format);
+void print_rows(const std::vector<Row>& rows, Format format) { print_text(to_text(rows, format)); }
+
+void print_text(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     fail(Exit::kIo, "[stdout] cannot be written");
 }

@@ -16,5 +16,6 @@ Format format_by_name(const std::string& name);  // md, csv, json, jsonl; throws
 std::string to_text(const std::vector<Row>& rows, Format format);
 // Throws Error(kIo) if standard output cannot be written.
 void print_rows(const std::vector<Row>& rows, Format format);
+void print_text(const std::string& text);
 
 }  // namespace taut::study

@@ -39,7 +39,7 @@ inline std::shared_ptr<nn::Vit> random_vit(const nn::VitConfig& config, uint64_t
   return vit;
 }
 
-inline Tensor random_images(const nn::VitConfig& c, int64_t b, uint64_t seed, DType dtype = DType::kF32) {
+inline Tensor random_images(const nn::ModelConfig& c, int64_t b, uint64_t seed, DType dtype = DType::kF32) {
   Tensor x = Tensor::empty({b, c.channels, c.image_size, c.image_size}, dtype);
   Random random(seed, Purpose::kTest);
   on_float(dtype, "test", [&]<class T>() {

@@ -24,7 +24,7 @@ constexpr double kTargetSeconds = 0.15;  // shorter passes are repeated until a 
 // Images of a data set are kept as bytes, and so are these: one batch of floats is alive at a time, as in training.
 class Inputs {
  public:
-  Inputs(const nn::VitConfig& shape, int64_t batch)
+  Inputs(const nn::ModelConfig& shape, int64_t batch)
       : images_(Tensor::empty({batch, shape.channels, shape.image_size, shape.image_size})) {
     Random random(1, Purpose::kTest);
     pixels_.resize(static_cast<size_t>(kInputs * images_.numel()));
@@ -76,7 +76,7 @@ Timing measure(const std::function<void()>& pass, int threads) {
 }
 
 Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
-  finetune::Trainer trainer(model.vit, {.lr = 1e-5,
+  finetune::Trainer trainer(model.net, {.lr = 1e-5,
                                         .weight_decay = 0.01,
                                         .clip = 1,
                                         .label_smoothing = 0,
@@ -86,19 +86,19 @@ Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
 }
 
 Timing time_forward(const RunModel& model, Inputs& inputs, int threads) {
-  const auto vit = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
+  const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const NoGrad no_grad;
-  return measure([&] { vit->forward(Var(inputs.next())); }, threads);
+  return measure([&] { net->forward(Var(inputs.next())); }, threads);
 }
 
 Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
-  const auto vit = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
+  const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const Tensor& clean = inputs.next();
   Tensor adversarial = clean.clone();
   return measure(
       [&] {
         const Var image(adversarial, true);
-        const Var losses = ops::cross_entropy(vit->forward(image), inputs.labels(), 0, ops::Reduction::kNone);
+        const Var losses = ops::cross_entropy(net->forward(image), inputs.labels(), 0, ops::Reduction::kNone);
         const Tensor g = gradients({losses}, {Tensor::full(losses.shape(), 1)}, {image}, true)[0];
         Tensor next = adversarial.clone();
         attacks::ascend(clean, g.contiguous(), next, attack);
@@ -111,8 +111,8 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
   const int64_t before = arena_stats().in_use;
   reset_arena_peak();
   RunModel model = counted_model(config);
-  nn::init_vit(*model.vit, 1);
-  const nn::VitConfig& shape = model.vit->config();
+  nn::init_model(*model.net, 1);
+  const nn::ModelConfig& shape = model.net->config();
   Timing timing;
   {
     Inputs inputs(shape, batch);

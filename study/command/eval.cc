@@ -24,7 +24,7 @@ Judged prepare(const Config& config) {
   Judged j;
   j.model = judged_model(config);
   for (const std::string& note : j.model.notes) fmt::print(stderr, "{}\n", note);
-  const nn::VitConfig& shape = j.model.vit->config();
+  const nn::ModelConfig& shape = j.model.net->config();
   j.data = open_judged_data(config, preprocess_of(config, shape));
   check_labels(j.data->dataset(), shape.classes);
   j.subject = subject_of(j.model);

@@ -1,4 +1,7 @@
 // taut models show, taut models ls.
+#include <map>
+
+#include "kernels/error.h"
 #include "nn/models.h"
 #include "study/command/command.h"
 #include "study/run/model.h"
@@ -6,21 +9,112 @@
 namespace taut::study {
 namespace {
 
-// First the whole, then a row for each tensor that trains.
-std::vector<Row> show(const Config& config) {
-  const RunModel model = counted_model(config);
-  const int64_t trainable = model.vit->trainable_parameter_count(), total = model.vit->parameter_count();
-  std::vector<Row> rows = {{{"model", config.text("model.name")},
-                            {"strategy", model.strategy->name()},
-                            {"classes", model.vit->config().classes},
-                            {"trainable", trainable},
-                            {"total", total},
-                            {"trainable_percent", 100.0 * static_cast<double>(trainable) / static_cast<double>(total)},
-                            {"forward_gflop", model.vit->config().forward_flops() * 1e-9}}};
-  for (const nn::NamedParameter& p : model.vit->parameters())
-    if (p.var.requires_grad())
-      rows.push_back({{"parameter", p.path}, {"shape", to_string(p.var.shape())}, {"elements", p.var.value().numel()}});
+double percent(int64_t part, int64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); }
+
+Row head_row(const Config& config, const RunModel& model) {
+  const int64_t trainable = model.net->trainable_parameter_count(), total = model.net->parameter_count();
+  return {{"model", config.text("model.name")},
+          {"family", model.net->config().family()},
+          {"strategy", model.strategy->name()},
+          {"classes", model.net->config().classes},
+          {"trainable", trainable},
+          {"total", total},
+          {"trainable_percent", percent(trainable, total)},
+          {"forward_gflop", model.net->config().forward_flops() * 1e-9}};
+}
+
+// "blocks.0.norm1" of "blocks.0.norm1.weight".
+std::pair<std::string, std::string> layer_and_name(const std::string& path) {
+  const size_t dot = path.rfind('.');
+  if (dot == std::string::npos) return {path, ""};
+  return {path.substr(0, dot), path.substr(dot + 1)};
+}
+
+// A row for each layer that has parameters or costs something, in the tree's order.
+std::vector<Row> layer_rows(const nn::Model& net) {
+  struct Layer {
+    std::string path, tensors;
+    int64_t trainable = 0, parameters = 0;
+  };
+  std::vector<Layer> layers;
+  const auto layer_at = [&](const std::string& path) -> Layer& {
+    for (Layer& l : layers)
+      if (l.path == path) return l;
+    return layers.emplace_back(Layer{path, ""});
+  };
+  const auto list = [&](const nn::NamedParameter& p, const char* what) -> Layer& {
+    const auto [path, name] = layer_and_name(p.path);
+    Layer& l = layer_at(path);
+    l.tensors += fmt::format("{}{}{}{}", l.tensors.empty() ? "" : ", ", name.empty() ? "" : name + " ",
+                             to_string(p.var.shape()), what);
+    return l;
+  };
+  for (const nn::NamedParameter& p : net.parameters()) {
+    Layer& l = list(p, p.var.requires_grad() ? "*" : "");
+    l.parameters += p.var.value().numel();
+    if (p.var.requires_grad()) l.trainable += p.var.value().numel();
+  }
+  for (const nn::NamedBuffer& b : net.buffers()) list(b, " buffer");
+
+  std::map<std::string, nn::LayerCost> costs;
+  size_t after = 0;
+  for (const nn::LayerCost& cost : net.config().layer_costs()) {
+    costs[cost.path] = cost;
+    size_t at = 0;
+    while (at < layers.size() && layers[at].path != cost.path) ++at;
+    if (at == layers.size())
+      layers.insert(layers.begin() + static_cast<int64_t>(at = after + 1), Layer{cost.path, "no parameters"});
+    after = at;
+  }
+  std::vector<Row> rows;
+  for (const Layer& l : layers) {
+    Row row = {{"layer", l.path}, {"tensors", l.tensors}, {"trainable", l.trainable}, {"parameters", l.parameters}};
+    if (const auto cost = costs.find(l.path); cost != costs.end()) {
+      row["output"] = to_string(cost->second.output);
+      row["mflop"] = cost->second.flops * 1e-6;
+    }
+    rows.push_back(std::move(row));
+  }
   return rows;
+}
+
+// What each strategy would train of the model, or why it cannot.
+std::vector<Row> strategy_rows(const Config& config) {
+  std::vector<Row> rows;
+  for (const std::string& name : finetune::strategy_names()) {
+    Config other = config;
+    other.set("model.strategy", name, Source::kCommandLine);
+    Row row = {{"under", name}};
+    try {
+      const RunModel model = counted_model(other);
+      const int64_t trainable = model.net->trainable_parameter_count(), total = model.net->parameter_count();
+      row["trainable"] = trainable;
+      row["total"] = total;
+      row["trainable_percent"] = percent(trainable, total);
+      row["trains"] = model.strategy->description();
+    } catch (const Error& e) {
+      row["trains"] = e.what();
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+void show(const Config& config, Format format) {
+  std::vector<std::vector<Row>> tables;
+  {
+    const RunModel model = counted_model(config);
+    tables = {{head_row(config, model)}, layer_rows(*model.net)};
+  }
+  tables.push_back(strategy_rows(config));
+  if (format == Format::kMarkdown) {
+    std::string text;
+    for (const std::vector<Row>& table : tables) text += (text.empty() ? "" : "\n") + to_text(table, format);
+    return print_text(text);
+  }
+  std::vector<Row> rows;
+  for (std::vector<Row>& table : tables) rows.insert(rows.end(), table.begin(), table.end());
+  print_rows(rows, format);
 }
 
 }  // namespace
@@ -28,15 +122,13 @@ std::vector<Row> show(const Config& config) {
 std::vector<Row> model_rows() {
   std::vector<Row> rows;
   for (const std::string& name : nn::model_names()) {
-    const nn::VitConfig c = nn::model_config(name);
+    const std::shared_ptr<nn::ModelConfig> c = nn::model_config(name);
     rows.push_back({{"model", name},
-                    {"image_size", c.image_size},
-                    {"patch", c.patch},
-                    {"width", c.dim},
-                    {"blocks", c.depth},
-                    {"heads", c.heads},
-                    {"classes", c.classes},
-                    {"forward_gflop", c.forward_flops() * 1e-9}});
+                    {"family", c->family()},
+                    {"parameters", c->parameter_count()},
+                    {"input", fmt::format("{}x{}x{}", c->channels, c->image_size, c->image_size)},
+                    {"classes", c->classes},
+                    {"forward_gflop", c->forward_flops() * 1e-9}});
   }
   return rows;
 }
@@ -44,7 +136,8 @@ std::vector<Row> model_rows() {
 void add_models_commands(CLI::App& app, const ExitCode&) {
   CLI::App* models = app.add_subcommand("models", "what models there are, and what a strategy trains of one");
   models->require_subcommand(1);
-  CLI::App* one = models->add_subcommand("show", "parameters of a model under a strategy");
+  CLI::App* one = models->add_subcommand(
+      "show", "layers of a model with shapes and FLOPs (* trains), and what each strategy would train");
   const CommonPtr common = add_common(*one);
   const auto name = std::make_shared<std::string>();
   one->add_option("name", *name, "the model")->required();
@@ -53,7 +146,7 @@ void add_models_commands(CLI::App& app, const ExitCode&) {
     begin(*common);
     Config config = settings_of(*common);
     config.set("model.name", *name, Source::kCommandLine);
-    print_rows(show(config), format_by_name(common->format));
+    show(config, format_by_name(common->format));
   });
   CLI::App* all = models->add_subcommand("ls", "all models");
   const CommonPtr all_common = add_common(*all);

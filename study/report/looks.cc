@@ -10,13 +10,15 @@ struct Known {
   Marker marker;
 };
 
-constexpr std::array<Known, 7> kKnown = {{{"full", "full fine-tuning", "#000000", Marker::kSquare},
+constexpr std::array<Known, 9> kKnown = {{{"full", "full fine-tuning", "#000000", Marker::kSquare},
                                           {"lp", "linear probe", "#56B4E9", Marker::kTriangleDown},
                                           {"lora", "LoRA", "#0072B2", Marker::kTriangle},
                                           {"adapter", "Adapter", "#E69F00", Marker::kDiamond},
                                           {"compacter", "Compacter", "#CC79A7", Marker::kStar},
                                           {"ia3", "(IA)\xC2\xB3", "#009E73", Marker::kHourglass},
-                                          {"bitfit", "BitFit", "#D55E00", Marker::kCircle}}};
+                                          {"bitfit", "BitFit", "#D55E00", Marker::kCircle},
+                                          {"ln", "LN-tuning", "#999933", Marker::kTriangle},
+                                          {"bn", "BN-tuning", "#882255", Marker::kStar}}};
 constexpr std::array<Marker, 7> kMarkers = {Marker::kCircle, Marker::kSquare,    Marker::kTriangle,    Marker::kDiamond,
                                             Marker::kStar,   Marker::kHourglass, Marker::kTriangleDown};
 

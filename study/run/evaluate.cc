@@ -69,13 +69,13 @@ attacks::AttackConfig attack_config(const Config& config) {
 }
 
 attacks::Subject subject_of(const RunModel& model) {
-  const auto attacked = finetune::evaluation_model(*model.vit, *model.strategy, model.options);
-  const auto judge = finetune::rebuild(*model.vit, *model.strategy, model.options);
+  const auto attacked = finetune::evaluation_model(*model.net, *model.strategy, model.options);
+  const auto judge = finetune::rebuild(*model.net, *model.strategy, model.options);
   attacks::Subject subject;
   subject.attacked = [attacked](const Var& images) { return attacked->forward(images); };
   subject.judge = [judge](const Var& images) { return judge->forward(images); };
   subject.training = attacked->training() || judge->training();
-  subject.classes = model.vit->config().classes;
+  subject.classes = model.net->config().classes;
   return subject;
 }
 
@@ -147,7 +147,7 @@ void Evaluator::keep(const attacks::RobustResult& result) const {
 
 Json Evaluator::robust(int64_t step, bool keep_images) {
   const attacks::AttackConfig attack = attack_config(config_);
-  const nn::VitConfig& shape = model_.vit->config();
+  const nn::ModelConfig& shape = model_.net->config();
   const attacks::Batches source = batches_of(data_.test, shape.channels, shape.image_size);
   const double units = attack_passes(attack);
   const int64_t n = data_.test->size();
@@ -175,12 +175,12 @@ Json Evaluator::robust(int64_t step, bool keep_images) {
 }
 
 Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& store, int64_t n) {
-  const nn::VitConfig& shape = model_.vit->config();
+  const nn::ModelConfig& shape = model_.net->config();
   attacks::Batches source = batches_of(store, shape.channels, shape.image_size);
   attacks::Subject subject = subject_;
   if (cache_ != nullptr) {
     source = cache_->batches(store);
-    subject.attacked = [vit = model_.vit](const Var& features) { return vit->classify(features); };
+    subject.attacked = [net = model_.net](const Var& features) { return net->classify(features); };
   }
   Json& batches = part(step, name);
   int64_t done = 0;

@@ -13,7 +13,7 @@ constexpr int64_t kBatch = 64;
 
 Tensor FeatureCache::features(const StorePtr& store, std::span<const int64_t> indices) {
   Known& known = known_[store];
-  const auto dim = static_cast<size_t>(vit_->config().dim);
+  const auto dim = static_cast<size_t>(net_->head->in());
   if (known.there.empty()) {
     known.there.resize(static_cast<size_t>(store->size()), 0);
     known.rows.resize(known.there.size() * dim);
@@ -30,7 +30,7 @@ Tensor FeatureCache::features(const StorePtr& store, std::span<const int64_t> in
     Tensor images =
         Tensor::empty({static_cast<int64_t>(batch.size()), store->channels(), store->height(), store->width()});
     store->gather(batch, images.data<float>());
-    const Tensor rows = vit_->features(Var(images)).value().contiguous();
+    const Tensor rows = net_->features(Var(images)).value().contiguous();
     for (size_t i = 0; i < batch.size(); ++i) {
       const auto at = static_cast<size_t>(batch[i]);
       std::memcpy(known.rows.data() + at * dim, rows.data<float>() + i * dim, dim * sizeof(float));

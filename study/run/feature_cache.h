@@ -7,14 +7,14 @@
 #include <span>
 #include <vector>
 
-#include "nn/vit.h"
+#include "nn/model.h"
 #include "study/run/data.h"
 
 namespace taut::study {
 
 class FeatureCache {
  public:
-  explicit FeatureCache(std::shared_ptr<nn::Vit> vit) : vit_(std::move(vit)) {}
+  explicit FeatureCache(std::shared_ptr<nn::Model> net) : net_(std::move(net)) {}
 
   // (n, dim) of the images at `indices`.
   Tensor features(const StorePtr& store, std::span<const int64_t> indices);
@@ -26,7 +26,7 @@ class FeatureCache {
     std::vector<float> rows;     // (images, dim)
     std::vector<uint8_t> there;  // (images)
   };
-  std::shared_ptr<nn::Vit> vit_;
+  std::shared_ptr<nn::Model> net_;
   std::map<StorePtr, Known> known_;
 };
 

@@ -1,5 +1,7 @@
 #include "study/run/model.h"
 
+#include <map>
+
 #include "finetune/delta.h"
 #include "kernels/error.h"
 #include "nn/init.h"
@@ -13,8 +15,8 @@ namespace {
 void apply_strategy(RunModel& model, const Config& config) {
   model.strategy = &finetune::strategy(config.text("model.strategy"));
   model.options = strategy_options(config);
-  model.base_hash = finetune::base_hash(*model.vit);
-  model.strategy->apply(*model.vit, model.options, static_cast<uint64_t>(config.integer("seed")));
+  model.base_hash = finetune::base_hash(*model.net);
+  model.strategy->apply(*model.net, model.options, static_cast<uint64_t>(config.integer("seed")));
 }
 
 void load(RunModel& model, const Config& config, const std::string& file, bool new_head) {
@@ -22,31 +24,32 @@ void load(RunModel& model, const Config& config, const std::string& file, bool n
   options.allow_missing = config.texts("model.allow_missing");
   options.allow_unexpected = config.texts("model.allow_unexpected");
   options.new_head = new_head;
-  const nn::LoadReport report = nn::load_weights(*model.vit, file, options);
+  const nn::LoadReport report = nn::load_weights(*model.net, file, options);
   model.weights_sha256 = report.sha256;
   if (report.positions_interpolated) model.notes.push_back("the position embedding was interpolated to the image size");
   for (const std::string& name : report.missing) model.notes.push_back("left as it was, not in the file: " + name);
   for (const std::string& name : report.unexpected) model.notes.push_back("not in the model: " + name);
   if (report.head_loaded) return;
-  model.vit->reset_head(model.vit->config().classes, static_cast<uint64_t>(config.integer("seed")));
+  model.net->reset_head(model.net->config().classes, static_cast<uint64_t>(config.integer("seed")));
   model.notes.push_back(fmt::format("the head of {} has another size: a new one of {} classes is drawn from seed {}",
-                                    file, model.vit->config().classes, config.integer("seed")));
+                                    file, model.net->config().classes, config.integer("seed")));
 }
 
 }  // namespace
 
-nn::VitConfig vit_config(const Config& config, int64_t classes) {
-  nn::VitConfig c = nn::model_config(config.text("model.name"), config.text("model.flavour"), classes);
-  if (config.integer("model.image_size") > 0) c.image_size = config.integer("model.image_size");
-  const auto channels = static_cast<size_t>(c.channels);
+std::shared_ptr<nn::ModelConfig> net_config(const Config& config, int64_t classes) {
+  const std::shared_ptr<nn::ModelConfig> c =
+      nn::model_config(config.text("model.name"), config.text("model.flavour"), classes);
+  if (config.integer("model.image_size") > 0) c->image_size = config.integer("model.image_size");
+  const auto channels = static_cast<size_t>(c->channels);
   for (const char* key : {"data.mean", "data.std"}) {
     const std::vector<double> values = config.numbers(key);
     if (values.empty()) continue;
     TAUT_CHECK(values.size() == channels, "[{}] expected {} values, one a channel, got {}", key, channels,
                values.size());
-    (std::string(key) == "data.mean" ? c.mean : c.std) = values;
+    (std::string(key) == "data.mean" ? c->mean : c->std) = values;
   }
-  c.check();
+  c->check();
   return c;
 }
 
@@ -78,9 +81,9 @@ finetune::StrategyOptions strategy_options(const Config& config) {
 RunModel training_model(const Config& config, const std::string& weights, int64_t classes) {
   RunModel model;
   const auto seed = static_cast<uint64_t>(config.integer("seed"));
-  model.vit = std::make_shared<nn::Vit>(vit_config(config, classes));
+  model.net = net_config(config, classes)->build();
   if (weights.empty()) {
-    nn::init_vit(*model.vit, seed);
+    nn::init_model(*model.net, seed);
     model.notes.push_back("no weights were given: the backbone is drawn from the seed");
   } else {
     load(model, config, weights, true);
@@ -90,45 +93,42 @@ RunModel training_model(const Config& config, const std::string& weights, int64_
 }
 
 RunModel judged_model(const Config& config) {
-  const nn::VitConfig shape = vit_config(config, config.integer("model.classes"));
+  const std::shared_ptr<nn::ModelConfig> shape = net_config(config, config.integer("model.classes"));
   const std::string weights = located(config, "model.weights"), delta = located(config, "model.delta");
   TAUT_CHECK(!weights.empty(), "[model.weights] expected a file of weights to judge; hint: model.weights=FILE");
   RunModel model;
-  model.vit = std::make_shared<nn::Vit>(shape);
+  model.net = shape->build();
   load(model, config, weights, !delta.empty());
   apply_strategy(model, config);
-  if (!delta.empty()) finetune::load_delta(delta, *model.vit, *model.strategy, model.options, model.base_hash);
+  if (!delta.empty()) finetune::load_delta(delta, *model.net, *model.strategy, model.options, model.base_hash);
   return model;
 }
 
 RunModel counted_model(const Config& config) {
   RunModel model;
-  model.vit = std::make_shared<nn::Vit>(vit_config(config, config.integer("model.classes")));
+  model.net = net_config(config, config.integer("model.classes"))->build();
   model.strategy = &finetune::strategy(config.text("model.strategy"));
   model.options = strategy_options(config);
-  model.strategy->apply(*model.vit, model.options, 0);
+  model.strategy->apply(*model.net, model.options, 0);
   return model;
 }
 
-// The study's ViTs see images stretched bilinearly, DeiT was trained with a bicubic short side of 256 and a crop, the
-// demo's net with the centre of the image.
-Preprocess preprocess_of(const Config& config, const nn::VitConfig& model) {
-  const std::string& name = config.text("model.name");
-  const bool deit = name.starts_with("deit"), demo = name == "vit_demo";
-  std::string kind = config.text("data.resize"), filter = config.text("data.filter");
-  if (kind == "auto") kind = deit ? "short_side" : demo ? "centre" : "stretch";
-  if (filter == "auto") filter = deit ? "bicubic" : "bilinear";
-  const int64_t short_side = config.integer("data.short_side");
+Preprocess preprocess_of(const Config& config, const nn::ModelConfig& model) {
+  using Kind = Preprocess::Kind;
+  static const std::map<std::string, Kind> kKinds{
+      {"none", Kind::kNone}, {"stretch", Kind::kStretch}, {"short_side", Kind::kShortSide}, {"centre", Kind::kCentre}};
+  static const std::map<nn::ImageRecipe::Resize, Kind> kOwn{{nn::ImageRecipe::Resize::kNone, Kind::kNone},
+                                                            {nn::ImageRecipe::Resize::kStretch, Kind::kStretch},
+                                                            {nn::ImageRecipe::Resize::kShortSide, Kind::kShortSide},
+                                                            {nn::ImageRecipe::Resize::kCentre, Kind::kCentre}};
+  const std::string &kind = config.text("data.resize"), &filter = config.text("data.filter");
+  const int64_t asked = config.integer("data.short_side"), own = model.images.short_side;
   Preprocess how;
-  how.kind = kind == "stretch"      ? Preprocess::Kind::kStretch
-             : kind == "short_side" ? Preprocess::Kind::kShortSide
-             : kind == "centre"     ? Preprocess::Kind::kCentre
-                                    : Preprocess::Kind::kNone;
-  how.filter = filter == "bicubic" ? Filter::kBicubic : Filter::kBilinear;
+  how.kind = kind == "auto" ? kOwn.at(model.images.resize) : kKinds.at(kind);
+  how.filter = filter == "bicubic" || (filter == "auto" && model.images.bicubic) ? Filter::kBicubic : Filter::kBilinear;
   how.channels = model.channels;
-  if (how.kind != Preprocess::Kind::kNone) how.size = model.image_size;
-  if (how.kind == Preprocess::Kind::kShortSide)
-    how.short_side = short_side > 0 ? short_side : model.image_size * 256 / 224;
+  if (how.kind != Kind::kNone) how.size = model.image_size;
+  if (how.kind == Kind::kShortSide) how.short_side = asked > 0 ? asked : own > 0 ? own : model.image_size * 256 / 224;
   return how;
 }
 

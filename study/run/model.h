@@ -13,7 +13,7 @@
 namespace taut::study {
 
 struct RunModel {
-  std::shared_ptr<nn::Vit> vit;
+  std::shared_ptr<nn::Model> net;
   const finetune::Strategy* strategy = nullptr;
   finetune::StrategyOptions options;
   std::string base_hash;           // of the backbone, before the strategy
@@ -22,7 +22,7 @@ struct RunModel {
 };
 
 // The configuration of the settings' model; classes = 0: its own number. Throws Error(kUsage).
-nn::VitConfig vit_config(const Config& config, int64_t classes);
+std::shared_ptr<nn::ModelConfig> net_config(const Config& config, int64_t classes);
 finetune::StrategyOptions strategy_options(const Config& config);
 finetune::Mode mode_of(const Config& config);  // study.mode
 // Forward passes that one image of a training step costs: backward runs through the backbone for its inputs, and once
@@ -39,6 +39,6 @@ RunModel judged_model(const Config& config);
 RunModel counted_model(const Config& config);
 
 // What the settings say of images, else what the model was trained with.
-Preprocess preprocess_of(const Config& config, const nn::VitConfig& model);
+Preprocess preprocess_of(const Config& config, const nn::ModelConfig& model);
 
 }  // namespace taut::study

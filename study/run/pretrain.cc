@@ -51,7 +51,7 @@ class Figures : public nn::Module {
 struct Pretraining {
   explicit Pretraining(const Config& config)
       : task(ProceduralTask::upstream(static_cast<uint64_t>(config.integer("pretrain.seed")))),
-        net(std::make_shared<nn::Vit>(nn::model_config(config.text("model.name"), "timm", task.classes()))),
+        net(std::make_shared<nn::Vit>(nn::vit_config(config.text("model.name"), "timm", task.classes()))),
         batch(config.integer("pretrain.batch")),
         lr(config.number("pretrain.lr")),
         clip(config.number("pretrain.clip")),
@@ -63,7 +63,7 @@ struct Pretraining {
                "model.name=vit_demo",
                ProceduralTask::kSide, config.text("model.name"));
     const auto seed = static_cast<uint64_t>(config.integer("pretrain.seed"));
-    nn::init_vit(*net.vit, seed);
+    nn::init_model(*net.vit, seed);
     Tensor weight = Tensor::zeros(net.map->weight.shape());
     nn::fill_normal(weight, 0.02, seed, "figure.weight");
     net.map->weight.set_value(weight);

@@ -20,13 +20,13 @@ int64_t probe(const Config& config, const std::string& weights, const RunData& d
   Config probing = config;
   probing.set("model.strategy", "lp", Source::kCommandLine);
   const RunModel model = training_model(probing, weights, data.classes);
-  finetune::Trainer trainer(model.vit, {.lr = kRate,
+  finetune::Trainer trainer(model.net, {.lr = kRate,
                                         .weight_decay = 0,
                                         .clip = 0,
                                         .label_smoothing = 0,
                                         .mode = finetune::Mode::kFixed,
                                         .schedule = {nn::ScheduleKind::kLinear, 0, kUpdates}});
-  FeatureCache cache(model.vit);
+  FeatureCache cache(model.net);
   const Order order(Order::Kind::kDraws, data.train->size(), kBatch, static_cast<uint64_t>(config.integer("seed")));
   for (int64_t step = 0; step < kUpdates; ++step) {
     stop_if_interrupted("probe");
@@ -36,7 +36,7 @@ int64_t probe(const Config& config, const std::string& weights, const RunData& d
     trainer.step_on_features(cache.features(data.train, indices), Tensor::from(labels, {kBatch}));
   }
   attacks::Subject subject;
-  subject.attacked = subject.judge = [&](const Var& features) { return model.vit->classify(features); };
+  subject.attacked = subject.judge = [&](const Var& features) { return model.net->classify(features); };
   subject.classes = data.classes;
   attacks::EvaluateOptions options;
   options.n = data.test->size();
@@ -55,7 +55,7 @@ void measure_probes(const Plan& plan, const std::string& folder, Progress* progr
     before = row.dataset;
     try {
       const RunData data = open_run_data(
-          row.config, preprocess_of(row.config, vit_config(row.config, row.config.integer("model.classes"))));
+          row.config, preprocess_of(row.config, *net_config(row.config, row.config.integer("model.classes"))));
       const std::string weights = weights_file(row.config, folder + "/pretrained", progress);
       const int64_t pretrained = probe(row.config, weights, data), random = probe(row.config, "", data);
       probes.push_back({{"dataset", row.dataset},

@@ -91,8 +91,8 @@ class Run {
   void prepare() {
     const std::string cache = options_.cache.empty() ? directory_.file("pretrained") : options_.cache;
     const std::string weights = weights_file(config_, cache, options_.progress);
-    const nn::VitConfig shape = vit_config(config_, config_.integer("model.classes"));
-    data_ = open_run_data(config_, preprocess_of(config_, shape));
+    const std::shared_ptr<nn::ModelConfig> shape = net_config(config_, config_.integer("model.classes"));
+    data_ = open_run_data(config_, preprocess_of(config_, *shape));
     const int64_t classes = config_.integer("model.classes") > 0 ? config_.integer("model.classes") : data_.classes;
     if (data_.classes > classes)
       fail(Exit::kBadData, "[model.classes] expected at least the {} classes of the data, got {}", data_.classes,
@@ -103,8 +103,8 @@ class Run {
     total_ = total_steps(config_, data_.train->size());
     const auto points = evaluation_points(config_.text("eval.schedule"), config_.integers("eval.points"), total_);
     points_ = {points.begin(), points.end()};
-    trainer_ = std::make_unique<finetune::Trainer>(model_.vit, train_options(config_, total_));
-    if (model_.strategy->reach() == finetune::Reach::kHead) cache_ = std::make_unique<FeatureCache>(model_.vit);
+    trainer_ = std::make_unique<finetune::Trainer>(model_.net, train_options(config_, total_));
+    if (model_.strategy->reach() == finetune::Reach::kHead) cache_ = std::make_unique<FeatureCache>(model_.net);
     evaluator_ = std::make_unique<Evaluator>(config_, directory_, model_, data_, cache_.get(), options_.progress);
     loader_ = std::make_unique<Loader>(data_.train, order_of(config_, data_.train->size()), LoaderOptions{});
     resume();
@@ -205,7 +205,7 @@ class Run {
 
   // Keeps the best epoch by validation accuracy, as the released code's trainer does.
   void judge_epoch() {
-    const nn::VitConfig& shape = model_.vit->config();
+    const nn::ModelConfig& shape = model_.net->config();
     attacks::EvaluateOptions options;
     options.n = data_.validation->size();
     options.batch = config_.integer("eval.batch");
@@ -219,14 +219,14 @@ class Run {
     if (r.top1_correct <= state_.best_correct) return;
     state_.best_correct = r.top1_correct;
     state_.best_step = state_.step;
-    for (const auto& [path, tensor] : trainable_tensors(*model_.vit)) state_.best[path] = tensor.clone();
+    for (const auto& [path, tensor] : changing_tensors(*model_.net)) state_.best[path] = tensor.clone();
   }
 
   Json finish() {
     const std::string delta = directory_.file("delta.safetensors");
-    finetune::save_delta(delta, *model_.vit, *model_.strategy, model_.options, model_.base_hash);
+    finetune::save_delta(delta, *model_.net, *model_.strategy, model_.options, model_.base_hash);
     const auto images = static_cast<double>(total_ * config_.integer("train.batch"));
-    const double flops = model_.vit->config().forward_flops();
+    const double flops = model_.net->config().forward_flops();
     Json notes = Json::array();
     for (const auto& list : {row_.notes, data_.notes, model_.notes})
       for (const std::string& note : list) notes.push_back(note);
@@ -238,10 +238,10 @@ class Run {
                          {"mode", config_.text("study.mode")},
                          {"model", config_.text("model.name")},
                          {"steps", total_},
-                         {"classes", model_.vit->config().classes},
+                         {"classes", model_.net->config().classes},
                          {"class_names", data_.class_names},
-                         {"trainable", model_.vit->trainable_parameter_count()},
-                         {"total", model_.vit->parameter_count()},
+                         {"trainable", model_.net->trainable_parameter_count()},
+                         {"total", model_.net->parameter_count()},
                          {"images_trained", static_cast<int64_t>(images)},
                          {"train_images", data_.train->size()},
                          {"test_images", data_.test->size()},
@@ -289,7 +289,7 @@ int64_t total_steps(const Config& config, int64_t n) {
 
 double run_cost(const PlanRow& row) {
   const Config& c = row.config;
-  const RunData data = open_run_data(c, preprocess_of(c, vit_config(c, c.integer("model.classes"))));
+  const RunData data = open_run_data(c, preprocess_of(c, *net_config(c, c.integer("model.classes"))));
   const int64_t total = total_steps(c, data.train->size());
   const double points =
       static_cast<double>(evaluation_points(c.text("eval.schedule"), c.integers("eval.points"), total).size());

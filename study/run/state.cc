@@ -5,9 +5,17 @@
 namespace taut::study {
 namespace {
 
-void put(const std::map<std::string, Tensor>& tensors, const std::string& file, const nn::Vit& vit) {
-  for (nn::NamedParameter& p : vit.parameters()) {
-    if (!p.var.requires_grad()) continue;
+// What training changes: parameters that train, and running statistics.
+std::vector<nn::NamedParameter> changing(const nn::Model& net) {
+  std::vector<nn::NamedParameter> list;
+  for (nn::NamedParameter& p : net.parameters())
+    if (p.var.requires_grad()) list.push_back(std::move(p));
+  for (nn::NamedBuffer& b : net.buffers()) list.push_back(std::move(b));
+  return list;
+}
+
+void put(const std::map<std::string, Tensor>& tensors, const std::string& file, const nn::Model& net) {
+  for (nn::NamedParameter& p : changing(net)) {
     const auto it = tensors.find(p.path);
     if (it == tensors.end() || it->second.shape() != p.var.shape() || it->second.dtype() != p.var.dtype())
       fail(Exit::kBadData, "[{}] expected a tensor '{}' {}", file, p.path, to_string(p.var.shape()));
@@ -17,10 +25,9 @@ void put(const std::map<std::string, Tensor>& tensors, const std::string& file, 
 
 }  // namespace
 
-NamedTensors trainable_tensors(const nn::Vit& vit) {
+NamedTensors changing_tensors(const nn::Model& net) {
   NamedTensors tensors;
-  for (const nn::NamedParameter& p : vit.parameters())
-    if (p.var.requires_grad()) tensors.emplace_back(p.path, p.var.value());
+  for (const nn::NamedParameter& p : changing(net)) tensors.emplace_back(p.path, p.var.value());
   return tensors;
 }
 
@@ -36,7 +43,7 @@ void save_state(const std::string& run_folder, const RunState& state, const Conf
                      {"best_step", state.best_step},
                      {"best_correct", state.best_correct},
                      {"evaluations", state.evaluations}};
-  std::map<std::string, NamedTensors> files = {{"model", trainable_tensors(*model.vit)}, {"optim", trainer.state()}};
+  std::map<std::string, NamedTensors> files = {{"model", changing_tensors(*model.net)}, {"optim", trainer.state()}};
   if (!state.best.empty()) files["best"] = NamedTensors(state.best.begin(), state.best.end());
   write_checkpoint(run_folder, state.step, json, files);
 }
@@ -54,7 +61,7 @@ RunState load_state(const Checkpoint& checkpoint, const Config& config, const Ru
     state.best_step = json.at("best_step");
     state.best_correct = json.at("best_correct");
     state.evaluations = json.at("evaluations");
-    put(checkpoint.tensors.at("model"), checkpoint.folder + "/model.safetensors", *model.vit);
+    put(checkpoint.tensors.at("model"), checkpoint.folder + "/model.safetensors", *model.net);
     trainer.load_state(checkpoint.tensors.at("optim"), json.at("optimizer_steps"),
                        checkpoint.folder + "/optim.safetensors");
     if (checkpoint.tensors.contains("best")) state.best = checkpoint.tensors.at("best");
@@ -68,10 +75,10 @@ RunState load_state(const Checkpoint& checkpoint, const Config& config, const Ru
 
 void restore_best(const RunState& state, const RunModel& model) {
   if (state.best.empty()) return;
-  const bool adds_modules = !model.strategy->added_names(model.vit->config(), model.options).empty();
-  for (nn::NamedParameter& p : model.vit->parameters()) {
+  const bool adds_layers = model.strategy->adds_layers();
+  for (nn::NamedParameter& p : changing(*model.net)) {
     const auto it = state.best.find(p.path);
-    if (it == state.best.end() || (adds_modules && p.path.starts_with("head."))) continue;
+    if (it == state.best.end() || (adds_layers && model.net->is_head(p.path))) continue;
     p.var.set_value(it->second.clone());
   }
 }

@@ -18,7 +18,7 @@ struct RunState {
   std::map<std::string, Tensor> best;
 };
 
-NamedTensors trainable_tensors(const nn::Vit& vit);
+NamedTensors changing_tensors(const nn::Model& net);
 
 void save_state(const std::string& run_folder, const RunState& state, const Config& config, int64_t metrics_bytes,
                 const RunModel& model, const finetune::Trainer& trainer);

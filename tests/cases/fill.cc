@@ -68,7 +68,10 @@ Tensor fill_parameter(const std::string& name, const Shape& shape, bool ia3) {
   const std::string last = parts_of(name).back();
   const bool norm = is_norm(name);
   double factor = 0.1, offset = 0;
-  if (norm && last == "weight") {
+  if (last == "running_var") {
+    offset = 1;
+    factor = 0.5;
+  } else if (norm && last == "weight") {
     offset = 1;
   } else if (!norm && last != "bias" && last != "b" && shape.size() >= 2) {
     int64_t fan_in = 1;

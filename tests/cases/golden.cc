@@ -78,10 +78,15 @@ namespace {
 
 const std::map<std::string, void (*)(cases::GoldenCase&)>& kinds() {
   static const std::map<std::string, void (*)(cases::GoldenCase&)> kKinds{
-      {"op", cases::run_golden_op},         {"vit", cases::run_golden_vit},
-      {"peft", cases::run_golden_peft},     {"train", cases::run_golden_train},
-      {"attack", cases::run_golden_attack}, {"resize", cases::run_golden_resize},
-      {"jpeg", cases::run_golden_jpeg},     {"pos_embed", cases::run_golden_pos_embed},
+      {"op", cases::run_golden_op},
+      {"vit", cases::run_golden_vit},
+      {"resnet", cases::run_golden_resnet},
+      {"peft", cases::run_golden_peft},
+      {"train", cases::run_golden_train},
+      {"attack", cases::run_golden_attack},
+      {"resize", cases::run_golden_resize},
+      {"jpeg", cases::run_golden_jpeg},
+      {"pos_embed", cases::run_golden_pos_embed},
   };
   return kKinds;
 }

@@ -60,6 +60,7 @@ class GoldenCase {
 // The kinds, one function each.
 void run_golden_op(GoldenCase& c);   // golden_ops.cc
 void run_golden_vit(GoldenCase& c);  // golden_models.cc
+void run_golden_resnet(GoldenCase& c);
 void run_golden_peft(GoldenCase& c);
 void run_golden_train(GoldenCase& c);  // golden_train.cc
 void run_golden_attack(GoldenCase& c);

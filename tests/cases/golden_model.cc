@@ -6,9 +6,9 @@
 
 namespace taut::cases {
 
-void fill_model(nn::Vit& vit, const std::vector<nn::NameEntry>& names, bool ia3) {
+void fill_model(nn::Model& model, const std::vector<nn::NameEntry>& names, bool ia3) {
   for (const nn::NameEntry& e : names) {
-    const Var parameter = vit.parameter(e.path);
+    const Var parameter = model.parameter(e.path);
     Tensor value = parameter.value();  // shares memory with the model
     const Tensor fill = fill_parameter(e.external, e.shape, ia3);
     if (e.rows > 0)

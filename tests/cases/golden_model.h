@@ -13,7 +13,7 @@
 namespace taut::cases {
 
 // Every parameter gets the fill of its external name (a fused parameter its parts one by one).
-void fill_model(nn::Vit& vit, const std::vector<nn::NameEntry>& names, bool ia3);
+void fill_model(nn::Model& model, const std::vector<nn::NameEntry>& names, bool ia3);
 // The rows of a parameter (or of its gradient) that an entry names, in the entry's shape.
 Tensor part_of(const Tensor& whole, const nn::NameEntry& entry);
 bool is_key_bias(const std::string& external);

@@ -1,10 +1,11 @@
-// Golden cases of kinds `vit` and `peft`: logits, loss, image gradient and every parameter's gradient.
+// Golden cases of kinds `vit`, `resnet` and `peft`: logits, loss, image gradient and every parameter's gradient.
 #include <algorithm>
 #include <cmath>
 
 #include "autograd/engine.h"
 #include "autograd/ops.h"
 #include "finetune/strategy.h"
+#include "nn/models.h"
 #include "tests/cases/fill.h"
 #include "tests/cases/golden_model.h"
 
@@ -55,11 +56,11 @@ void compare_gradient(GoldenCase& c, const std::string& name, const std::vector<
 }
 
 // Forward, loss and image gradient, compared; the gradients of `wanted` are returned.
-Grads compare_pass(GoldenCase& c, nn::Vit& vit, const std::vector<Var>& wanted) {
+Grads compare_pass(GoldenCase& c, nn::Model& model, const std::vector<Var>& wanted) {
   const Shape shape = shape_of(c.attrs().at("shape"));
   const Var images(unit(c.attrs().at("images"), shape).to(c.dtype()), true);
   const Tensor labels = c.tensor("labels");
-  const Var logits = vit.forward(images);
+  const Var logits = model.forward(images);
   const Var loss = ops::cross_entropy(logits, labels);
   c.compare("logits", logits.value(), kGoldenModel);
   c.compare("loss", {loss.value().item()}, {1}, kGoldenModel);
@@ -113,31 +114,62 @@ nn::VitConfig vit_config(const nlohmann::json& attrs, bool hf) {
 
 }  // namespace
 
-void run_golden_vit(GoldenCase& c) {
-  const std::string style = c.attrs().at("names_style");
-  if (style != "timm" && style != "hf") return c.unsupported(fmt::format("names_style '{}' is not known", style));
-  const nn::VitConfig config = vit_config(c.attrs(), style == "hf");
-  const auto names = nn::name_map(config, style == "hf" ? nn::NameStyle::kHf : nn::NameStyle::kTimm);
+namespace {
+
+// A plain model filled by its names: `names` are its parameters, those of `buffers` are filled, too.
+void compare_plain(GoldenCase& c, nn::Model& model, const std::vector<nn::NameEntry>& names,
+                   const std::vector<nn::NameEntry>& buffers) {
   expect_same_names(c, names, c.attrs().at("names"));
-  nn::Vit vit(config, c.dtype());
   const int64_t parameters = c.attrs().at("parameters");
-  c.expect(vit.parameter_count() == parameters, "expected {} parameters, got {}", parameters, vit.parameter_count());
-  vit.set_training(c.attrs().at("training"));
-  vit.set_requires_grad(true);
+  c.expect(model.parameter_count() == parameters, "expected {} parameters, got {}", parameters,
+           model.parameter_count());
+  model.set_training(c.attrs().at("training"));
+  model.set_requires_grad(true);
   std::vector<Var> wanted;
   for (const nn::NameEntry& e : names) {
     const Shape theirs = shape_of(c.attrs().at("names").at(e.external));
     c.expect(theirs == e.shape, "{}: expected shape {}, got {}", e.external, to_string(theirs), to_string(e.shape));
-    wanted.push_back(vit.parameter(e.path));
+    wanted.push_back(model.parameter(e.path));
   }
-  fill_model(vit, names, false);
-  const Grads g = compare_pass(c, vit, wanted);
+  fill_model(model, names, false);
+  fill_model(model, buffers, false);
+  const Grads g = compare_pass(c, model, wanted);
   for (size_t i = 0; i < names.size(); ++i) {
     if (!g[i].defined())
       c.expect(!c.has("grad_norm/" + names[i].external), "{} got no gradient", names[i].external);
     else
       compare_gradient(c, names[i].external, part_of(g[i], names[i]).to_doubles());
   }
+}
+
+}  // namespace
+
+void run_golden_vit(GoldenCase& c) {
+  const std::string style = c.attrs().at("names_style");
+  if (style != "timm" && style != "hf") return c.unsupported(fmt::format("names_style '{}' is not known", style));
+  const nn::VitConfig config = vit_config(c.attrs(), style == "hf");
+  nn::Vit vit(config, c.dtype());
+  compare_plain(c, vit, nn::name_map(config, style == "hf" ? nn::NameStyle::kHf : nn::NameStyle::kTimm), {});
+}
+
+void run_golden_resnet(GoldenCase& c) {
+  const std::string name = c.attrs().at("model");
+  const std::vector<std::string> known = nn::model_names();
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    return c.unsupported(fmt::format("model '{}' is not known", name));
+  const auto config = nn::model_config(name);
+  const std::string head = config->build(c.dtype())->head_path();
+  const Shape shape = shape_of(c.attrs().at("shape"));
+  config->classes = shape_of(c.attrs().at("names").at(head + ".bias")).at(0);
+  config->channels = shape.at(1);
+  config->image_size = shape.at(2);
+  config->mean = c.attrs().at("mean").get<std::vector<double>>();
+  config->std = c.attrs().at("std").get<std::vector<double>>();
+  const auto model = config->build(c.dtype());
+  std::vector<nn::NameEntry> parameters, buffers;
+  for (const nn::NamedParameter& p : model->parameters()) parameters.push_back({p.path, p.path, p.var.shape()});
+  for (const nn::NamedBuffer& b : model->buffers()) buffers.push_back({b.path, b.path, b.var.shape()});
+  compare_plain(c, *model, parameters, buffers);
 }
 
 namespace {

@@ -25,7 +25,7 @@ TEST_CASE("trainable parameters of ViT-B/16") {
     for (size_t i = 0; i < classes.size(); ++i) {
       CAPTURE(row.strategy);
       CAPTURE(classes[i]);
-      nn::Vit vit(nn::model_config("vit_base_patch16_224", "hf", classes[i]));
+      nn::Vit vit(nn::vit_config("vit_base_patch16_224", "hf", classes[i]));
       const int64_t plain = vit.parameter_count();
       CHECK(plain == 86389248 + 769 * classes[i]);
       strategy(row.strategy).apply(vit, {}, 1);

@@ -84,11 +84,11 @@ TEST_CASE("images of another shape are refused, naming both") {
 }
 
 TEST_CASE("models by name: FLOPs of the benchmark's convention, nearest name on a typo") {
-  CHECK(model_config("vit_base_patch16_224").forward_flops() == doctest::Approx(35.13e9).epsilon(0.001));
-  CHECK(model_config("vit_tiny_patch16_224").forward_flops() == doctest::Approx(2.51e9).epsilon(0.002));
-  CHECK(Vit(model_config("vit_tiny_patch16_224")).parameter_count() == 5717416);
-  CHECK(Vit(model_config("vit_large_patch32_384")).parameter_count() == 306632680);
-  CHECK(Vit(model_config("vit_base_patch16_224", "hf", 10)).parameter_count() == 86396938);
+  CHECK(vit_config("vit_base_patch16_224").forward_flops() == doctest::Approx(35.13e9).epsilon(0.001));
+  CHECK(vit_config("vit_tiny_patch16_224").forward_flops() == doctest::Approx(2.51e9).epsilon(0.002));
+  CHECK(Vit(vit_config("vit_tiny_patch16_224")).parameter_count() == 5717416);
+  CHECK(Vit(vit_config("vit_large_patch32_384")).parameter_count() == 306632680);
+  CHECK(Vit(vit_config("vit_base_patch16_224", "hf", 10)).parameter_count() == 86396938);
   CHECK_THROWS_WITH_AS(model_config("vit_bsae_patch16_224"), doctest::Contains("vit_base_patch16_224"), Error);
 }
 

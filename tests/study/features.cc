@@ -13,9 +13,9 @@ namespace {
 
 struct Probe {
   Config config = tiny_run({"model.strategy=lp"}).config;
-  RunData data = open_run_data(config, preprocess_of(config, vit_config(config, 0)));
+  RunData data = open_run_data(config, preprocess_of(config, *net_config(config, 0)));
   RunModel model = training_model(config, "", data.classes);
-  finetune::Trainer trainer{model.vit,
+  finetune::Trainer trainer{model.net,
                             {.lr = 0.01,
                              .weight_decay = 0.01,
                              .clip = 1,
@@ -26,7 +26,7 @@ struct Probe {
 
 TEST_CASE("a linear probe on cached features trains and judges to the same bytes as one on images") {
   Probe direct, cached;
-  FeatureCache cache(cached.model.vit);
+  FeatureCache cache(cached.model.net);
   for (const std::vector<int64_t>& indices : {std::vector<int64_t>{3, 1, 4}, {1, 5, 1, 9}, {3, 4}}) {
     Batch batch =
         Loader(direct.data.train, Order(Order::Kind::kSequential, direct.data.train->size(), 4), {}).load(indices);
@@ -36,19 +36,19 @@ TEST_CASE("a linear probe on cached features trains and judges to the same bytes
     CHECK(a.loss == b.loss);
     CHECK(a.gradient_norm == b.gradient_norm);
   }
-  CHECK(same_bytes(direct.model.vit->head->weight.value(), cached.model.vit->head->weight.value()));
+  CHECK(same_bytes(direct.model.net->head->weight.value(), cached.model.net->head->weight.value()));
   const NoGrad no_grad;
   const attacks::Batch images = batches_of(direct.data.test, 1, 24)(2, 5),
                        features = cache.batches(cached.data.test)(2, 5);
-  CHECK(same_bytes(direct.model.vit->forward(Var(images.images)).value(),
-                   cached.model.vit->classify(Var(features.images)).value()));
+  CHECK(same_bytes(direct.model.net->forward(Var(images.images)).value(),
+                   cached.model.net->classify(Var(features.images)).value()));
   CHECK(same_bytes(images.labels, features.labels));
 }
 
 TEST_CASE("features are refused where more than the head trains") {
   Probe probe;
   const RunModel full = training_model(tiny_run().config, "", probe.data.classes);
-  finetune::Trainer trainer(full.vit, {});
+  finetune::Trainer trainer(full.net, {});
   const Error error = error_of([&] {
     trainer.step_on_features(Tensor::zeros({2, 64}), Tensor::zeros({2}, DType::kI64));
   });

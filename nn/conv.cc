@@ -1,0 +1,54 @@
+#include "nn/conv.h"
+
+namespace taut::nn {
+namespace {
+
+constexpr double kEps = 1e-5, kMomentum = 0.1;  // PyTorch's defaults, which all nets here were trained with
+
+}  // namespace
+
+Conv::Conv(int64_t in, int64_t out, int64_t kernel, const ops::Conv2d& how, bool with_bias, DType dtype)
+    : weight(add_parameter("weight", Tensor::zeros({out, in / how.groups, kernel, kernel}, dtype))), how_(how) {
+  if (with_bias) bias = add_parameter("bias", Tensor::zeros({out}, dtype));
+}
+
+BatchNorm::BatchNorm(int64_t channels, DType dtype)
+    : weight(add_parameter("weight", Tensor::full({channels}, 1, dtype))),
+      bias(add_parameter("bias", Tensor::zeros({channels}, dtype))),
+      running_mean(add_buffer("running_mean", Tensor::zeros({channels}, dtype))),
+      running_var(add_buffer("running_var", Tensor::full({channels}, 1, dtype))) {}
+
+Var BatchNorm::forward(const Var& x, bool relu, const Var& residual) {
+  ops::BatchNormed r = ops::batch_norm(x, weight, bias, running_mean.value(), running_var.value(), training(),
+                                       kMomentum, kEps, residual, relu);
+  if (training()) {
+    running_mean.set_value(std::move(r.running_mean));
+    running_var.set_value(std::move(r.running_var));
+  }
+  return std::move(r.y);
+}
+
+Place::Place(std::shared_ptr<Layer> layer) { replace(std::move(layer)); }
+
+void Place::replace(std::shared_ptr<Layer> layer) {
+  if (layer_ != nullptr)
+    replace_child(layer_.get(), layer);
+  else if (layer != nullptr)
+    add_child("", layer);
+  layer_ = std::move(layer);
+}
+
+Var normalise_images(const Var& images, const std::vector<double>& mean, const std::vector<double>& std) {
+  const auto in_f32 = [](std::vector<double> values) {
+    for (double& v : values) v = static_cast<double>(static_cast<float>(v));
+    return values;
+  };
+  return ops::reshape(ops::patchify(images, 1, in_f32(mean), in_f32(std)),
+                      {images.size(0), images.size(2), images.size(3), images.size(1)});
+}
+
+Var flatten_as_channels_first(const Var& x) {
+  return ops::reshape(ops::permute(x, {0, 3, 1, 2}), {x.size(0), x.size(1) * x.size(2) * x.size(3)});
+}
+
+}  // namespace taut::nn

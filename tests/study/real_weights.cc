@@ -1,0 +1,61 @@
+// Published weights on real data give the published numbers to the last image; skipped where the data are not there.
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "tests/study/support.h"
+
+namespace taut::study {
+namespace {
+
+std::string shared_file(const std::string& path) {
+  const char* named = std::getenv("TAUT_SHARED");
+  const std::filesystem::path root = named != nullptr ? named : TAUT_SOURCE_DIR "/../shared";
+  const std::filesystem::path file = root / "data" / path;
+  if (std::filesystem::exists(file)) return file.string();
+  MESSAGE("skipped: there is no " << file.string() << " (TAUT_SHARED names another folder)");
+  return "";
+}
+
+nlohmann::json judged(const std::vector<std::string>& arguments) {
+  std::vector<std::string> all = arguments;
+  all.insert(all.end(), {"-o", "json"});
+  const Outcome o = taut(all);
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  return nlohmann::json::parse(o.out).at(0);
+}
+
+}  // namespace
+
+TEST_CASE("published weights give their published accuracies exactly") {
+  const struct {
+    const char *model, *weights, *data;
+    int correct;
+  } cases[] = {{"cifar_resnet20", "weights/resnet20-12fca82f.th", "cifar-10-batches-bin", 9173},
+               {"vnncomp_resnet2b", "weights/robust_resnet2b_eps2.pth", "cifar-10-batches-bin", 6925},
+               {"trades_small_cnn", "mnist-trades/model_mnist_smallcnn.pt", "mnist-trades", 9948}};
+  for (const auto& c : cases) {
+    CAPTURE(c.model);
+    const std::string weights = shared_file(c.weights), data = shared_file(c.data);
+    if (weights.empty() || data.empty()) continue;
+    const nlohmann::json row = judged({"eval", std::string("model.name=") + c.model, "model.weights=" + weights,
+                                       "data.path=" + data, "data.split=test"});
+    CHECK(row.at("n") == 10000);
+    CHECK(row.at("top1_correct") == c.correct);
+  }
+}
+
+TEST_CASE("PGD on an adversarially trained net lands in its published band") {
+  const std::string weights = shared_file("weights/robust_resnet2b_eps2.pth"),
+                    data = shared_file("cifar-10-batches-bin");
+  if (weights.empty() || data.empty()) return;
+  const nlohmann::json row =
+      judged({"attack", "pgd", "model.name=vnncomp_resnet2b", "model.weights=" + weights, "data.path=" + data,
+              "data.split=test", "data.limit=2000", "attack.eps=1/255", "attack.alpha=1/1020", "attack.steps=15"});
+  const double robust = row.at("robust_last_correct").get<double>() / row.at("n").get<double>();
+  // 63.13 % of all 10,000; two deviations of a sample of 2,000 either way.
+  CHECK(robust > 0.6313 - 0.022);
+  CHECK(robust < 0.6313 + 0.022);
+}
+
+}  // namespace taut::study
