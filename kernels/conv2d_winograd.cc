@@ -54,11 +54,23 @@ TAUT_INLINE void with_window(const float* image, int64_t h, int64_t w, int64_t c
   }
 }
 
-// v[e stride + channel] = element e of Bt d B for channels c0 .. c1-1 (c0 a multiple of 16; whole vectors are stored).
-void transform_image(const float* x, int64_t h, int64_t w, int64_t c, int64_t top, int64_t left, int64_t c0, int64_t c1,
-                     float* v, int64_t stride) {
+// Fetches the pixels of tile t that no tile before it has in its window into L2: from cold memory the transforms would
+// wait.
+TAUT_INLINE void fetch_pixels(const float* x, int64_t h, int64_t w, int64_t c, const Tiling& tiling, int64_t t) {
+  if (t >= tiling.count()) return;
+  const Place at(tiling, t);
+  const int64_t columns = smaller(4, w - at.x) * c;
+  for (int64_t i = 0; i < smaller(4, h - at.y); ++i) {
+    const float* const row = x + ((at.image * h + at.y + i) * w + at.x) * c;
+    for (int64_t q = 0; q < columns; q += kLanes) __builtin_prefetch(row + q, 0, 2);
+  }
+}
+
+// v[e stride + channel] = element e of Bt d B; whole vectors are stored.
+void transform_image(const float* x, int64_t h, int64_t w, int64_t c, int64_t top, int64_t left, float* v,
+                     int64_t stride) {
   with_window<6>(x, h, w, c, top, left, [&](auto&& pixel) {
-    for_vectors(c0, c1, [&](int64_t at, auto lanes) {
+    for_vectors(0, c, [&](int64_t at, auto lanes) {
       winograd::both_ways<winograd::Image, F>([&](int i, int j) { return pixel(i, j, at, lanes); },
                                               [&](int i, int j, F e) { store(v + (6 * i + j) * stride + at, e); });
     });
@@ -66,10 +78,10 @@ void transform_image(const float* x, int64_t h, int64_t w, int64_t c, int64_t to
 }
 
 // The same of A dy At.
-void transform_gradient(const float* dy, int64_t h, int64_t w, int64_t c, int64_t top, int64_t left, int64_t c0,
-                        int64_t c1, float* z, int64_t stride) {
+void transform_gradient(const float* dy, int64_t h, int64_t w, int64_t c, int64_t top, int64_t left, float* z,
+                        int64_t stride) {
   with_window<4>(dy, h, w, c, top, left, [&](auto&& pixel) {
-    for_vectors(c0, c1, [&](int64_t at, auto lanes) {
+    for_vectors(0, c, [&](int64_t at, auto lanes) {
       winograd::both_ways<winograd::OutputGradient, F>(
           [&](int i, int j) { return pixel(i, j, at, lanes); },
           [&](int i, int j, F e) { store(z + (6 * i + j) * stride + at, e); });
@@ -145,17 +157,28 @@ int64_t tiles_at_once(const Weights& u) {
   return larger(2 * kRows, smaller(fit, 3 * kRows) / kRows * kRows);
 }
 
-// y (n, out_h, out_w, c_out) = conv(x (n, h, w, u.k), u) + bias for tiles t0 .. t1-1 and panels panel0 .. panel1-1.
+// y (n, out_h, out_w, c_out) = conv(x (n, h, w, u.k), u) + bias for tiles t0 .. t1-1 and panels panel0 .. panel1-1; the
+// caller is likely to go on with tile `next`.
 void convolve_tiles(const float* x, int64_t h, int64_t w, int64_t padding, const Weights& u, const float* bias,
-                    float* y, const Tiling& tiling, int64_t t0, int64_t t1, int64_t panel0, int64_t panel1) {
+                    float* y, const Tiling& tiling, int64_t t0, int64_t t1, int64_t next, int64_t panel0,
+                    int64_t panel1) {
   const int64_t k = u.k, n = u.n, count = t1 - t0, pitch = whole_vectors(k) + 16, stride = odd_lines(count * pitch);
   float* const v = static_cast<float*>(thread_scratch(0, sizeof(float) * static_cast<size_t>(kElements * stride)));
   float* const m = static_cast<float*>(
       thread_scratch(1, sizeof(float) * static_cast<size_t>(kElements * odd_lines(count * kWidth))));
   for (int64_t t = 0; t < count; ++t) {
     const Place at(tiling, t0 + t);
-    transform_image(x + at.image * h * w * k, h, w, k, at.y - padding, at.x - padding, 0, k, v + t * pitch, stride);
+    transform_image(x + at.image * h * w * k, h, w, k, at.y - padding, at.x - padding, v + t * pitch, stride);
   }
+  const auto fetch_outputs = [&](int64_t t, int64_t j) {
+    const Place at(tiling, t0 + t);
+    for (int64_t i = 0; i < smaller(4, tiling.out_h - at.y); ++i)
+      for (int64_t q = 0; q < smaller(4, tiling.out_w - at.x); ++q) {
+        const float* const pixel = y + ((at.image * tiling.out_h + at.y + i) * tiling.out_w + at.x + q) * n + j;
+        __builtin_prefetch(pixel, 1);
+        __builtin_prefetch(pixel + 16, 1);
+      }
+  };
   const Tiles rows(count, TileSize<float>::kRows);
   for (int64_t panel = panel0; panel < panel1; ++panel) {
     const int64_t width = u.width(panel), stride_m = odd_lines(count * width);
@@ -164,6 +187,15 @@ void convolve_tiles(const float* x, int64_t h, int64_t w, int64_t padding, const
       const int64_t kc = smaller(u.kb, k - p0);
       for (int64_t e = 0; e < kElements; ++e) {
         const float* const b = u.block(panel, p0, e);
+        // The next task's images.
+        const int64_t part = (panel - panel0) * kElements + e, parts = (panel1 - panel0) * kElements;
+        if (p0 == 0)
+          for (int64_t t = part * count / parts; t < (part + 1) * count / parts; ++t)
+            fetch_pixels(x, h, w, k, tiling, next + t);
+        // The outputs will be written in small pieces all over: fetch them meanwhile.
+        if (p0 + kc >= k)
+          for (int64_t t = e * count / kElements; t < (e + 1) * count / kElements; ++t)
+            fetch_outputs(t, panel * kWidth);
         for (int64_t t = 0; t < rows.count; ++t) {
           const int64_t i = rows.first(t);
           float* const c = m + e * stride_m + i * width;
@@ -187,15 +219,23 @@ void convolve_tiles(const float* x, int64_t h, int64_t w, int64_t padding, const
       const Place at(tiling, t0 + t);
       float* const to = y + ((at.image * tiling.out_h + at.y) * tiling.out_w + at.x) * n;
       const int64_t down = smaller(4, tiling.out_h - at.y), across = smaller(4, tiling.out_w - at.x);
+      const bool whole = down == 4 && across == 4;
       for_vectors(j0, smaller(n, j0 + width), [&](int64_t j, auto lanes) {
-        const F b = bias == nullptr ? broadcast(0.0f) : lanes.load(bias + j);
         const float* const from = m + t * width + j - j0;
-        winograd::both_ways<winograd::Output, F>([&](int i, int q) { return load(from + (6 * i + q) * stride_m); },
-                                                 [&](int i, int q, F e) {
-                                                   if (i < down && q < across)
-                                                     lanes.store(to + (i * tiling.out_w + q) * n + j,
-                                                                 bias == nullptr ? e : e + b);
-                                                 });
+        const auto get = [&](int i, int q) { return load(from + (6 * i + q) * stride_m); };
+        const auto put = [&](int i, int q, F e) { lanes.store(to + (i * tiling.out_w + q) * n + j, e); };
+        if (bias != nullptr) {
+          const F b = lanes.load(bias + j);
+          winograd::both_ways<winograd::Output, F>(get, [&](int i, int q, F e) {
+            if (i < down && q < across) put(i, q, e + b);
+          });
+        } else if (whole) {
+          winograd::both_ways<winograd::Output, F>(get, put);
+        } else {
+          winograd::both_ways<winograd::Output, F>(get, [&](int i, int q, F e) {
+            if (i < down && q < across) put(i, q, e);
+          });
+        }
       });
     }
   }
@@ -214,7 +254,7 @@ void convolve(const float* x, int64_t h, int64_t w, int64_t padding, const Weigh
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / parts, part = task % parts;
       convolve_tiles(x, h, w, padding, u, bias, y, tiling, b * tiles / blocks, (b + 1) * tiles / blocks,
-                     part * panels / parts, (part + 1) * panels / parts);
+                     (b + threads) * tiles / blocks, part * panels / parts, (part + 1) * panels / parts);
     }
   });
 }
@@ -247,6 +287,76 @@ void gradients_of_weights(const float* p, int64_t stride, int64_t c_in, int64_t 
   });
 }
 
+// p (36, c_in, padded) = sum over tiles of v z, a chunk of tiles at a time.
+struct WeightGradient {
+  const float *dy, *x;
+  const ConvShape& s;
+  const Tiling tiling;
+  const int64_t tiles, kb, padded, panels, pitch_v, pitch_z, chunk, stride_v, stride_z, stride_p;
+  float *p = nullptr, *v = nullptr, *z = nullptr;
+
+  WeightGradient(const float* dy_, const float* x_, const ConvShape& s_)
+      : dy(dy_),
+        x(x_),
+        s(s_),
+        tiling(s.n, s.out_h(), s.out_w()),
+        tiles(tiling.count()),
+        kb(larger(1, k_block(tiles, kTileBlock))),
+        padded(whole_vectors(s.c_out)),
+        panels(ceil_div(padded, kWidth)),
+        pitch_v(whole_vectors(s.c_in) + 16),
+        pitch_z(padded + 16),
+        chunk(smaller(kb * num_threads(), larger(kb, tiles))),
+        stride_v(odd_lines(chunk * pitch_v)),
+        stride_z(odd_lines(chunk * pitch_z)),
+        stride_p(odd_lines(s.c_in * padded)) {}
+
+  void add_tiles() const {
+    const Tiles rows(s.c_in, TileSize<float>::kRows);
+    for (int64_t t0 = 0; t0 < tiles || t0 == 0; t0 += chunk) {
+      const int64_t count = smaller(chunk, tiles - t0);
+      parallel_for(count, num_threads() == 1 ? count : 4, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const Place at(tiling, t0 + t);
+          transform_image(x + at.image * s.h * s.w * s.c_in, s.h, s.w, s.c_in, at.y - s.padding, at.x - s.padding,
+                          v + t * pitch_v, stride_v);
+          transform_gradient(dy + at.image * tiling.out_h * tiling.out_w * s.c_out, tiling.out_h, tiling.out_w, s.c_out,
+                             at.y, at.x, z + t * pitch_z, stride_z);
+        }
+      });
+      parallel_for(kElements * panels, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t e = task / panels, j = task % panels * kWidth, width = smaller(kWidth, padded - j);
+          const auto& kernels = kernels_of<float>(width);
+          const int64_t tasks = kElements * panels, next = t0 + chunk;
+          for (int64_t t = next + task * chunk / tasks; t < next + (task + 1) * chunk / tasks; ++t) {
+            fetch_pixels(x, s.h, s.w, s.c_in, tiling, t);
+            fetch_pixels(dy, tiling.out_h, tiling.out_w, s.c_out, tiling, t);
+          }
+          for (int64_t q = 0; q < count || q == 0; q += kb) {
+            for (int64_t t = 0; t < rows.count; ++t) {
+              const int64_t i = rows.first(t);
+              float* const c = p + e * stride_p + i * padded + j;
+              kernels[rows.first(t + 1) - i - 1][1]({.k = smaller(kb, count - q),
+                                                     .a = v + e * stride_v + q * pitch_v + i,
+                                                     .lda = pitch_v,
+                                                     .b = z + e * stride_z + q * pitch_z + j,
+                                                     .ldb = pitch_z,
+                                                     .before = t0 + q == 0 ? nullptr : c,
+                                                     .ldbefore = padded,
+                                                     .bias = nullptr,
+                                                     .residual = nullptr,
+                                                     .c = c,
+                                                     .ldc = padded,
+                                                     .prefetch = {}});
+            }
+          }
+        }
+      });
+    }
+  }
+};
+
 }  // namespace
 
 void conv_winograd_forward(const float* x, const float* w, const float* bias, float* y, const ConvShape& s) {
@@ -264,56 +374,13 @@ void conv_winograd_backward_input(const float* dy, const float* w, float* dx, co
 }
 
 void conv_winograd_backward_weight(const float* dy, const float* x, float* dw, const ConvShape& s) {
-  const Tiling tiling(s.n, s.out_h(), s.out_w());
-  const int64_t tiles = tiling.count(), kb = larger(1, k_block(tiles, kTileBlock)), threads = num_threads();
-  const int64_t padded = whole_vectors(s.c_out), panels = ceil_div(padded, kWidth);
-  const int64_t pitch_v = whole_vectors(s.c_in) + 16, pitch_z = padded + 16;
-  // So many tiles are transformed before their products.
-  const int64_t chunk = smaller(kb * threads, larger(kb, tiles));
-  const int64_t stride_v = odd_lines(chunk * pitch_v), stride_z = odd_lines(chunk * pitch_z),
-                stride_p = odd_lines(s.c_in * padded);
-  float* const p = static_cast<float*>(thread_scratch(2, sizeof(float) * static_cast<size_t>(kElements * stride_p)));
-  float* const v =
-      static_cast<float*>(thread_scratch(3, sizeof(float) * static_cast<size_t>(kElements * (stride_v + stride_z))));
-  float* const z = v + kElements * stride_v;
-  const Tiles rows(s.c_in, TileSize<float>::kRows);
-  for (int64_t t0 = 0; t0 < tiles || t0 == 0; t0 += chunk) {
-    const int64_t count = smaller(chunk, tiles - t0);
-    parallel_for(count, threads == 1 ? count : 4, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const Place at(tiling, t0 + t);
-        transform_image(x + at.image * s.h * s.w * s.c_in, s.h, s.w, s.c_in, at.y - s.padding, at.x - s.padding, 0,
-                        s.c_in, v + t * pitch_v, stride_v);
-        transform_gradient(dy + at.image * tiling.out_h * tiling.out_w * s.c_out, tiling.out_h, tiling.out_w, s.c_out,
-                           at.y, at.x, 0, s.c_out, z + t * pitch_z, stride_z);
-      }
-    });
-    parallel_for(kElements * panels, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t e = task / panels, j = task % panels * kWidth, width = smaller(kWidth, padded - j);
-        const auto& kernels = kernels_of<float>(width);
-        for (int64_t q = 0; q < count || q == 0; q += kb) {
-          for (int64_t t = 0; t < rows.count; ++t) {
-            const int64_t i = rows.first(t);
-            float* const c = p + e * stride_p + i * padded + j;
-            kernels[rows.first(t + 1) - i - 1][1]({.k = smaller(kb, count - q),
-                                                   .a = v + e * stride_v + q * pitch_v + i,
-                                                   .lda = pitch_v,
-                                                   .b = z + e * stride_z + q * pitch_z + j,
-                                                   .ldb = pitch_z,
-                                                   .before = t0 + q == 0 ? nullptr : c,
-                                                   .ldbefore = padded,
-                                                   .bias = nullptr,
-                                                   .residual = nullptr,
-                                                   .c = c,
-                                                   .ldc = padded,
-                                                   .prefetch = {}});
-          }
-        }
-      }
-    });
-  }
-  gradients_of_weights(p, stride_p, s.c_in, s.c_out, padded, dw);
+  WeightGradient g(dy, x, s);
+  const int64_t p_size = kElements * g.stride_p, each = kElements * (g.stride_v + g.stride_z);
+  g.p = static_cast<float*>(thread_scratch(2, sizeof(float) * static_cast<size_t>(p_size)));
+  g.v = static_cast<float*>(thread_scratch(3, sizeof(float) * static_cast<size_t>(each)));
+  g.z = g.v + kElements * g.stride_v;
+  g.add_tiles();
+  gradients_of_weights(g.p, g.stride_p, s.c_in, s.c_out, g.padded, dw);
 }
 
 }  // namespace taut::TAUT_CPU
