@@ -1,5 +1,6 @@
 // Names of parameters in other libraries. ViTs: timm's are ours, Hugging Face's split q, k and v. Convolutional nets
 // are built under the names of the code bases they come from.
+#include "nn/names_google.h"
 #include "nn/weights.h"
 
 namespace taut::nn {
@@ -31,7 +32,10 @@ std::vector<NameEntry> timm_names(const VitConfig& c) {
     add_linear(block + "mlp.fc2", m, d);
   }
   add_norm("norm");
-  if (c.pooler) add_linear("pooler.dense", d, d);
+  if (c.pooler) {
+    map.push_back({"pre_logits.fc.weight", "pooler.dense.weight", {d, d}});  // as timm called the same layer once
+    map.push_back({"pre_logits.fc.bias", "pooler.dense.bias", {d}});
+  }
   add_linear("head", d, c.classes);
   return map;
 }
@@ -60,6 +64,7 @@ std::string hf_module(const std::string& path) {
 std::vector<NameEntry> name_map(const VitConfig& config, NameStyle style) {
   std::vector<NameEntry> timm = timm_names(config);
   if (style == NameStyle::kTimm) return timm;
+  if (style == NameStyle::kGoogle) return google_names(config, timm);
   std::vector<NameEntry> map;
   for (NameEntry& e : timm) {
     const bool is_weight = e.path.ends_with(".weight"), is_bias = e.path.ends_with(".bias");
@@ -87,6 +92,24 @@ std::vector<NameEntry> name_map(const Model& net) {
   std::vector<NameEntry> map;
   for (const auto& [path, tensor] : state_of(net)) map.push_back({path, path, tensor.shape()});
   return map;
+}
+
+Tensor rows_of_file(const NameEntry& e, const Tensor& in_file, const Shape& whole) {
+  Shape shape = whole;
+  if (e.rows > 0) shape[0] = e.rows;
+  return (e.order.empty() ? in_file : in_file.permute(e.order)).reshape(shape);
+}
+
+Tensor file_of_rows(const NameEntry& e, const Tensor& parameter) {
+  const Tensor rows = e.rows > 0 ? parameter.slice(0, e.row, e.rows) : parameter;
+  if (e.order.empty()) return rows.reshape(e.shape);
+  Shape permuted;
+  std::vector<int64_t> back(e.order.size());
+  for (size_t i = 0; i < e.order.size(); ++i) {
+    permuted.push_back(e.shape[static_cast<size_t>(e.order[i])]);
+    back[static_cast<size_t>(e.order[i])] = static_cast<int64_t>(i);
+  }
+  return rows.reshape(permuted).permute(back);
 }
 
 }  // namespace taut::nn

@@ -15,12 +15,18 @@ namespace taut::nn {
 struct NameEntry {
   std::string external;
   std::string path;
-  Shape shape;                // as the file has it
-  int64_t row = 0, rows = 0;  // rows = 0: the whole parameter
+  Shape shape;                      // as the file has it
+  int64_t row = 0, rows = 0;        // rows = 0: the whole parameter
+  std::vector<int64_t> order = {};  // of the file's dimensions, before they are reshaped to the rows; empty: as it is
 };
 
-// kTorchvision stands for the own names of any convolutional net (nn/resnet.h, nn/small_nets.h), torchvision's or not.
-enum class NameStyle { kTimm, kHf, kTorchvision };
+// A file's tensor as the rows it is of a parameter of shape `whole`, and back. Both may be views.
+Tensor rows_of_file(const NameEntry& e, const Tensor& in_file, const Shape& whole);
+Tensor file_of_rows(const NameEntry& e, const Tensor& parameter);
+
+// kGoogle: the arrays of the ViT paper's and of big_vision's .npz files: kernels transposed, heads apart. kTorchvision
+// stands for the own names of any convolutional net (nn/resnet.h, nn/small_nets.h), torchvision's or not.
+enum class NameStyle { kTimm, kHf, kGoogle, kTorchvision };
 // Every parameter of a (plain) ViT under the given style, in the model's order.
 std::vector<NameEntry> name_map(const VitConfig& config, NameStyle style);
 // Every parameter and buffer of a plain convolutional net, in the model's order.
@@ -39,12 +45,11 @@ struct LoadReport {
   std::string sha256;  // of the file
 };
 
-// Loads a file of weights (tensor/weights_file.h) with timm's or Hugging Face's names (with or without `vit.`, fused or
-// split q, k, v; wrappers `module.`, `model.` and `state_dict.` are stripped). The position embedding is interpolated
-// where the grid differs. Convolutional nets: their own names; `shortcut` for `downsample` and `linear` for `fc`
-// where nets are known by both; `num_batches_tracked` is passed over. Throws Error(kMissing) if the file is absent,
-// Error(kBadData) listing by name every missing, unexpected or mis-shaped tensor, as the file names it, that no option
-// allows; the model is unchanged then.
+// Loads a file of weights (tensor/weights_file.h) whatever names it uses (nn/file_names.h). The position embedding is
+// interpolated where the grid differs. A layer between backbone and head (pooler, pre_logits) is passed over where it
+// does not enter the function: under a new head, or in a file that has no head. So is `num_batches_tracked`. Throws
+// Error(kMissing) if the file is absent, Error(kBadData) listing by name every missing, unexpected or mis-shaped
+// tensor, as the file names it, that no option allows; the model is unchanged then.
 LoadReport load_weights(Model& model, const std::string& file, const LoadOptions& options = {});
 
 // Bicubic interpolation of a position embedding (1, prefix + h w, d) to another grid as timm does it: Keys a = -0.5,

@@ -39,7 +39,7 @@ std::vector<Key> make_keys() {
       text("model.weights", "",
            "safetensors file; empty: drawn from the seed; `procedural`: pre-trained here on the procedural upstream "
            "task"),
-      text("model.delta", "", "what a run trained (delta.safetensors), loaded after the strategy was applied"),
+      text("model.delta", "", "what a run trained (delta.safetensors), or a folder that peft or AdapterHub wrote"),
       choice("model.strategy", "full", finetune::strategy_names(), "fine-tuning strategy"),
       integer("model.classes", "0", 0, 1e6, "outputs of the head; 0: the data's in training, else the model's"),
       choice("model.flavour", "timm", {"timm", "hf"}, "timm: epsilon 1e-6; hf: epsilon 1e-12 and the unused pooler"),

@@ -7,9 +7,7 @@
 #include "tensor/files/safetensors_header.h"
 
 namespace taut {
-namespace {
-
-const char* file_type(DType dtype) {
+const char* safetensors_type(DType dtype) {
   switch (dtype) {
     case DType::kF32: return "F32";
     case DType::kF64: return "F64";
@@ -22,14 +20,13 @@ const char* file_type(DType dtype) {
   fail(Exit::kUsage, "[safetensors] unknown dtype");
 }
 
-}  // namespace
-
 SafetensorsFile SafetensorsFile::open(const std::string& path) {
   return SafetensorsFile(parse_safetensors(FileBytes::map(path)));
 }
 
 void write_safetensors(const std::string& path, const std::vector<std::pair<std::string, Tensor>>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata,
+                       const std::map<std::string, std::string>& dtypes) {
   std::vector<std::pair<std::string, Tensor>> sorted;
   for (const auto& [name, tensor] : tensors) sorted.emplace_back(name, tensor.contiguous());
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
@@ -42,8 +39,10 @@ void write_safetensors(const std::string& path, const std::vector<std::pair<std:
   for (const auto& [name, tensor] : sorted) {
     TAUT_CHECK(name != "__metadata__" && !header.contains(name),
                "[{}] tensor '{}' is given twice or has a reserved name", path, name);
-    header[name] = {
-        {"dtype", file_type(tensor.dtype())}, {"shape", tensor.shape()}, {"data_offsets", {end, end + tensor.bytes()}}};
+    const auto it = dtypes.find(name);
+    header[name] = {{"dtype", it == dtypes.end() ? safetensors_type(tensor.dtype()) : it->second},
+                    {"shape", tensor.shape()},
+                    {"data_offsets", {end, end + tensor.bytes()}}};
     end += tensor.bytes();
   }
   std::string text;

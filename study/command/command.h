@@ -46,11 +46,12 @@ StudyText study_text(const std::string& file_or_preset);
 void add_eval_commands(CLI::App& app, const ExitCode& code);  // eval, attack
 void add_train_command(CLI::App& app, const ExitCode& code);  // train
 void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line);
-std::vector<Row> model_rows();                                  // `models ls` and `ls models`
-void add_models_commands(CLI::App& app, const ExitCode& code);  // models show, models ls
-void add_bench_commands(CLI::App& app, const ExitCode& code);   // bench model, kernel bench matmul
-void add_list_commands(CLI::App& app, const ExitCode& code);    // ls
-void add_doctor_command(CLI::App& app, const ExitCode& code);   // doctor
+std::vector<Row> model_rows();                                   // `models ls` and `ls models`
+void add_models_commands(CLI::App& app, const ExitCode& code);   // models show, models ls
+void add_weights_commands(CLI::App& app, const ExitCode& code);  // weights inspect, weights convert
+void add_bench_commands(CLI::App& app, const ExitCode& code);    // bench model, kernel bench matmul
+void add_list_commands(CLI::App& app, const ExitCode& code);     // ls
+void add_doctor_command(CLI::App& app, const ExitCode& code);    // doctor
 
 // The tests of the program itself, which only main may know.
 struct Selftests {

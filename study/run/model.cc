@@ -3,9 +3,11 @@
 #include <map>
 
 #include "finetune/delta.h"
+#include "finetune/foreign.h"
 #include "kernels/error.h"
 #include "nn/init.h"
 #include "nn/models.h"
+#include "nn/vit.h"
 #include "nn/weights.h"
 #include "study/plan.h"
 
@@ -19,6 +21,25 @@ void apply_strategy(RunModel& model, const Config& config) {
   model.strategy->apply(*model.net, model.options, static_cast<uint64_t>(config.integer("seed")));
 }
 
+// The directory says what the strategy is; settings may only agree.
+void apply_foreign_delta(RunModel& model, const Config& config, const std::string& folder) {
+  const bool drawn_head = model.new_head;
+  auto* vit = dynamic_cast<nn::Vit*>(model.net.get());
+  TAUT_CHECK(vit != nullptr, "[model.delta] expected a ViT for an adapter of peft or AdapterHub, got '{}'",
+             config.text("model.name"));
+  const finetune::ForeignDelta delta = finetune::load_foreign_delta(folder, *vit);
+  if (drawn_head && !delta.has_head)
+    fail(Exit::kBadData, "[{}] expected a head here or one of {} classes in model.weights, got none", folder,
+         vit->config().classes);
+  const std::string& asked = config.text("model.strategy");
+  TAUT_CHECK(config.source("model.strategy") == Source::kBuiltIn || asked == delta.method,
+             "[model.strategy] expected {}, which {} holds, got '{}'", delta.method, folder, asked);
+  model.strategy = delta.strategy;
+  model.options = delta.options;
+  model.notes.push_back(fmt::format("{}: {}", folder, delta.description));
+  if (delta.has_head) std::erase_if(model.notes, [](const std::string& n) { return n.starts_with("the head of "); });
+}
+
 void load(RunModel& model, const Config& config, const std::string& file, bool new_head) {
   nn::LoadOptions options;
   options.allow_missing = config.texts("model.allow_missing");
@@ -30,6 +51,7 @@ void load(RunModel& model, const Config& config, const std::string& file, bool n
   for (const std::string& name : report.missing) model.notes.push_back("left as it was, not in the file: " + name);
   for (const std::string& name : report.unexpected) model.notes.push_back("not in the model: " + name);
   if (report.head_loaded) return;
+  model.new_head = true;
   model.net->reset_head(model.net->config().classes, static_cast<uint64_t>(config.integer("seed")));
   model.notes.push_back(fmt::format("the head of {} has another size: a new one of {} classes is drawn from seed {}",
                                     file, model.net->config().classes, config.integer("seed")));
@@ -99,6 +121,10 @@ RunModel judged_model(const Config& config) {
   RunModel model;
   model.net = shape->build();
   load(model, config, weights, !delta.empty());
+  if (finetune::is_foreign_delta(delta)) {
+    apply_foreign_delta(model, config, delta);
+    return model;
+  }
   apply_strategy(model, config);
   if (!delta.empty()) finetune::load_delta(delta, *model.net, *model.strategy, model.options, model.base_hash);
   return model;

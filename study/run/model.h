@@ -17,6 +17,7 @@ struct RunModel {
   const finetune::Strategy* strategy = nullptr;
   finetune::StrategyOptions options;
   std::string base_hash;           // of the backbone, before the strategy
+  bool new_head = false;           // the file of weights had none that fits
   std::string weights_sha256;      // of the weights file; empty: drawn from the seed
   std::vector<std::string> notes;  // a head that was made anew, tensors left out, a position embedding interpolated
 };
@@ -32,7 +33,8 @@ double training_passes(const finetune::Strategy& strategy);
 // For fine-tuning: weights loaded (`weights` is the file; empty: drawn from the seed), a head of `classes` outputs that
 // is made anew unless the file's has that size, the strategy applied.
 RunModel training_model(const Config& config, const std::string& weights, int64_t classes);
-// For judging: weights, then strategy and model.delta if that is given. Without a delta a head of another size is
+// For judging: weights, then strategy and model.delta if that is given; a delta of another library (finetune/foreign.h)
+// brings its own strategy. Without a delta a head of another size is
 // refused: Error(kBadData). Throws Error(kUsage) if model.weights is empty.
 RunModel judged_model(const Config& config);
 // Zero weights with the strategy applied, for counting.

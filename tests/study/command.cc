@@ -1,7 +1,11 @@
 // The command line: exit codes, messages that name what was wrong, and output formats.
 #include <nlohmann/json.hpp>
 
+#include "nn/init.h"
+#include "nn/models.h"
+#include "nn/weights.h"
 #include "study/output.h"
+#include "tensor/safetensors.h"
 #include "tests/study/support.h"
 
 namespace taut::study {
@@ -52,6 +56,67 @@ TEST_CASE("what is wrong is named, on standard error alone, with the documented 
     CHECK(o.code == c.code);
     CHECK(o.err.find(c.word) != std::string::npos);
     CHECK(o.out.empty());
+  }
+}
+
+TEST_CASE("weights: a table of any file, what it is, and conversion") {
+  const TempFolder folder;
+  const std::string base = std::string(TAUT_SOURCE_DIR) + "/tests/golden/adapters/base.safetensors",
+                    bin = std::string(TAUT_SOURCE_DIR) + "/tests/golden/adapters/hub_adapter/study/pytorch_adapter.bin";
+  const Outcome inspected = taut({"weights", "inspect", base, "-o", "json"});
+  CAPTURE(inspected.err);
+  REQUIRE(inspected.code == 0);
+  CHECK(inspected.err.find("hf names, ViT of width 32, 2 blocks, patch 4 at 8, 5 classes") != std::string::npos);
+  const auto rows = nlohmann::json::parse(inspected.out);
+  CHECK(rows.size() == 8 + 2 * 16);
+  for (const char* field : {"name", "shape", "dtype", "min", "max", "mean", "non_finite"})
+    CHECK(rows[0].contains(field));
+  CHECK(nlohmann::json::parse(taut({"weights", "inspect", bin, "-o", "json"}).out).size() == 16);
+
+  const std::string timm = folder / "timm.safetensors", hf = folder / "hf.safetensors";
+  CHECK(taut({"weights", "convert", base, timm, "--names", "timm"}).code == 0);
+  CHECK(taut({"weights", "convert", timm, hf, "--names", "hf"}).code == 0);
+  CHECK(read_text_file(hf) == read_text_file(base));
+  const Outcome unknown = taut({"weights", "convert", bin, hf, "--names", "hf"});
+  CHECK(unknown.code == 65);
+  CHECK(taut({"weights", "convert", base, hf, "--names", "keras"}).code == 2);
+  CHECK(taut({"weights", "convert", base, folder / "x.npz", "--names", "google"}).code == 65);
+  CHECK(taut({"weights", "inspect", "/none.npz"}).code == 66);
+}
+
+TEST_CASE("a run's delta as peft's and AdapterHub's folders judges like the delta") {
+  const TempFolder folder;
+  write_text(folder / "tiny.toml", kTinyStudy);
+  const std::string run = folder / "run", weights = folder / "base.safetensors", delta = run + "/delta.safetensors";
+  nn::Vit vit(nn::vit_config("vit_demo"));
+  nn::init_model(vit, 5);
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const nn::NameEntry& e : nn::name_map(vit.config(), nn::NameStyle::kTimm))
+    tensors.emplace_back(e.external, nn::file_of_rows(e, vit.parameter(e.path).value()));
+  write_safetensors(weights, tensors);
+  const Outcome trained = taut({"train", "-c", folder / "tiny.toml", "model.weights=" + weights, "--out", run});
+  CAPTURE(trained.err);
+  REQUIRE(trained.code == 0);
+  const auto judged = [&](const std::string& with, const std::string& strategy) {
+    const Outcome o = taut({"eval", "model.name=vit_demo", "model.weights=" + weights, "model.delta=" + with,
+                            "model.classes=5", strategy, "data.path=procedural:easy", "data.limit=40", "-o", "json"});
+    CAPTURE(o.err);
+    REQUIRE(o.code == 0);
+    return nlohmann::json::parse(o.out)[0];
+  };
+  const auto own = judged(delta, "model.strategy=lora");
+  for (const std::string names : {"peft", "adapterhub"}) {
+    const std::string to = folder / names;
+    const Outcome converted = taut({"weights", "convert", delta, to, "--names", names});
+    CAPTURE(converted.err);
+    REQUIRE(converted.code == 0);
+    const auto theirs = judged(to, "eval.batch=8");
+    CHECK(theirs.at("top1_correct") == own.at("top1_correct"));
+    CHECK(theirs.at("mean_loss").get<double>() == doctest::Approx(own.at("mean_loss").get<double>()).epsilon(1e-6));
+    const Outcome wrong = taut({"eval", "model.name=vit_demo", "model.weights=" + weights, "model.delta=" + to,
+                                "model.classes=5", "model.strategy=ia3", "data.path=procedural:easy"});
+    CHECK(wrong.code == 2);
+    CHECK(wrong.err.find("lora") != std::string::npos);
   }
 }
 

@@ -1,0 +1,100 @@
+// What readers and writers of other libraries' deltas share: configurations as JSON, and weights that updates are
+// folded into.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "finetune/foreign.h"
+#include "tensor/tensor_file.h"
+
+namespace taut::finetune {
+
+using Json = nlohmann::json;
+
+// A JSON object of at most a megabyte; Error(kMissing), Error(kBadData).
+Json read_config(const std::string& path);
+// What an update may do to a linear layer; undefined: not that. A (r, in), B (out, r), l (out, 1) or (1, in).
+struct Update {
+  Tensor a, b, b_bias, magnitude, l;
+  double scale = 1;
+};
+
+// The parameters of a plain ViT under Hugging Face's names, with or without `vit.`, or timm's. Changes are made to
+// copies, and take effect when all is read.
+class Edits {
+ public:
+  Edits(nn::Vit& vit, std::string file);
+
+  // A tensor of the file in the model's type.
+  Tensor read(const TensorFile& file, const std::string& stored) const;
+  const nn::NameEntry* find(const std::string& name) const;  // nullptr: the model has no such parameter
+  void set(const std::string& name, const Tensor& value);
+  // Folds an update into the weight and bias of a linear layer. Throws Error(kBadData) naming the module.
+  void fold(const std::string& module, const Update& update);
+  void commit();
+  const std::string& file() const { return file_; }
+
+ private:
+  const nn::NameEntry& entry(const std::string& name) const;
+  Tensor rows(const nn::NameEntry& e);  // of the copy
+
+  nn::Vit& vit_;
+  std::string file_;
+  std::map<std::string, nn::NameEntry> entries_;
+  std::map<std::string, Tensor> copies_;
+};
+
+// The keys of a configuration that a reader understands. All others must be inactive: null, false, 0, empty.
+class ConfigKeys {
+ public:
+  ConfigKeys(const Json& config, std::string file) : config_(config), file_(std::move(file)) {}
+  // Keys that do not change the function.
+  void ignore(const std::vector<const char*>& keys);
+  // A key that may only have this value (or be absent).
+  void expect(const char* key, const Json& value);
+  // The value of a key, `otherwise` where it is absent or null; throws Error(kBadData) for another type.
+  template <class T>
+  T get(const char* key, T otherwise) {
+    known_.push_back(key);
+    const auto it = config_.find(key);
+    if (it == config_.end() || it->is_null()) return otherwise;
+    try {
+      return it->get<T>();
+    } catch (const Json::exception&) {
+      wrong(key, "another type");
+    }
+  }
+  // Throws Error(kBadData) naming an active key that no call above knew.
+  void finish() const;
+
+ private:
+  [[noreturn]] void wrong(const std::string& key, const std::string& expected) const;
+
+  const Json& config_;
+  std::string file_;
+  std::vector<std::string> known_;
+};
+
+// The first of `names` that is in the folder; Error(kMissing) naming the folder where none is.
+std::string file_in(const std::string& folder, const std::vector<const char*>& names);
+
+void make_folder(const std::string& folder);  // Error(kIo)
+
+ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& vit);
+ForeignDelta load_adapterhub(const std::string& folder, nn::Vit& vit);
+bool is_peft_config(const Json& config);
+
+// A delta of ours, opened for writing it elsewhere.
+struct OwnDelta {
+  std::string file, strategy;
+  int64_t rank, classes, width, phm_n, phm_rank;
+  double alpha;
+  std::map<std::string, Tensor> tensors;  // under AdapterHub's names
+};
+void write_peft(const OwnDelta& delta, const std::string& folder);
+void write_adapterhub(const OwnDelta& delta, const std::string& folder);
+
+}  // namespace taut::finetune

@@ -1,0 +1,194 @@
+// Hugging Face peft's layout: base_model.model.MODULE.{lora_A.weight, lora_B.weight, lora_B.bias,
+// lora_magnitude_vector, ia3_l}, and whole parameters of the model (modules_to_save, biases) under their own names.
+//
+//   LoRA    W + s B A, s = alpha / r (rsLoRA: alpha / sqrt(r)), r from the tensors, alpha from alpha_pattern or
+//   lora_alpha DoRA    rows of W + s B A, made as long as the magnitude vector says (IA)^3  l (out, 1) scales what
+//   leaves a layer, l (1, in) what enters it (feedforward_modules)
+//
+// Modules are named as in ViTForImageClassification, in ViTModel (no `vit.`) or in timm.
+#include <cmath>
+#include <regex>
+
+#include "finetune/layouts.h"
+#include "tensor/atomic_file.h"
+#include "tensor/safetensors.h"
+#include "tensor/weights_file.h"
+
+namespace taut::finetune {
+namespace {
+
+constexpr const char* kPrefix = "base_model.model.";
+
+// The study's modules: q, k, v, both layers of the MLP, not the attention's output projection.
+constexpr const char* kLoraModules =
+    R"(.*\.(attention\.attention\.(query|key|value)|intermediate\.dense|layer\.\d+\.output\.dense))";
+constexpr const char* kIa3Modules =
+    R"(.*\.(attention\.attention\.(key|value)|intermediate\.dense|layer\.\d+\.output\.dense))";
+
+// What a pattern says of a module: peft matches "(.*\.)?(PATTERN)$" from the start of its name.
+double alpha_of(const std::map<std::string, double>& patterns, const std::string& module, double otherwise,
+                const std::string& file) {
+  for (const auto& [pattern, alpha] : patterns) {
+    try {
+      if (std::regex_match(module, std::regex("(.*\\.)?(" + pattern + ")"))) return alpha;
+    } catch (const std::regex_error&) {
+      fail(Exit::kBadData, "[{}] key 'alpha_pattern': '{}' is no regular expression", file, pattern);
+    }
+  }
+  return otherwise;
+}
+
+struct LoraConfig {
+  double alpha = 0;
+  bool rslora = false, dora = false;
+  std::map<std::string, double> alphas;
+};
+
+LoraConfig check_config(const Json& config, const std::string& file, bool& is_lora) {
+  ConfigKeys keys(config, file);
+  const auto type = keys.get<std::string>("peft_type", "");
+  if (type != "LORA" && type != "IA3")
+    fail(Exit::kBadData, "[{}] key 'peft_type': expected LORA or IA3, got '{}'", file, type);
+  is_lora = type == "LORA";
+  keys.ignore({"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision", "task_type",
+               "target_modules", "exclude_modules", "modules_to_save", "runtime_config"});
+  keys.expect("fan_in_fan_out", false);
+  LoraConfig lora;
+  if (is_lora) {
+    // `bias` says which biases were trained: those are in the file. `megatron_core`, `qalora_group_size` are unused
+    // unless their switches are on.
+    keys.ignore({"r", "rank_pattern", "bias", "lora_bias", "lora_dropout", "layers_to_transform", "layers_pattern",
+                 "megatron_core", "qalora_group_size", "eva_config", "ensure_weight_tying"});
+    lora.alpha = keys.get<double>("lora_alpha", 8);
+    lora.rslora = keys.get<bool>("use_rslora", false);
+    lora.dora = keys.get<bool>("use_dora", false);
+    lora.alphas = keys.get<std::map<std::string, double>>("alpha_pattern", {});
+    // Other starts (pissa, olora, ...) changed the base, and the file fits the changed one alone.
+    const auto it = config.find("init_lora_weights");
+    if (it != config.end() && !it->is_boolean() && *it != "gaussian" && *it != "eva" && *it != "orthogonal")
+      keys.expect("init_lora_weights", true);
+    keys.ignore({"init_lora_weights"});
+  } else {
+    keys.ignore({"feedforward_modules", "init_ia3_weights"});
+  }
+  keys.finish();
+  return lora;
+}
+
+// "a.b.lora_A.weight" -> {"a.b", "lora_A.weight"}; the second empty for a parameter of the model itself.
+std::pair<std::string, std::string> split_name(const std::string& name) {
+  static const std::regex kAdded(
+      "(.*)\\.(lora_A\\.weight|lora_B\\.weight|lora_B\\.bias|lora_magnitude_vector"
+      "(?:\\.weight)?|ia3_l)");
+  std::smatch match;
+  if (!std::regex_match(name, match, kAdded)) return {name, ""};
+  return {match[1], match[2]};
+}
+
+}  // namespace
+
+bool is_peft_config(const Json& config) { return config.contains("peft_type"); }
+
+ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& vit) {
+  bool is_lora = false;
+  const LoraConfig lora = check_config(config, folder + "/adapter_config.json", is_lora);
+  const WeightsFile file = WeightsFile::open(file_in(folder, {"adapter_model.safetensors", "adapter_model.bin"}));
+  Edits edits(vit, file.path());
+  ForeignDelta delta;
+  std::map<std::string, Update> updates;
+  for (const std::string& stored : file.names()) {
+    if (!stored.starts_with(kPrefix))
+      fail(Exit::kBadData, "[{}] tensor '{}': expected a name that begins with '{}'", file.path(), stored, kPrefix);
+    const auto [module, part] = split_name(stored.substr(std::string(kPrefix).size()));
+    const Tensor t = edits.read(file, stored);
+    Update& u = updates[module];
+    if (part == "lora_A.weight") {
+      u.a = t;
+    } else if (part == "lora_B.weight") {
+      u.b = t;
+    } else if (part == "lora_B.bias") {
+      u.b_bias = t;
+    } else if (part == "ia3_l") {
+      u.l = t;
+    } else if (!part.empty()) {
+      u.magnitude = t;
+    } else {
+      updates.erase(module);
+      std::string name = module;
+      if (const size_t at = name.find(".base_layer."); at != std::string::npos) name.erase(at, 11);
+      const nn::NameEntry* e = edits.find(name);
+      if (e == nullptr) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), stored);
+      delta.has_head = delta.has_head || e->path == "head.weight";
+      edits.set(name, t);
+    }
+  }
+  for (auto& [module, u] : updates) {
+    if (is_lora == u.l.defined())
+      fail(Exit::kBadData, "[{}] module '{}': expected {} as the configuration says", file.path(), module,
+           is_lora ? "LoRA" : "(IA)^3");
+    if (lora.dora != u.magnitude.defined() || (lora.dora && u.b_bias.defined()))
+      fail(Exit::kBadData, "[{}] module '{}': expected {} magnitude vector{}, as use_dora says", file.path(), module,
+           lora.dora ? "a" : "no", lora.dora ? " and no bias" : "");
+    if (u.a.defined() && u.a.ndim() == 2 && u.a.size(0) > 0) {
+      const auto rank = static_cast<double>(u.a.size(0));
+      u.scale = alpha_of(lora.alphas, module, lora.alpha, file.path()) / (lora.rslora ? std::sqrt(rank) : rank);
+    }
+    edits.fold(module, u);
+  }
+  if (updates.empty()) fail(Exit::kBadData, "[{}] expected adapted modules, got none", file.path());
+  edits.commit();
+  delta.strategy = &strategy("full");
+  delta.method = is_lora ? "lora" : "ia3";
+  delta.description = fmt::format("{} of {} modules in peft's layout",
+                                  !is_lora    ? "(IA)^3"
+                                  : lora.dora ? "DoRA"
+                                              : "LoRA",
+                                  updates.size());
+  return delta;
+}
+
+void write_peft(const OwnDelta& delta, const std::string& folder) {
+  const bool is_lora = delta.strategy == "lora";
+  TAUT_CHECK(
+      is_lora || delta.strategy == "ia3",
+      "[{}] peft has no type for what '{}' trains; hint: lora and ia3 can be written{}", delta.file, delta.strategy,
+      delta.strategy == "adapter" || delta.strategy == "compacter" || delta.strategy == "lp" ? ", or --names adapterhub"
+                                                                                             : "");
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const auto& [name, t] : delta.tensors) {
+    std::string module = name;
+    if (name.starts_with("heads.default.1.")) {
+      module = "classifier" + name.substr(15);
+    } else if (is_lora) {
+      module = std::regex_replace(name, std::regex("\\.loras\\.lora\\.(lora_[AB])$"), ".$1.weight");
+    } else {
+      module = std::regex_replace(name, std::regex("\\.loras\\.ia3\\.lora_B$"), ".ia3_l");
+    }
+    tensors.emplace_back(kPrefix + module, t);
+  }
+  Json config = {{"auto_mapping", nullptr},
+                 {"base_model_name_or_path", nullptr},
+                 {"fan_in_fan_out", false},
+                 {"inference_mode", true},
+                 {"modules_to_save", {"classifier"}},
+                 {"peft_type", is_lora ? "LORA" : "IA3"},
+                 {"revision", nullptr},
+                 {"target_modules", is_lora ? kLoraModules : kIa3Modules},
+                 {"task_type", nullptr}};
+  if (is_lora) {
+    config.update({{"bias", "none"},
+                   {"init_lora_weights", true},
+                   {"lora_alpha", delta.alpha},
+                   {"lora_dropout", 0.0},
+                   {"r", delta.rank},
+                   {"use_dora", false},
+                   {"use_rslora", false}});
+  } else {
+    config.update({{"feedforward_modules", Json::array()}, {"init_ia3_weights", true}});
+  }
+  make_folder(folder);
+  write_safetensors(folder + "/adapter_model.safetensors", tensors, {{"format", "pt"}});
+  write_file_atomically(folder + "/adapter_config.json", config.dump(2));
+}
+
+}  // namespace taut::finetune

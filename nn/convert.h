@@ -1,0 +1,28 @@
+// Files of weights from one library's names into another's: tensors are renamed, split, joined and permuted, never
+// computed with, so their bytes and dtypes stay.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nn/weights.h"
+
+namespace taut::nn {
+
+struct ConvertOptions {
+  std::vector<std::string> drop;  // regular expressions over the input's names: tensors that may be left out
+};
+struct ConvertReport {
+  std::string recognised;  // what the input is: "timm names, ViT-Ti/16 at 224, 1000 classes"
+  int64_t tensors = 0;     // of the output
+  std::vector<std::string> dropped;
+};
+
+// Reads any format (tensor/weights_file.h) and writes `out`, atomically, in the format of its ending: .safetensors, or
+// .npz for Google's names. Convolutional nets: their own names (torchvision's for torchvision's nets) without prefixes.
+// Throws Error(kBadData) naming tensors that are missing, mis-shaped or unknown to the target's names and not allowed
+// to be dropped; Error(kUsage) for an ending or a style that cannot be written.
+ConvertReport convert_weights(const std::string& in, const std::string& out, NameStyle style,
+                              const ConvertOptions& options = {});
+
+}  // namespace taut::nn

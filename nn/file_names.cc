@@ -1,0 +1,163 @@
+#include "nn/file_names.h"
+
+#include <algorithm>
+#include <regex>
+
+namespace taut::nn {
+namespace {
+
+std::string without_prefixes(std::string name, const std::vector<const char*>& prefixes) {
+  for (bool again = true; again;) {
+    again = false;
+    for (const std::string prefix : prefixes) {
+      if (!name.starts_with(prefix)) continue;
+      name = name.substr(prefix.size());
+      again = true;
+    }
+  }
+  return name;
+}
+
+NameStyle style_of(const std::vector<std::string>& names) {
+  for (const std::string& n : names) {
+    if (n.find("Transformer/") != std::string::npos || n.ends_with("embedding/kernel")) return NameStyle::kGoogle;
+    if (n.find("encoder.layer.") != std::string::npos || n.find("embeddings.cls_token") != std::string::npos)
+      return NameStyle::kHf;
+  }
+  const bool is_vit = std::any_of(names.begin(), names.end(), [](const std::string& n) {
+    return n.find("blocks.") != std::string::npos || n.find("patch_embed.") != std::string::npos;
+  });
+  return is_vit ? NameStyle::kTimm : NameStyle::kTorchvision;
+}
+
+std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  return at == std::string::npos ? text : text.substr(0, at) + to + text.substr(at + from.size());
+}
+
+// Other ways to spell an entry's name.
+std::vector<std::string> spellings(const NameEntry& e) {
+  std::vector<std::string> all = {e.external};
+  const auto add = [&](const char* from, const char* to) {
+    if (e.external.find(from) != std::string::npos) all.push_back(replaced(e.external, from, to));
+  };
+  if (e.external.starts_with("vit.")) all.push_back(e.external.substr(4));
+  if (e.external.starts_with("classifier.")) all.push_back("heads.default.1" + e.external.substr(10));
+  if (e.external.starts_with("fc.")) all.push_back("linear" + e.external.substr(2));
+  add("downsample.", "shortcut.");
+  add("Transformer/posembed_input/pos_embedding", "pos_embedding");
+  add("MultiHeadDotProductAttention_1", "MultiHeadDotProductAttention_0");
+  add("/LayerNorm_2", "/LayerNorm_1");
+  add("/MlpBlock_3", "/MlpBlock_0");
+  return all;
+}
+
+}  // namespace
+
+bool is_between_backbone_and_head(const std::string& name) {
+  return name.find("pooler.") != std::string::npos || name.find("pre_logits") != std::string::npos;
+}
+
+bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& p) { return std::regex_search(name, std::regex(p)); });
+}
+
+std::string list_of(const char* what, const std::vector<std::string>& names) {
+  if (names.empty()) return "";
+  constexpr size_t kShown = 8;
+  std::string text = fmt::format("{} {}: ", names.size(), what);
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + names[i];
+  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
+  return text;
+}
+
+FileNames::FileNames(const TensorFile& file) : file_(file), style_(style_of(file.names())) {
+  const std::vector<const char*> prefixes = style_ == NameStyle::kGoogle
+                                                ? std::vector<const char*>{"opt/", "target/", "params/", "img/"}
+                                                : std::vector<const char*>{"module.", "model.", "state_dict."};
+  for (const std::string& n : file.names()) {
+    const auto [it, is_new] = stored_.emplace(without_prefixes(n, prefixes), n);
+    if (!is_new) fail(Exit::kBadData, "[{}] tensors '{}' and '{}' are the same parameter", file.path(), it->second, n);
+  }
+}
+
+std::string FileNames::without_prefix(const std::string& stored) const {
+  for (const auto& [name, in_file] : stored_)
+    if (in_file == stored) return name;
+  return stored;
+}
+
+bool FileNames::find_one(const NameEntry& e, FoundEntry& found) const {
+  for (const std::string& s : spellings(e)) {
+    if (const auto it = stored_.find(s); it != stored_.end()) {
+      found = {e, it->second, -1, file_.info(it->second).shape};
+      found.entry.external = s;
+      return true;
+    }
+    static const std::regex block("encoderblock_([0-9]+)/");
+    std::smatch match;
+    if (style_ != NameStyle::kGoogle || !std::regex_search(s, match, block)) continue;
+    const std::string stacked = match.prefix().str() + "encoderblock/" + match.suffix().str();
+    const auto it = stored_.find(stacked);
+    if (it == stored_.end()) continue;
+    const Shape& shape = file_.info(it->second).shape;
+    const int64_t layer = std::stoll(match[1]);
+    if (shape.empty() || layer >= shape[0]) continue;
+    found = {e, it->second, layer, Shape(shape.begin() + 1, shape.end())};
+    found.entry.external = s;
+    return true;
+  }
+  return false;
+}
+
+std::vector<FoundEntry> FileNames::find(const std::vector<NameEntry>& map, int64_t dim,
+                                        std::vector<NameEntry>& missing) const {
+  std::vector<FoundEntry> all;
+  for (const NameEntry& e : map) {
+    FoundEntry found;
+    if (find_one(e, found)) {
+      all.push_back(std::move(found));
+      continue;
+    }
+    const size_t at = e.external.find("attn.qkv.");
+    const auto split_as = [&](const std::string& form) {
+      std::vector<NameEntry> parts;
+      for (int64_t i = 0; i < 3; ++i) {
+        NameEntry part = e;
+        part.external = e.external.substr(0, at + 5) + "qkv"[i] + form + e.external.substr(at + 8);
+        part.shape[0] = dim;
+        part.row = i * dim;
+        part.rows = dim;
+        parts.push_back(std::move(part));
+      }
+      return parts;
+    };
+    std::vector<NameEntry> parts;
+    if (at != std::string::npos)
+      for (const char* form : {"", "_proj"})
+        if (const auto as = split_as(form); contains(as[0].external)) parts = as;
+    if (parts.empty()) {
+      missing.push_back(e);
+    } else {
+      for (const NameEntry& part : parts) {
+        if (find_one(part, found))
+          all.push_back(found);
+        else
+          missing.push_back(part);
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> FileNames::others(const std::vector<FoundEntry>& found) const {
+  std::set<std::string> used;
+  for (const FoundEntry& f : found) used.insert(f.stored);
+  std::vector<std::string> names;
+  for (const std::string& n : file_.names())
+    if (!used.contains(n)) names.push_back(n);
+  return names;
+}
+
+}  // namespace taut::nn

@@ -1,0 +1,63 @@
+// What the tensors of a file are called, and which parameters of a model they are.
+//
+//   timm     fused qkv, or split as attn.q or attn.q_proj
+//   hf       with or without `vit.`; a classifier as `classifier` or AdapterHub's `heads.default.1`
+//   google   index variants of the ViT paper (MultiHeadDotProductAttention_1, LayerNorm_2, MlpBlock_3) and of
+//   big_vision
+//            (_0, _1, _0), blocks apart or stacked as `encoderblock`; prefixes params/, params/img/, opt/target/,
+//            target/
+//   torchvision   and all convolutional nets: their own names (nn/resnet.h, nn/small_nets.h); `linear` for `fc` and
+//            `shortcut` for `downsample` where nets are known by both
+//
+// Prefixes that wrappers leave (`module.`, `model.`, `state_dict.`) are stripped.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "nn/weights.h"
+#include "tensor/tensor_file.h"
+
+namespace taut::nn {
+
+// An entry of a name map and the tensor of the file that it is.
+struct FoundEntry {
+  NameEntry entry;  // spelled as the file does, without prefixes
+  std::string stored;
+  int64_t layer = -1;  // of a tensor that stacks all blocks in its first dimension
+  Shape shape;         // the file's, of the layer
+};
+
+class FileNames {
+ public:
+  // Throws Error(kBadData) where two tensors are the same parameter.
+  explicit FileNames(const TensorFile& file);
+
+  NameStyle style() const { return style_; }
+  bool contains(const std::string& name) const { return stored_.contains(name); }
+  std::string without_prefix(const std::string& stored) const;
+
+  // The entries of `map` that the file has, in the map's order; the others are appended to `missing`. A fused qkv of
+  // width `dim` becomes three entries where the file splits it.
+  std::vector<FoundEntry> find(const std::vector<NameEntry>& map, int64_t dim, std::vector<NameEntry>& missing) const;
+  // Names, as stored, that are not among `found`.
+  std::vector<std::string> others(const std::vector<FoundEntry>& found) const;
+
+ private:
+  bool find_one(const NameEntry& e, FoundEntry& found) const;
+
+  const TensorFile& file_;
+  std::map<std::string, std::string> stored_;  // name without prefixes -> the file's
+  NameStyle style_;
+};
+
+// A layer between the class token and the head that many files have and this project's ViTs do not compute.
+bool is_between_backbone_and_head(const std::string& name);
+
+// "3 missing: a, b, c", at most eight of them; empty for none.
+std::string list_of(const char* what, const std::vector<std::string>& names);
+bool matches_any(const std::string& name, const std::vector<std::string>& patterns);  // regular expressions
+
+}  // namespace taut::nn

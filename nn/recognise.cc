@@ -1,0 +1,125 @@
+#include "nn/recognise.h"
+
+#include <cmath>
+
+#include "nn/models.h"
+
+namespace taut::nn {
+namespace {
+
+constexpr struct {
+  int64_t dim, depth;
+  const char* letters;
+} kSizes[] = {{192, 12, "Ti"}, {384, 12, "S"}, {768, 12, "B"}, {1024, 24, "L"}, {1280, 32, "H"}};
+
+// The shape that the file gives a parameter of ours, in our order of dimensions; empty where it has none. `path` is
+// one of a ViT with a single block.
+Shape shape_of(const FileNames& names, const std::string& path) {
+  VitConfig one;
+  one.depth = 1;
+  std::vector<NameEntry> map = name_map(one, names.style()), missing;
+  std::erase_if(map, [&](const NameEntry& e) { return e.path != path; });
+  const std::vector<FoundEntry> found = names.find(map, one.dim, missing);
+  if (found.empty()) return {};
+  const FoundEntry& f = found.front();
+  if (f.entry.order.size() != f.shape.size()) return f.shape;
+  Shape shape;
+  for (const int64_t dim : f.entry.order) shape.push_back(f.shape[static_cast<size_t>(dim)]);
+  return shape;
+}
+
+int64_t blocks_of(const FileNames& names) {
+  VitConfig many;
+  many.depth = 1000;
+  std::vector<NameEntry> map = name_map(many, names.style()), missing;
+  std::erase_if(map, [](const NameEntry& e) { return !e.path.ends_with("norm1.weight"); });
+  return std::ssize(names.find(map, many.dim, missing));
+}
+
+int64_t listed_heads(const VitConfig& c) {
+  for (const std::string& model : model_names()) {
+    const std::shared_ptr<ModelConfig> config = model_config(model);
+    const auto* listed = dynamic_cast<const VitConfig*>(config.get());
+    if (listed != nullptr && listed->dim == c.dim && listed->depth == c.depth && listed->mlp == c.mlp)
+      return listed->heads;
+  }
+  return c.dim % 64 == 0 ? c.dim / 64 : 0;
+}
+
+std::string described(NameStyle style, const VitConfig& c) {
+  std::string model = fmt::format("ViT of width {}, {} blocks, patch {} at {}", c.dim, c.depth, c.patch, c.image_size);
+  for (const auto& size : kSizes)
+    if (c.dim == size.dim && c.depth == size.depth && c.mlp == 4 * c.dim)
+      model = fmt::format("ViT-{}/{} at {}", size.letters, c.patch, c.image_size);
+  return fmt::format("{} names, {}, {}", name(style), model,
+                     c.classes > 0 ? fmt::format("{} classes", c.classes) : "no head");
+}
+
+std::optional<Recognised> recognise_vit(const FileNames& names) {
+  const Shape patch = shape_of(names, "patch_embed.proj.weight"), positions = shape_of(names, "pos_embed"),
+              fc1 = shape_of(names, "blocks.0.mlp.fc1.weight"), head = shape_of(names, "head.weight");
+  if (patch.size() != 4 || patch[2] != patch[3] || positions.size() != 3 || fc1.size() != 2) return std::nullopt;
+  VitConfig c;
+  c.dim = patch[0];
+  c.channels = patch[1];
+  c.patch = patch[2];
+  const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(positions[1] - 1))));
+  if (side < 1 || side * side != positions[1] - 1 || c.dim < 1 || c.patch < 1) return std::nullopt;
+  c.image_size = side * c.patch;
+  c.mlp = fc1[0];
+  c.classes = head.size() == 2 ? head[0] : 0;
+  c.depth = blocks_of(names);
+  const Shape query = shape_of(names, "blocks.0.attn.qkv.weight");  // Google's: (heads, width of one, inputs)
+  c.heads = query.size() == 3 ? query[0] : listed_heads(c);
+  if (c.depth < 1 || c.mlp < 1) return std::nullopt;
+  Recognised r{names.style(), c, c.heads >= 1, nullptr, described(names.style(), c)};
+  if (!r.heads_known) r.vit->heads = 1;
+  return r;
+}
+
+// The listed net all of whose tensors the file has, with its shapes but the number of classes.
+std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames& names) {
+  int64_t layers = 0;
+  for (const StoredTensor& t : file.tensors()) layers += t.shape.size() == 2 || t.shape.size() == 4 ? 1 : 0;
+  for (const std::string& model : model_names()) {
+    std::shared_ptr<ModelConfig> config = model_config(model);
+    // Only nets with as many layers are built to be compared.
+    if (dynamic_cast<const VitConfig*>(config.get()) != nullptr || std::ssize(config->layer_costs()) != layers)
+      continue;
+    const std::shared_ptr<Model> net = config->build();
+    std::vector<NameEntry> missing;
+    const std::vector<FoundEntry> found = names.find(name_map(*net), 0, missing);
+    bool fits = missing.empty();
+    for (const FoundEntry& f : found) {
+      Shape shape = f.shape;
+      if (net->is_head(f.entry.path) && !shape.empty()) {
+        if (f.entry.path.ends_with(".weight")) config->classes = shape[0];
+        shape[0] = f.entry.shape[0];
+      }
+      fits = fits && shape == f.entry.shape;
+    }
+    if (fits)
+      return Recognised{names.style(), std::nullopt, false, config,
+                        fmt::format("{}, {} classes", model, config->classes)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const char* name(NameStyle style) {
+  switch (style) {
+    case NameStyle::kTimm: return "timm";
+    case NameStyle::kHf: return "hf";
+    case NameStyle::kGoogle: return "google";
+    case NameStyle::kTorchvision: return "torchvision";
+  }
+  return "?";
+}
+
+std::optional<Recognised> recognise(const TensorFile& file) {
+  const FileNames names(file);
+  return names.style() == NameStyle::kTorchvision ? recognise_net(file, names) : recognise_vit(names);
+}
+
+}  // namespace taut::nn

@@ -1,0 +1,131 @@
+// taut weights inspect, taut weights convert.
+#include <cmath>
+
+#include "finetune/foreign.h"
+#include "kernels/error.h"
+#include "nn/convert.h"
+#include "nn/recognise.h"
+#include "study/command/command.h"
+#include "tensor/weights_file.h"
+
+namespace taut::study {
+namespace {
+
+struct Statistics {
+  double min = HUGE_VAL, max = -HUGE_VAL, sum = 0;
+  int64_t finite = 0, non_finite = 0;
+};
+
+// Of the finite elements; the sum is in f64, in order.
+Statistics statistics_of(const Tensor& tensor) {
+  const Tensor t = tensor.dtype() == DType::kBF16 ? tensor.to(DType::kF32) : tensor;
+  Statistics s;
+  on_any(t.dtype(), [&]<class T>() {
+    if constexpr (!std::is_same_v<T, BF16>) {
+      for (const T& element : t.span<T>()) {
+        const auto v = static_cast<double>(element);
+        if (!std::isfinite(v)) {
+          ++s.non_finite;
+          continue;
+        }
+        ++s.finite;
+        s.min = std::min(s.min, v);
+        s.max = std::max(s.max, v);
+        s.sum += v;
+      }
+    }
+  });
+  return s;
+}
+
+// float8 and the like have a width and no statistics here.
+bool is_readable(const std::string& dtype) {
+  return !dtype.starts_with("F8") && !dtype.starts_with("F6") && !dtype.starts_with("F4") && dtype != "C64" &&
+         dtype != "U64";
+}
+
+std::vector<Row> inspect(const std::string& path) {
+  const WeightsFile file = WeightsFile::open(path);
+  std::vector<Row> rows;
+  int64_t elements = 0, non_finite = 0;
+  for (const StoredTensor& t : file.tensors()) {
+    Row row = {{"name", t.name}, {"shape", to_string(t.shape)}, {"dtype", t.dtype}};
+    elements += numel(t.shape);
+    for (const char* field : {"min", "max", "mean", "non_finite"}) row[field] = nullptr;
+    if (is_readable(t.dtype)) {
+      const Statistics s = statistics_of(file.read(t.name));
+      non_finite += s.non_finite;
+      row["non_finite"] = s.non_finite;
+      if (s.finite > 0) {
+        row["min"] = s.min;
+        row["max"] = s.max;
+        row["mean"] = s.sum / static_cast<double>(s.finite);
+      }
+    }
+    rows.push_back(std::move(row));
+  }
+  const std::optional<nn::Recognised> known = nn::recognise(file);
+  fmt::print(stderr, "{}: {}, {} tensors, {} elements, {} of them not finite; {}\n", path, file.format(),
+             file.tensors().size(), elements, non_finite, known ? known->text : "no architecture that is known here");
+  return rows;
+}
+
+nn::NameStyle style_by_name(const std::string& text) {
+  for (const nn::NameStyle style :
+       {nn::NameStyle::kTimm, nn::NameStyle::kHf, nn::NameStyle::kGoogle, nn::NameStyle::kTorchvision})
+    if (text == nn::name(style)) return style;
+  fail(Exit::kUsage, "[--names] expected timm, hf, google, torchvision, peft or adapterhub, got '{}'", text);
+}
+
+// A delta of a run, for peft or AdapterHub's adapters.
+Row convert_delta(const std::string& in, const std::string& out, const std::string& names) {
+  finetune::write_foreign_delta(in, out, names == "peft" ? finetune::Layout::kPeft : finetune::Layout::kAdapterHub);
+  return {{"in", in}, {"out", out}, {"names", names}};
+}
+
+Row convert(const std::string& in, const std::string& out, const std::string& names,
+            const std::vector<std::string>& drop) {
+  if (names == "peft" || names == "adapterhub") return convert_delta(in, out, names);
+  const nn::ConvertReport report = nn::convert_weights(in, out, style_by_name(names), {drop});
+  fmt::print(stderr, "{}: {}\n", in, report.recognised);
+  for (const std::string& name : report.dropped) fmt::print(stderr, "left out: {}\n", name);
+  return {{"in", in}, {"out", out}, {"names", names}, {"tensors", report.tensors}};
+}
+
+}  // namespace
+
+void add_weights_commands(CLI::App& app, const ExitCode&) {
+  CLI::App* weights = app.add_subcommand("weights", "files of weights: what is in them, and other libraries' names");
+  weights->require_subcommand(1);
+
+  CLI::App* inspected = weights->add_subcommand("inspect", "every tensor of a file of any format, and what it is of");
+  const CommonPtr common = add_common(*inspected);
+  const auto file = std::make_shared<std::string>();
+  inspected->add_option("file", *file, "safetensors or its index, .pth, .pt, .th, .bin, .npz, .npy")->required();
+  inspected->callback([common, file] {
+    begin(*common);
+    print_rows(inspect(*file), format_by_name(common->format));
+  });
+
+  struct Arguments {
+    std::string in, out, names;
+    std::vector<std::string> drop;
+  };
+  CLI::App* converted = weights->add_subcommand("convert", "the same weights under another library's names");
+  const CommonPtr convert_common = add_common(*converted);
+  const auto a = std::make_shared<Arguments>();
+  converted->add_option("in", a->in, "weights in any format, or the delta.safetensors of a run")->required();
+  converted->add_option("out", a->out, "a .safetensors file; .npz for google; a folder for peft and adapterhub")
+      ->required();
+  converted
+      ->add_option("--names", a->names,
+                   "timm, hf, google; torchvision for convolutional nets; of a delta: peft, adapterhub")
+      ->required();
+  converted->add_option("--drop", a->drop, "regular expression: tensors that may be left out")->allow_extra_args(false);
+  converted->callback([convert_common, a] {
+    begin(*convert_common);
+    print_rows({convert(a->in, a->out, a->names, a->drop)}, format_by_name(convert_common->format));
+  });
+}
+
+}  // namespace taut::study
