@@ -99,9 +99,9 @@ int64_t attempts_of(const AttackConfig& config) {
   return settled.restarts * std::max<int64_t>(1, settled.targets);
 }
 
-// Each attempt: forward and backward a step and a judgement; beside them the clean forward and the judge's.
+// Each attempt: forward and backward a step and a last forward; beside them the clean forward and the judge's two.
 double attack_passes(const AttackConfig& config) {
-  return static_cast<double>(attempts_of(config) * (2 * resolve(config).steps + 1) + 2);
+  return static_cast<double>(attempts_of(config) * (2 * resolve(config).steps + 1) + 3);
 }
 
 std::vector<int64_t> argmax_rows(const Tensor& logits) {

@@ -126,15 +126,57 @@ CleanResult evaluate_clean(const Subject& subject, const Batches& batches, const
   return result;
 }
 
+void Tally::add(const Tally& other) {
+  images += other.images;
+  loss_clean += other.loss_clean;
+  loss_adv += other.loss_adv;
+  max_perturbation = std::max(max_perturbation, other.max_perturbation);
+  low = std::min(low, other.low);
+  high = std::max(high, other.high);
+  for (int64_t Tally::*count : {&Tally::nonfinite, &Tally::verdicts_differ, &Tally::unexplained,
+                                &Tally::clean_verdicts_differ, &Tally::clean_unexplained, &Tally::steps_not_falling,
+                                &Tally::steps, &Tally::zero_images, &Tally::zero_pixels, &Tally::judged_pixels})
+    this->*count += other.*count;
+}
+
+double Tally::mean_loss_clean() const { return images > 0 ? loss_clean / static_cast<double>(images) : 0; }
+double Tally::mean_loss_adv() const { return images > 0 ? loss_adv / static_cast<double>(images) : 0; }
+double Tally::loss_increase_share() const {
+  return steps > 0 ? static_cast<double>(steps_not_falling) / static_cast<double>(steps) : 1;
+}
+double Tally::zero_gradient_share() const {
+  return judged_pixels > 0 ? static_cast<double>(zero_pixels) / static_cast<double>(judged_pixels) : 0;
+}
+
+std::vector<CheckResult> checks_of(const Tally& t, const AttackConfig& attack) {
+  const bool losses_finite = std::isfinite(t.loss_clean) && std::isfinite(t.loss_adv);
+  // A merged model and its unmerged judge round differently: only a verdict that hangs by that may differ. The judge's
+  // counts.
+  return {
+      {"budget", fmt::format("{:.9g} of {:.9g}", t.max_perturbation, attack.eps),
+       t.max_perturbation <= attack.eps + kBudgetTolerance * std::max(1.0, attack.eps)},
+      {"range", fmt::format("[{:.9g}, {:.9g}]", t.low, t.high), t.images == 0 || (t.low >= 0 && t.high <= 1)},
+      {"finite", fmt::format("{} non-finite pixels", t.nonfinite), t.nonfinite == 0},
+      {"finite loss", fmt::format("{:.6g} attacked", t.mean_loss_adv()), losses_finite},
+      {"re-judge",
+       fmt::format("{} of {} verdicts differ, {} by more than rounding", t.verdicts_differ, t.images, t.unexplained),
+       t.unexplained == 0},
+      {"clean path",
+       fmt::format("{} of {} clean verdicts differ, {} by more than rounding", t.clean_verdicts_differ, t.images,
+                   t.clean_unexplained),
+       t.clean_unexplained == 0},
+      {"zero gradient", fmt::format("{} images, {:.4g} of all pixels", t.zero_images, t.zero_gradient_share()),
+       t.zero_images == 0}};
+}
+
 RobustResult evaluate_robust(const Subject& subject, const Batches& batches, const AttackConfig& given,
                              const EvaluateOptions& options) {
   check_subject(subject);
   const AttackConfig attack = resolve(given);
   RobustResult result;
   result.n = options.n;
-  double loss_clean = 0, loss_adv = 0, low = 1, high = 0;
-  int64_t nonfinite = 0, rejudged_differently = 0, unexplained = 0, clean_differently = 0, clean_unexplained = 0,
-          not_falling = 0, transitions = 0, zero_images = 0, zero_pixels = 0, judged_pixels = 0;
+  Tally& tally = result.tally;
+  tally.images = options.n;
   for (int64_t begin = 0; begin < options.n; begin += options.batch) {
     const int64_t count = std::min(options.batch, options.n - begin);
     const Batch batch = checked_batch(batches, begin, count, subject.classes);
@@ -149,7 +191,7 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       clean_logits = subject.attacked(Var(batch.images)).value();
       for (const double l :
            ops::cross_entropy(Var(clean_logits), batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
-        loss_clean += l;
+        tally.loss_clean += l;
     }
     if (begin == 0 && looks_like_probabilities(clean_logits))
       fail(Exit::kUsage, "[evaluate] the model's outputs look like probabilities; hint: an attack needs logits");
@@ -158,11 +200,11 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     const AttackResult run =
         run_attack(subject.attacked, batch.images, batch.labels, attack, {options.seed, options.step, batch.ids});
     for (const double d : distances(batch.images, run.adversarial, attack.norm))
-      result.max_perturbation = std::max(result.max_perturbation, d);
+      tally.max_perturbation = std::max(tally.max_perturbation, d);
     const Range output = range_of(run.adversarial);
-    low = std::min(low, output.low);
-    high = std::max(high, output.high);
-    nonfinite += output.nonfinite;
+    tally.low = std::min(tally.low, output.low);
+    tally.high = std::max(tally.high, output.high);
+    tally.nonfinite += output.nonfinite;
 
     std::vector<int64_t> judged, judged_clean;
     {
@@ -177,12 +219,12 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       const int64_t label = batch.labels.data<int64_t>()[i];
       const bool clean_ok = judged_clean[at] == label, last_ok = judged[at] == label;
       if (clean_ok != (clean[at] == label)) {
-        ++clean_differently;
-        clean_unexplained += !is_close_call(clean_values, clean_logits.size(1), i, label);
+        ++tally.clean_verdicts_differ;
+        tally.clean_unexplained += !is_close_call(clean_values, clean_logits.size(1), i, label);
       }
       if (last_ok != (attacked[at] == label)) {
-        ++rejudged_differently;
-        unexplained += !is_close_call(logits, run.logits.size(1), i, label);
+        ++tally.verdicts_differ;
+        tally.unexplained += !is_close_call(logits, run.logits.size(1), i, label);
       }
       bool best_ok = clean_ok && last_ok;
       for (const auto& iterate : run.correct) best_ok = best_ok && iterate[at];
@@ -190,10 +232,10 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       result.last_ok.push_back(last_ok);
       result.best_ok.push_back(best_ok);
       for (size_t k = 1; k < run.losses.size(); ++k) {
-        not_falling += run.losses[k][at] >= run.losses[k - 1][at];
-        ++transitions;
+        tally.steps_not_falling += run.losses[k][at] >= run.losses[k - 1][at];
+        ++tally.steps;
       }
-      loss_adv += run.losses.back()[at];
+      tally.loss_adv += run.losses.back()[at];
       if (static_cast<int64_t>(result.kept_clean.size()) < options.keep_images) {
         result.kept_clean.push_back(row_of(batch.images, i));
         result.kept_adversarial.push_back(row_of(run.adversarial, i));
@@ -202,44 +244,16 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
         result.kept_adversarial_prediction.push_back(judged[at]);
       }
     }
-    zero_pixels += run.zero_pixels;
-    judged_pixels += run.judged_pixels;
-    zero_images += std::count(run.zero_gradient.begin(), run.zero_gradient.end(), 1);
+    tally.zero_pixels += run.zero_pixels;
+    tally.judged_pixels += run.judged_pixels;
+    tally.zero_images += std::count(run.zero_gradient.begin(), run.zero_gradient.end(), 1);
     if (options.progress) options.progress(begin + count);
   }
   const auto total = [](const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), 1); };
   result.clean_correct = total(result.clean_ok);
   result.robust_last_correct = total(result.last_ok);
   result.robust_best_correct = total(result.best_ok);
-  if (options.n > 0) {
-    result.mean_loss_clean = loss_clean / static_cast<double>(options.n);
-    result.mean_loss_adv = loss_adv / static_cast<double>(options.n);
-  }
-  result.loss_increase_share =
-      transitions > 0 ? static_cast<double>(not_falling) / static_cast<double>(transitions) : 1;
-  if (judged_pixels > 0)
-    result.zero_gradient_share = static_cast<double>(zero_pixels) / static_cast<double>(judged_pixels);
-
-  const auto check = [&](const char* name, std::string value, bool pass) {
-    result.checks.push_back({name, std::move(value), pass});
-  };
-  check("budget", fmt::format("{:.9g} of {:.9g}", result.max_perturbation, attack.eps),
-        result.max_perturbation <= attack.eps + kBudgetTolerance * std::max(1.0, attack.eps));
-  check("range", fmt::format("[{:.9g}, {:.9g}]", low, high), options.n == 0 || (low >= 0 && high <= 1));
-  check("finite", fmt::format("{} non-finite pixels", nonfinite), nonfinite == 0);
-  check("finite loss", fmt::format("{:.6g} attacked", result.mean_loss_adv),
-        std::isfinite(result.mean_loss_clean) && std::isfinite(result.mean_loss_adv));
-  // A merged model and its unmerged judge round differently: only a verdict that hangs by that may differ. The judge's
-  // counts.
-  check("re-judge",
-        fmt::format("{} of {} verdicts differ, {} by more than rounding", rejudged_differently, options.n, unexplained),
-        unexplained == 0);
-  check("clean path",
-        fmt::format("{} of {} clean verdicts differ, {} by more than rounding", clean_differently, options.n,
-                    clean_unexplained),
-        clean_unexplained == 0);
-  check("zero gradient", fmt::format("{} images, {:.4g} of all pixels", zero_images, result.zero_gradient_share),
-        zero_images == 0);
+  result.checks = checks_of(tally, attack);
   for (const CheckResult& c : result.checks) {
     const bool is_flag = c.name == "zero gradient";  // reported: a saturated model is a finding, not an error of ours
     if (!c.pass && !is_flag) fail(Exit::kCheckFailed, "[evaluate] the check '{}' failed: {}", c.name, c.value);

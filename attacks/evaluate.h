@@ -48,12 +48,30 @@ struct CleanResult {
   std::vector<uint8_t> correct;  // per image, in order
 };
 
+// What an evaluation under attack counts; that of a whole is the sum of its parts'.
+struct Tally {
+  int64_t images = 0;
+  double loss_clean = 0, loss_adv = 0;                          // sums over images
+  double max_perturbation = 0;                                  // in the attack's norm
+  double low = 1, high = 0;                                     // range of the adversarial pixels
+  int64_t nonfinite = 0;                                        // adversarial pixels
+  int64_t verdicts_differ = 0, unexplained = 0;                 // attacked model against judge, on adversarial images
+  int64_t clean_verdicts_differ = 0, clean_unexplained = 0;     // on clean images
+  int64_t steps_not_falling = 0, steps = 0;                     // (image, step) with a loss that did not fall, of all
+  int64_t zero_images = 0, zero_pixels = 0, judged_pixels = 0;  // gradients that are exactly zero
+
+  void add(const Tally& other);
+  double mean_loss_clean() const;
+  double mean_loss_adv() const;
+  double loss_increase_share() const;
+  double zero_gradient_share() const;
+};
+// What must hold of an evaluation, each with its figure: budget, range, finiteness, the second verdict.
+std::vector<CheckResult> checks_of(const Tally& tally, const AttackConfig& attack);
+
 struct RobustResult {
   int64_t n = 0, clean_correct = 0, robust_last_correct = 0, robust_best_correct = 0;
-  double mean_loss_clean = 0, mean_loss_adv = 0;
-  double max_perturbation = 0;     // in the attack's norm
-  double loss_increase_share = 0;  // share of (image, step) with a loss that did not fall
-  double zero_gradient_share = 0;
+  Tally tally;
   std::vector<uint8_t> clean_ok, last_ok, best_ok;  // per image
   std::vector<CheckResult> checks;
   // The first `keep_images` images and their adversarial versions, with predictions.

@@ -23,8 +23,7 @@ enum class Exit : int {
   kNumeric = 70,      // non-finite loss or gradient
   kMemory = 71,       // out of memory
   kIo = 74,           // I/O error, disk full
-  kInterrupted = 75,  // interrupted, a checkpoint was written, resume
-  kSkipped = 77,      // nothing to run here
+  kInterrupted = 75,  // interrupted; a run has written a checkpoint and goes on
 };
 
 class Error : public std::runtime_error {

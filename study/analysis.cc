@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "attacks/evaluate.h"
 #include "kernels/error.h"
 #include "study/report/looks.h"
 
@@ -102,6 +103,19 @@ void add(Areas& sum, const Areas& a, double weight) {
   }
 }
 
+// Where no image survives anywhere, every resample says 0, too: what 0 of n leaves open is Wilson's upper end, at the
+// best clean accuracy.
+double zero_area_high(const std::vector<const RunResult*>& runs, const std::string& strategy) {
+  double high = 0;
+  for (const RunResult* run : runs) {
+    if (run->strategy != strategy) continue;
+    for (const Point& p : run->points)
+      high = std::max(high, static_cast<double>(p.clean_correct) / static_cast<double>(p.n) *
+                                attacks::binomial_interval(0, p.n).high);
+  }
+  return high;
+}
+
 void fill_areas(StrategySummary& summary, const Resampled& resampled, double chance, double level) {
   std::vector<double> each;
   std::vector<TradeOff<double>> everything;
@@ -120,6 +134,8 @@ void fill_areas(StrategySummary& summary, const Resampled& resampled, double cha
   summary.area = bias_corrected(sum_last / count, resampled.mean(summary.strategy, resampled.areas.last), level, 0, 1);
   summary.area_best =
       bias_corrected(sum_best / count, resampled.mean(summary.strategy, resampled.areas.best), level, 0, 1);
+  for (const auto& [sum, area] : {std::pair{sum_last, &summary.area}, std::pair{sum_best, &summary.area_best}})
+    if (sum == 0) area->high = zero_area_high(resampled.runs, summary.strategy);
   if (each.size() > 1) {
     double squares = 0;
     for (double a : each) squares += (a - sum_last / count) * (a - sum_last / count);
@@ -141,7 +157,7 @@ void compare(DatasetSummary& dataset, const Resampled& resampled, double level) 
   for (size_t i = 0; i < with_area.size(); ++i) {
     StrategySummary& a = dataset.strategies[with_area[i]];
     a.percent_above_average = percent[i];
-    a.best = a.area.value == *std::max_element(values.begin(), values.end());
+    a.best = a.area.value > 0 && a.area.value == *std::max_element(values.begin(), values.end());
     for (size_t j = i + 1; j < with_area.size(); ++j) {
       const StrategySummary& b = dataset.strategies[with_area[j]];
       PairComparison pair;

@@ -19,6 +19,8 @@ namespace {
 void check_command_name(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* at = &app;
   for (const std::string& word : words) {
+    TAUT_CHECK(!word.starts_with("-") || word == "-h" || word == "--help" || word == "--version" || at != &app,
+               "[taut] there is no option '{}' before the command; hint: taut COMMAND --help lists a command's", word);
     if (word.starts_with("-")) return;
     std::vector<std::string> names;
     for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; }))

@@ -20,13 +20,21 @@ struct Judged {
   attacks::EvaluateOptions options;
 };
 
+void tell(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
+}
+
 Judged prepare(const Config& config) {
   Judged j;
   j.model = judged_model(config);
-  for (const std::string& note : j.model.notes) fmt::print(stderr, "{}\n", note);
+  tell(j.model.notes);
   const nn::ModelConfig& shape = j.model.net->config();
   j.data = open_judged_data(config, preprocess_of(config, shape));
   check_labels(j.data->dataset(), shape.classes);
+  tell(j.data->dataset().notes());
+  if (j.data->dataset().classes() != shape.classes)
+    fmt::print(stderr, "the data has {} classes, the model {}: label k is taken for output k\n",
+               j.data->dataset().classes(), shape.classes);
   j.subject = subject_of(j.model);
   j.batches = batches_of(j.data, shape.channels, shape.image_size);
   j.options.n = j.data->size();
@@ -35,12 +43,12 @@ Judged prepare(const Config& config) {
   return j;
 }
 
-void follow(attacks::EvaluateOptions& options, Progress& progress, const char* what) {
-  options.progress = [&progress, what, n = options.n, done = int64_t{0}](int64_t now) mutable {
-    progress.advance(static_cast<double>(now - done));
+void follow(attacks::EvaluateOptions& options, Progress& progress, const char* command, const char* what) {
+  options.progress = [&progress, command, what, n = options.n, done = int64_t{0}](int64_t now) mutable {
     progress.set_label(fmt::format("{} {} of {} images", what, now, n));
+    progress.advance(static_cast<double>(now - done));
     done = now;
-    stop_if_interrupted(what);
+    stop_if_interrupted(command, "nothing was saved: the same command begins anew");
   };
 }
 
@@ -51,10 +59,15 @@ void put(Row& row, const std::string& name, int64_t correct, int64_t n) {
   row[name + "_high"] = i.high;
 }
 
+// Whether the settings leave out images of the split.
+bool is_limited(const Config& config) {
+  return config.integer("data.limit") > 0 || config.integer("eval.n") > 0 || config.integer("eval.per_class") > 0;
+}
+
 Row evaluate(const Config& config, ProgressMode mode) {
   Judged j = prepare(config);
   Progress progress(mode, static_cast<double>(j.options.n));
-  follow(j.options, progress, "judged");
+  follow(j.options, progress, "eval", "judged");
   const auto begin = std::chrono::steady_clock::now();
   const attacks::CleanResult r = evaluate_clean(j.subject, j.batches, j.options);
   Row row = {{"model", config.text("model.name")}, {"data", j.data->dataset().name()}};
@@ -64,7 +77,7 @@ Row evaluate(const Config& config, ProgressMode mode) {
   put(row, "top1", r.top1_correct, r.n);
   put(row, "top5", r.top5_correct, r.n);
   row["mean_loss"] = r.mean_loss;
-  row["limited"] = config.integer("data.limit") > 0;
+  row["limited"] = is_limited(config);
   row["images_per_second"] = static_cast<double>(r.n) / seconds_since(begin);
   return row;
 }
@@ -73,7 +86,7 @@ Row attack(const Config& config, ProgressMode mode) {
   const attacks::AttackConfig a = attack_config(config);
   Judged j = prepare(config);
   Progress progress(mode, static_cast<double>(j.options.n));
-  follow(j.options, progress, "attacked");
+  follow(j.options, progress, "attack", "attacked");
   const auto begin = std::chrono::steady_clock::now();
   const attacks::RobustResult r = evaluate_robust(j.subject, j.batches, a, j.options);
   Row row = {{"model", config.text("model.name")},
@@ -95,13 +108,13 @@ Row attack(const Config& config, ProgressMode mode) {
   put(row, "clean", r.clean_correct, r.n);
   put(row, "robust_last", r.robust_last_correct, r.n);
   put(row, "robust_best", r.robust_best_correct, r.n);
-  row["max_perturbation"] = r.max_perturbation;
-  row["mean_loss_clean"] = r.mean_loss_clean;
-  row["mean_loss_adv"] = r.mean_loss_adv;
-  row["loss_increase_share"] = r.loss_increase_share;
-  row["zero_gradient_share"] = r.zero_gradient_share;
+  row["max_perturbation"] = r.tally.max_perturbation;
+  row["mean_loss_clean"] = r.tally.mean_loss_clean();
+  row["mean_loss_adv"] = r.tally.mean_loss_adv();
+  row["loss_increase_share"] = r.tally.loss_increase_share();
+  row["zero_gradient_share"] = r.tally.zero_gradient_share();
   for (const attacks::CheckResult& c : r.checks) row["check_" + c.name] = (c.pass ? "pass: " : "FAIL: ") + c.value;
-  row["limited"] = config.integer("data.limit") > 0;
+  row["limited"] = is_limited(config);
   row["seconds"] = seconds_since(begin);
   return row;
 }
@@ -130,6 +143,8 @@ void add_eval_commands(CLI::App& app, const ExitCode&) {
       begin(*common);
       install_interrupt_handlers();
       Config config = settings_of(*common);
+      TAUT_CHECK(config.source("attack.name") != Source::kCommandLine || config.text("attack.name") == name,
+                 "[attack.name] expected {}, the attack that was asked for, got {}", name, config.text("attack.name"));
       config.set("attack.name", name, Source::kCommandLine);
       print_rows({attack(config, progress_mode_by_name(common->progress))}, format_by_name(common->format));
     });

@@ -140,7 +140,8 @@ the mean of A1 over its runs on the data set. “x % above average” is 100 (ar
 <p>Intervals: {} bootstrap resamples of the test images (seed {}); an image keeps its outcomes at all steps, and all strategies
 of a data set see the same resamples. With A the area and A* the resampled ones: bias = mean A* − A (positive as a rule, since
 a front takes maxima over noisy points); the reported area is A − bias; the interval is the bias-corrected percentile interval
-(Efron, 1981): the Φ(2z<sub>0</sub> ± {:.3f}) quantiles of A*, Φ(z<sub>0</sub>) the share of A* below A. The interval of a
+(Efron, 1981): the Φ(2z<sub>0</sub> ± {:.3f}) quantiles of A*, Φ(z<sub>0</sub>) the share of A* below A. Where no image is robust at any point, resamples cannot differ, and
+the upper end is the best clean accuracy times the upper end of Wilson's interval of 0 images. The interval of a
 difference is formed in the same way from paired resamples, and its share is the least α at which that interval excludes
 zero. Accuracies have Wilson's 95 % interval. Areas by the best of iterates count an image as robust only if no iterate of the
 attack, the start included, is misclassified; they are never mixed with those by the last iterate.</p></section>

@@ -138,7 +138,9 @@ void Panel::draw_y(Svg& svg) const {
     svg.text({corner_.x - 7, at + 4}, tick.label, {.anchor = Anchor::kEnd});
   }
   if (!y_.title.empty()) {
-    svg.text({corner_.x - 40, corner_.y + height_ / 2}, y_.title,
+    double widest = 0;
+    for (const Tick& tick : y_.ticks) widest = std::max(widest, text_width(tick.label));
+    svg.text({corner_.x - std::max(40.0, widest + 17), corner_.y + height_ / 2}, y_.title,
              {.size = 12, .anchor = Anchor::kMiddle, .rotate = -90});
   }
 }

@@ -25,29 +25,45 @@ std::string bits(const std::vector<uint8_t>& flags) {
   return text;
 }
 
+template <class T>
+using TallyField = std::pair<const char*, T attacks::Tally::*>;
+constexpr TallyField<double> kTallyNumbers[] = {{"loss_clean", &attacks::Tally::loss_clean},
+                                                {"loss_adv", &attacks::Tally::loss_adv},
+                                                {"max_perturbation", &attacks::Tally::max_perturbation},
+                                                {"low", &attacks::Tally::low},
+                                                {"high", &attacks::Tally::high}};
+constexpr TallyField<int64_t> kTallyCounts[] = {{"images", &attacks::Tally::images},
+                                                {"nonfinite", &attacks::Tally::nonfinite},
+                                                {"verdicts_differ", &attacks::Tally::verdicts_differ},
+                                                {"unexplained", &attacks::Tally::unexplained},
+                                                {"clean_verdicts_differ", &attacks::Tally::clean_verdicts_differ},
+                                                {"clean_unexplained", &attacks::Tally::clean_unexplained},
+                                                {"steps_not_falling", &attacks::Tally::steps_not_falling},
+                                                {"steps", &attacks::Tally::steps},
+                                                {"zero_images", &attacks::Tally::zero_images},
+                                                {"zero_pixels", &attacks::Tally::zero_pixels},
+                                                {"judged_pixels", &attacks::Tally::judged_pixels}};
+
+Json tally_to_json(const attacks::Tally& tally) {
+  Json json;
+  for (const auto& [name, member] : kTallyCounts) json[name] = tally.*member;
+  for (const auto& [name, member] : kTallyNumbers) json[name] = tally.*member;
+  return json;
+}
+
+attacks::Tally tally_from_json(const Json& json) {
+  attacks::Tally tally;
+  for (const auto& [name, member] : kTallyCounts) json.at(name).get_to(tally.*member);
+  for (const auto& [name, member] : kTallyNumbers) json.at(name).get_to(tally.*member);
+  return tally;
+}
+
 Json to_json(const attacks::RobustResult& r) {
-  Json checks = Json::array();
-  for (const auto& c : r.checks) checks.push_back({{"name", c.name}, {"value", c.value}, {"pass", c.pass}});
   return {{"n", r.n},
           {"clean", bits(r.clean_ok)},
           {"last", bits(r.last_ok)},
           {"best", bits(r.best_ok)},
-          {"mean_loss_clean", r.mean_loss_clean},
-          {"mean_loss_adv", r.mean_loss_adv},
-          {"max_perturbation", r.max_perturbation},
-          {"zero_gradient_share", r.zero_gradient_share},
-          {"loss_increase_share", r.loss_increase_share},
-          {"checks", checks}};
-}
-
-// The mean over all images of a mean over each batch's.
-double mean_of(const Json& batches, const char* field) {
-  double sum = 0, n = 0;
-  for (const Json& b : batches) {
-    sum += b.at(field).get<double>() * b.at("n").get<double>();
-    n += b.at("n").get<double>();
-  }
-  return n > 0 ? sum / n : 0;
+          {"tally", tally_to_json(r.tally)}};
 }
 
 int64_t ones(const std::string& flags) { return std::count(flags.begin(), flags.end(), '1'); }
@@ -83,15 +99,6 @@ double evaluation_cost(const Config& config, const RunData& data) {
   double passes = static_cast<double>(data.test->size()) * attack_passes(attack_config(config));
   for (const auto& [domain, store] : data.shifted) passes += static_cast<double>(store->size());
   return passes + (data.train_sample == nullptr ? 0 : static_cast<double>(data.train_sample->size()));
-}
-
-void add_check(Json& checks, const Json& check) {
-  for (Json& known : checks) {
-    if (known.at("name") != check.at("name")) continue;
-    if (known.at("pass").get<bool>()) known = check;
-    return;
-  }
-  checks.push_back(check);
 }
 
 Evaluator::Evaluator(const Config& config, RunDirectory& directory, const RunModel& model, const RunData& data,
@@ -193,14 +200,14 @@ Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& sto
     options.n = std::min(kCleanBatches * options.batch, n - done);
     const auto from_done = [&](int64_t begin, int64_t count) { return source(done + begin, count); };
     const attacks::CleanResult r = evaluate_clean(subject, from_done, options);
-    batches.push_back({{"n", r.n}, {"top1", r.top1_correct}, {"top5", r.top5_correct}, {"mean_loss", r.mean_loss}});
+    batches.push_back({{"n", r.n}, {"top1", r.top1_correct}});
     done += options.n;
     save(done == n);
     if (progress_ != nullptr) progress_->advance(static_cast<double>(options.n));
   }
-  Json out = {{"n", n}, {"correct", 0}, {"mean_loss", mean_of(batches, "mean_loss")}};
-  for (const Json& b : batches) out["correct"] = out["correct"].get<int64_t>() + b.at("top1").get<int64_t>();
-  return out;
+  int64_t correct = 0;
+  for (const Json& b : batches) correct += b.at("top1").get<int64_t>();
+  return {{"n", n}, {"correct", correct}};
 }
 
 void Evaluator::append_metrics(int64_t step, const Json& point) const {
@@ -234,23 +241,23 @@ Json Evaluator::evaluate(int64_t step, bool keep_images) {
   subject_ = subject_of(model_);
   const Json batches = robust(step, keep_images);
   std::string clean_ok, last_ok, best_ok;
-  double max_perturbation = 0;
+  attacks::Tally tally;
   for (const Json& b : batches) {
     clean_ok += b["clean"].get<std::string>();
     last_ok += b["last"].get<std::string>();
     best_ok += b["best"].get<std::string>();
-    max_perturbation = std::max(max_perturbation, b["max_perturbation"].get<double>());
+    tally.add(tally_from_json(b["tally"]));
   }
   Json point = {{"step", step},
                 {"n", data_.test->size()},
                 {"clean_correct", ones(clean_ok)},
                 {"robust_last_correct", ones(last_ok)},
                 {"robust_best_correct", ones(best_ok)},
-                {"mean_loss_clean", mean_of(batches, "mean_loss_clean")},
-                {"mean_loss_adv", mean_of(batches, "mean_loss_adv")},
-                {"max_perturbation", max_perturbation},
-                {"zero_gradient_share", mean_of(batches, "zero_gradient_share")},
-                {"loss_increase_share", mean_of(batches, "loss_increase_share")},
+                {"mean_loss_clean", tally.mean_loss_clean()},
+                {"mean_loss_adv", tally.mean_loss_adv()},
+                {"max_perturbation", tally.max_perturbation},
+                {"zero_gradient_share", tally.zero_gradient_share()},
+                {"loss_increase_share", tally.loss_increase_share()},
                 {"shifted", Json::array()}};
   for (const auto& [domain, store] : data_.shifted) {
     Json s = clean(step, "shift:" + domain, store, store->size());
@@ -259,8 +266,8 @@ Json Evaluator::evaluate(int64_t step, bool keep_images) {
   if (data_.train_sample != nullptr)
     point["train"] = clean(step, "train", data_.train_sample, data_.train_sample->size());
   point["checks"] = Json::array();
-  for (const Json& b : batches)
-    for (const Json& check : b.at("checks")) add_check(point["checks"], check);
+  for (const auto& c : checks_of(tally, attack_config(config_)))
+    point["checks"].push_back({{"name", c.name}, {"value", c.value}, {"pass", c.pass}});
 
   Json samples = {{"step", step}, {"n", data_.test->size()}, {"clean", clean_ok}, {"last", last_ok}, {"best", best_ok}};
   directory_.write("samples/" + checkpoint_name(step) + ".json", samples.dump() + "\n");

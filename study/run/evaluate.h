@@ -18,10 +18,6 @@ attacks::Subject subject_of(const RunModel& model);
 // Forward passes of one image that a whole evaluation costs.
 double evaluation_cost(const Config& config, const RunData& data);
 
-// Adds a check to a list that holds one for each name: it stays failed once it failed, with the figure of that moment,
-// else the newest figure is shown. `check` and the entries have name, value and pass.
-void add_check(Json& checks, const Json& check);
-
 class Evaluator {
  public:
   // All must outlive it; `cache` may be null, `progress` too.

@@ -28,8 +28,8 @@ void install_interrupt_handlers() {
 
 bool interrupted() { return g_interrupted != 0; }
 
-void stop_if_interrupted(const char* where) {
-  if (interrupted()) fail(Exit::kInterrupted, "[{}] interrupted; hint: the same command goes on from here", where);
+void stop_if_interrupted(const char* where, const char* hint) {
+  if (interrupted()) fail(Exit::kInterrupted, "[{}] interrupted; hint: {}", where, hint);
 }
 
 void set_interrupted(bool on) { g_interrupted = on ? 1 : 0; }

@@ -7,7 +7,7 @@ namespace taut::study {
 void install_interrupt_handlers();
 bool interrupted();
 // Throws Error(kInterrupted) if a signal came.
-void stop_if_interrupted(const char* where);
+void stop_if_interrupted(const char* where, const char* hint = "the same command goes on from here");
 // As if a signal had come, and back; for tests.
 void set_interrupted(bool on);
 

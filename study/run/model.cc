@@ -1,5 +1,6 @@
 #include "study/run/model.h"
 
+#include <filesystem>
 #include <map>
 
 #include "finetune/delta.h"
@@ -54,7 +55,8 @@ void load(RunModel& model, const Config& config, const std::string& file, bool n
   model.new_head = true;
   model.net->reset_head(model.net->config().classes, static_cast<uint64_t>(config.integer("seed")));
   model.notes.push_back(fmt::format("the head of {} has another size: a new one of {} classes is drawn from seed {}",
-                                    file, model.net->config().classes, config.integer("seed")));
+                                    std::filesystem::path(file).filename().string(), model.net->config().classes,
+                                    config.integer("seed")));  // no folder: results are the same bytes anywhere
 }
 
 }  // namespace
@@ -118,6 +120,9 @@ RunModel judged_model(const Config& config) {
   const std::shared_ptr<nn::ModelConfig> shape = net_config(config, config.integer("model.classes"));
   const std::string weights = located(config, "model.weights"), delta = located(config, "model.delta");
   TAUT_CHECK(!weights.empty(), "[model.weights] expected a file of weights to judge; hint: model.weights=FILE");
+  TAUT_CHECK(config.text("model.weights") != "procedural",
+             "[model.weights] 'procedural' is pre-trained by train and study; hint: give the file they left in "
+             "pretrained/");
   RunModel model;
   model.net = shape->build();
   load(model, config, weights, !delta.empty());

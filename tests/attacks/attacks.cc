@@ -179,14 +179,14 @@ TEST_CASE("the harness: counts, per-image flags, checks, threads and batches do 
   CHECK(a.robust_best_correct <= a.robust_last_correct);
   CHECK(a.robust_best_correct <= a.clean_correct);
   CHECK(a.clean_correct == evaluate_clean(subject, f.batches, options).top1_correct);
-  CHECK(a.max_perturbation <= strong().eps + 1e-6);
+  CHECK(a.tally.max_perturbation <= strong().eps + 1e-6);
   CHECK(a.kept_clean.size() == 2);
-  CHECK(a.mean_loss_adv > a.mean_loss_clean);
+  CHECK(a.tally.mean_loss_adv() > a.tally.mean_loss_clean());
   AttackConfig none = strong();
   none.eps = 0;
   const RobustResult unchanged = evaluate_robust(subject, f.batches, none, options);
   CHECK(unchanged.robust_last_correct == unchanged.clean_correct);
-  CHECK(unchanged.max_perturbation == 0);
+  CHECK(unchanged.tally.max_perturbation == 0);
 }
 
 TEST_CASE(
