@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <sstream>
 
 #include "autograd/ops.h"
@@ -15,6 +14,8 @@ namespace taut::finetune {
 namespace {
 
 constexpr uintmax_t kMaxConfigBytes = 1 << 20;
+constexpr int kMaxConfigDepth = 16;
+constexpr size_t kMaxShownBytes = 200;  // of a value in a message
 
 bool is_inactive(const Json& value) {
   return value.is_null() || value == false || value == 0 || value == "" || (value.is_structured() && value.empty());
@@ -22,8 +23,10 @@ bool is_inactive(const Json& value) {
 
 // A number of the options' text that a delta's metadata holds: "... rank 8 alpha 16 ...".
 std::string option(const std::string& options, const std::string& name) {
-  std::smatch match;
-  return std::regex_search(options, match, std::regex("(^| )" + name + " ([^ ]+)")) ? match[2].str() : "0";
+  std::istringstream words(options);
+  for (std::string word; words >> word;)
+    if (word == name && words >> word) return word;
+  return "0";
 }
 
 // Multiplies row r of (rows, n) by factors[r].
@@ -47,7 +50,12 @@ Json read_config(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::stringstream text;
   text << in.rdbuf();
-  Json config = Json::parse(text.str(), nullptr, false);
+  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMaxConfigDepth)
+      fail(Exit::kBadData, "[{}] expected at most {} nested values, got more", path, kMaxConfigDepth);
+    return true;
+  };
+  Json config = Json::parse(text.str(), shallow, false);
   if (!config.is_object()) fail(Exit::kBadData, "[{}] expected a JSON object", path);
   return config;
 }
@@ -74,7 +82,7 @@ void ConfigKeys::expect(const char* key, const Json& value) {
 
 void ConfigKeys::wrong(const std::string& key, const std::string& expected) const {
   fail(Exit::kBadData, "[{}] key '{}': expected {}, got {}; hint: this changes the function in a way that is not built",
-       file_, key, expected, config_.at(key).dump());
+       file_, key, expected, config_.at(key).dump().substr(0, kMaxShownBytes));
 }
 
 void ConfigKeys::finish() const {

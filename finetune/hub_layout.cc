@@ -130,6 +130,9 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
   const auto left_out = keys.get<std::vector<int64_t>>("leave_out", {});
   delta.options.phm_n = keys.get<int64_t>("phm_dim", 4);
   delta.options.phm_rank = keys.get<int64_t>("phm_rank", 1);
+  for (const auto& [key, value] : {std::pair{"phm_dim", delta.options.phm_n}, {"phm_rank", delta.options.phm_rank}})
+    if (value < 1 || value > 1024)
+      fail(Exit::kBadData, "[{}] key '{}': expected a number from 1 to 1024, got {}", hub.file, key, value);
   if (!phm) keys.ignore({"factorized_phm_W", "shared_W_phm", "shared_phm_rule", "factorized_phm_rule", "phm_bias"});
   keys.finish();
   delta.method = phm ? "compacter" : "adapter";

@@ -25,10 +25,28 @@ constexpr const char* kLoraModules =
 constexpr const char* kIa3Modules =
     R"(.*\.(attention\.attention\.(key|value)|intermediate\.dense|layer\.\d+\.output\.dense))";
 
+// A pattern comes out of a file: what could search for ever, or nest deeply, is refused (a repeated group, or more than
+// a few repetitions).
+void check_pattern(const std::string& pattern, const std::string& file) {
+  constexpr size_t kMostBytes = 200;
+  constexpr int64_t kMostRepetitions = 4;
+  int64_t repetitions = 0;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const bool repeats = pattern[i] == '*' || pattern[i] == '+' || pattern[i] == '{';
+    repetitions += repeats;
+    if ((repeats && i > 0 && pattern[i - 1] == ')') || repetitions > kMostRepetitions || i >= kMostBytes)
+      fail(Exit::kBadData,
+           "[{}] key 'alpha_pattern': expected a pattern of at most {} bytes and {} repetitions, none of a group, got "
+           "'{}'",
+           file, kMostBytes, kMostRepetitions, pattern.substr(0, kMostBytes));
+  }
+}
+
 // What a pattern says of a module: peft matches "(.*\.)?(PATTERN)$" from the start of its name.
 double alpha_of(const std::map<std::string, double>& patterns, const std::string& module, double otherwise,
                 const std::string& file) {
   for (const auto& [pattern, alpha] : patterns) {
+    check_pattern(pattern, file);
     try {
       if (std::regex_match(module, std::regex("(.*\\.)?(" + pattern + ")"))) return alpha;
     } catch (const std::regex_error&) {

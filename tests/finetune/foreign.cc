@@ -205,6 +205,12 @@ TEST_CASE("what is written for the libraries has the names and shapes that they 
   fs::remove(file);
 }
 
+Json nested(int depth) {
+  Json value = 1;
+  for (int i = 0; i < depth; ++i) value = Json::array({value});
+  return value;
+}
+
 TEST_CASE("a configuration that asks for what is not built is refused by the name of its key; the model is unchanged") {
   const struct {
     const char* name;
@@ -220,6 +226,9 @@ TEST_CASE("a configuration that asks for what is not built is refused by the nam
       {"peft_lora", "adapter_config.json", "layer_replication", Json{{0, 1}}, "layer_replication"},
       {"peft_lora", "adapter_config.json", "a_key_of_the_future", 3, "a_key_of_the_future"},
       {"peft_lora", "adapter_config.json", "lora_alpha", "much", "lora_alpha"},
+      {"peft_lora", "adapter_config.json", "alpha_pattern", Json{{"(a*)*b", 2}}, "alpha_pattern"},
+      {"peft_lora", "adapter_config.json", "alpha_pattern", Json{{"a*b*c*d*e*", 2}}, "alpha_pattern"},
+      {"peft_lora", "adapter_config.json", "deep", nested(40), "nested"},
       {"peft_ia3", "adapter_config.json", "peft_type", "LORA", "feedforward_modules"},
       {"hub_lora", "study/adapter_config.json", "use_gating", true, "use_gating"},
       {"hub_lora", "study/adapter_config.json", "use_dora", true, "use_dora"},
@@ -228,6 +237,7 @@ TEST_CASE("a configuration that asks for what is not built is refused by the nam
       {"hub_adapter", "study/adapter_config.json", "scaling", 4.0, "scaling"},
       {"hub_adapter", "study/adapter_config.json", "non_linearity", "relu", "non_linearity"},
       {"hub_compacter", "study/adapter_config.json", "shared_phm_rule", false, "shared_phm_rule"},
+      {"hub_compacter", "study/adapter_config.json", "phm_dim", 0, "phm_dim"},
       {"hub_compacter", "default/head_config.json", "layers", 2, "layers"},
       {"hub_compacter", "default/head_config.json", "use_pooler", true, "use_pooler"},
   };
