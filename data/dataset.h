@@ -60,6 +60,10 @@ const std::vector<DatasetFormat>& dataset_formats();
 // labels out of range (naming file, record and value), and Error(kUsage) for a folder it does not recognise.
 DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options = {});
 
+// The domains of a data set laid out as ROOT/DOMAIN/CLASS, sorted; empty where it has none. All of them number the same
+// classes alike: open one with {.split = "train", .domain = "photo"}.
+std::vector<std::string> dataset_domains(const std::string& path);
+
 // Throws Error(kBadData), naming the image's source and the value, unless all labels are below `classes` (a model's).
 void check_labels(const Dataset& dataset, int64_t classes);
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "data/csv.h"
 #include "data/decode.h"
 #include "data/formats.h"
 #include "kernels/error.h"
@@ -152,26 +153,6 @@ void divide(std::vector<fs::path>& images, const std::string& split, uint64_t se
   images = std::move(kept);
 }
 
-// One line of comma-separated fields; a field may be quoted, with "" for a quote.
-std::vector<std::string> split_csv(const std::string& line) {
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"') {
-      fields.back() += '"';
-      ++i;
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (c == ',' && !quoted) {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
-    }
-  }
-  return fields;
-}
-
 }  // namespace
 
 DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, int64_t classes) {
@@ -216,6 +197,14 @@ DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, int64_t classes
                                  std::vector<std::string>{}, std::vector<std::string>{}, csv.string());
 }
 
+std::vector<std::string> folder_domains(const fs::path& folder) {
+  std::vector<std::string> domains;
+  if (!find_splits(folder, "all").all.empty()) return domains;
+  for (const fs::path& p : subfolders(folder))
+    if (!subfolders(p).empty()) domains.push_back(p.filename().string());
+  return domains;
+}
+
 DatasetPtr open_class_folders(const fs::path& folder, const DatasetOptions& options) {
   fs::path root = folder;
   if (!options.domain.empty()) {
@@ -233,9 +222,13 @@ DatasetPtr open_class_folders(const fs::path& folder, const DatasetOptions& opti
     fail(Exit::kMissing, "[{}] expected a folder for the split 'validation', got classes only", root.string());
   }
 
-  std::set<std::string> class_set;  // of every split, so that a class without test images keeps its number
-  for (const fs::path& part : unsplit ? std::vector{root} : layout.all) {
-    for (const fs::path& p : subfolders(part)) class_set.insert(p.filename().string());
+  // Of every split and domain, so that a class without images in one keeps its number there.
+  std::set<std::string> class_set;
+  const std::vector<std::string> domains = folder_domains(folder);
+  for (const std::string& domain : options.domain.empty() ? std::vector<std::string>{""} : domains) {
+    const std::vector<fs::path> splits = find_splits(folder / domain, "all").all;
+    for (const fs::path& part : splits.empty() ? std::vector{folder / domain} : splits)
+      for (const fs::path& p : subfolders(part)) class_set.insert(p.filename().string());
   }
   const std::vector<std::string> classes(class_set.begin(), class_set.end());
   std::vector<Entry> entries;
@@ -250,9 +243,7 @@ DatasetPtr open_class_folders(const fs::path& folder, const DatasetOptions& opti
     }
   }
   if (entries.empty()) {
-    const bool domains =
-        std::any_of(skipped.begin(), skipped.end(), [](const fs::path& p) { return fs::is_directory(p); });
-    if (domains && options.domain.empty()) {
+    if (!domains.empty() && options.domain.empty()) {
       fail(Exit::kUsage, "[{}] expected CLASS/*.jpg, got folders of folders; hint: data.domain= one of {}",
            root.string(), joined_names(subfolders(root)));
     }

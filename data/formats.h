@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,12 @@ DatasetPtr open_csv(const std::filesystem::path& folder, const std::filesystem::
 // `options.split` and `options.domain` are used here.
 DatasetPtr open_class_folders(const std::filesystem::path& folder, const DatasetOptions& options);
 
+// The folders of ROOT/DOMAIN/CLASS, sorted; empty for any other layout.
+std::vector<std::string> folder_domains(const std::filesystem::path& folder);
+
 // The lines of a text file without their ends (LF or CRLF). Throws Error(kMissing) or Error(kIo).
 std::vector<std::string> read_lines(const std::filesystem::path& file);
+std::vector<std::string> lines_of(std::span<const uint8_t> bytes);
 // A whole file, at most `limit` bytes. Throws Error(kMissing), Error(kIo) or Error(kBadData).
 std::vector<uint8_t> read_bytes(const std::filesystem::path& file, int64_t limit);
 

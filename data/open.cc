@@ -73,8 +73,9 @@ std::vector<uint8_t> read_bytes(const fs::path& file, int64_t limit) {
   return bytes;
 }
 
-std::vector<std::string> read_lines(const fs::path& file) {
-  const std::vector<uint8_t> bytes = read_bytes(file, int64_t{256} << 20);
+std::vector<std::string> read_lines(const fs::path& file) { return lines_of(read_bytes(file, int64_t{256} << 20)); }
+
+std::vector<std::string> lines_of(std::span<const uint8_t> bytes) {
   std::vector<std::string> lines;
   for (auto at = bytes.begin(); at != bytes.end();) {
     const auto end = std::find(at, bytes.end(), '\n');
@@ -116,6 +117,10 @@ DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options) 
   if (!options.keep_classes.empty()) data = keep_classes(std::move(data), options.keep_classes);
   if (options.limit > 0) data = by_class ? first_in_turns(data, options.limit) : first(data, options.limit);
   return data;
+}
+
+std::vector<std::string> dataset_domains(const std::string& path) {
+  return fs::is_directory(path) ? folder_domains(path) : std::vector<std::string>{};
 }
 
 }  // namespace taut

@@ -207,6 +207,27 @@ TEST_CASE("class folders without a split are divided class by class, without ove
   CHECK(refuse(folder.path(), {.domain = "poster"}).code == Exit::kMissing);
 }
 
+TEST_CASE("domains are listed, and number the same classes alike") {
+  const TemporaryFolder folder;
+  const Bytes image = encode_png(sample_image(2, 2, 3));
+  for (const char* file : {"photo/cat/1.png", "photo/dog/1.png", "sketch/dog/1.png", "sketch/dog/2.png",
+                           "cartoon/test/dog/1.png", "cartoon/train/bird/1.png"})
+    folder.write(file, image);
+  const std::string path = folder.path().string();
+  CHECK(dataset_domains(path) == std::vector<std::string>{"cartoon", "photo", "sketch"});
+  for (const std::string& domain : dataset_domains(path)) {
+    const DatasetPtr data = open_dataset(path, {.split = "all", .domain = domain});
+    CAPTURE(domain);
+    CHECK(data->size() == 2);
+    CHECK(data->classes() == 3);
+    CHECK(data->class_name(2) == "dog");
+    CHECK(data->label(1) == 2);
+  }
+  CHECK(dataset_domains(path + "/photo").empty());
+  CHECK(dataset_domains(path + "/cartoon").empty());
+  CHECK(dataset_domains("procedural:easy").empty());
+}
+
 TEST_CASE("a list of files keeps its order; its faults are named with line and value") {
   const TemporaryFolder folder;
   folder.write("x/b.png", encode_png(sample_image(3, 3, 3, 1)));
