@@ -3,6 +3,7 @@
 #include <cstring>
 #include <set>
 
+#include "finetune/sites.h"
 #include "tensor/safetensors.h"
 #include "tensor/sha256.h"
 
@@ -18,14 +19,14 @@ std::string describe(const StrategyOptions& o) {
 }
 
 // What a delta holds, in the file's names and shapes: the trainable parameters, a ViT's under AdapterHub's names, and
-// all buffers.
+// batch norms whole, since their statistics moved and peft knows whole modules alone.
 std::vector<nn::NameEntry> delta_entries(const nn::Model& model, const Strategy& strategy,
                                          const StrategyOptions& options) {
   std::vector<nn::NameEntry> entries;
   const auto* vit = dynamic_cast<const nn::VitConfig*>(&model.config());
   if (vit == nullptr) {
     for (const nn::NamedParameter& p : model.parameters())
-      if (p.var.requires_grad()) entries.push_back({p.path, p.path, p.var.shape()});
+      if (p.var.requires_grad() || is_norm_parameter(p.path)) entries.push_back({p.path, p.path, p.var.shape()});
   } else {
     for (nn::NameEntry& e : adapterhub_names(*vit, strategy, options))
       if (model.parameter(e.path).requires_grad()) entries.push_back(std::move(e));

@@ -12,8 +12,8 @@ namespace taut::finetune {
 // Take it of the plain model, before a strategy is applied and trained.
 std::string base_hash(const nn::Model& plain);
 
-// Writes all trainable parameters as safetensors, a ViT's under AdapterHub's names, with the running statistics of
-// batch norms; metadata: format, strategy, options, base hash.
+// Writes all trainable parameters as safetensors, a ViT's under AdapterHub's names, and batch norms whole (running
+// statistics, gains, biases); metadata: format, strategy, options, base hash.
 void save_delta(const std::string& file, const nn::Model& model, const Strategy& strategy,
                 const StrategyOptions& options, const std::string& base);
 // Loads it into a model of the same base to which the same strategy was applied; bit-equal. Throws Error(kBadData)

@@ -8,6 +8,7 @@
 
 #include "autograd/ops.h"
 #include "finetune/layouts.h"
+#include "nn/file_names.h"
 #include "tensor/safetensors.h"
 
 namespace taut::finetune {
@@ -91,13 +92,15 @@ void ConfigKeys::finish() const {
       wrong(key, "no such key, or null");
 }
 
-Edits::Edits(nn::Vit& vit, std::string file) : vit_(vit), file_(std::move(file)) {
-  nn::VitConfig config = vit.config();
-  for (const nn::NameStyle style : {nn::NameStyle::kTimm, nn::NameStyle::kHf}) {
-    for (const nn::NameEntry& e : nn::name_map(config, style)) {
-      entries_[e.external] = e;
-      if (e.external.starts_with("vit.")) entries_[e.external.substr(4)] = e;
-    }
+Edits::Edits(nn::Model& model, std::string file) : model_(model), file_(std::move(file)) {
+  const auto add = [&](const std::vector<nn::NameEntry>& map) {
+    for (const nn::NameEntry& e : map)
+      for (const std::string& name : nn::spellings(e.external)) entries_[name] = e;
+  };
+  if (const auto* vit = dynamic_cast<const nn::VitConfig*>(&model.config())) {
+    for (const nn::NameStyle style : {nn::NameStyle::kTimm, nn::NameStyle::kHf}) add(nn::name_map(*vit, style));
+  } else {
+    add(nn::name_map(model));
   }
 }
 
@@ -105,7 +108,7 @@ Tensor Edits::read(const TensorFile& file, const std::string& stored) const {
   const Tensor t = file.read(stored);
   if (!is_floating(t.dtype()))
     fail(Exit::kBadData, "[{}] tensor '{}': expected floating numbers, got {}", file.path(), stored, name(t.dtype()));
-  return t.to(vit_.dtype());
+  return t.to(model_.dtype());
 }
 
 const nn::NameEntry* Edits::find(const std::string& name) const {
@@ -121,7 +124,7 @@ const nn::NameEntry& Edits::entry(const std::string& name) const {
 
 Tensor Edits::rows(const nn::NameEntry& e) {
   const auto [it, is_new] = copies_.try_emplace(e.path);
-  if (is_new) it->second = vit_.parameter(e.path).value().clone();
+  if (is_new) it->second = model_.parameter(e.path).value().clone();
   return e.rows > 0 ? it->second.slice(0, e.row, e.rows) : it->second;
 }
 
@@ -130,71 +133,99 @@ void Edits::set(const std::string& name, const Tensor& value) {
   if (value.shape() != e.shape)
     fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}{}", file_, name, to_string(e.shape),
          to_string(value.shape()),
-         e.path.starts_with("head.") ? fmt::format("; hint: model.classes={}", value.ndim() > 0 ? value.size(0) : 0)
-                                     : "");
+         model_.is_head(e.path) ? fmt::format("; hint: model.classes={}", value.ndim() > 0 ? value.size(0) : 0) : "");
   rows(e).copy_from(value);
 }
 
 void Edits::fold(const std::string& module, const Update& u) {
   const NoGrad no_grad;
-  Tensor to = rows(entry(module + ".weight"));
+  const nn::NameEntry &weight = entry(module + ".weight"), *bias_entry = find(module + ".bias");
   const auto refuse = [&](const char* what, const Tensor& t, const std::string& expected) {
     fail(Exit::kBadData, "[{}] {} of '{}': expected {}, got {}", file_, what, module, expected,
          t.defined() ? to_string(t.shape()) : "nothing");
   };
-  if (to.ndim() != 2)
-    fail(Exit::kBadData, "[{}] '{}' is no linear layer, and only those can be adapted here", file_, module);
-  const int64_t out = to.size(0), in = to.size(1);
-  Tensor w = to.clone();
-  const nn::NameEntry& bias_entry = entry(module + ".bias");
+  const size_t dims = weight.shape.size();
+  if (dims != 2 && dims != 4)
+    fail(Exit::kBadData, "[{}] '{}' is no linear layer and no convolution, and only those can be adapted here", file_,
+         module);
+  // A convolution is a linear layer of its input's patches: (out, in, k k); a linear layer is one of k = 1.
+  const int64_t out = weight.shape[0], in = weight.shape[1];
+  Tensor to = rows(weight);
+  Var w(to.clone().reshape({out, in, -1}));
+  const auto store = [&](const Var& folded) { to.copy_from(folded.value().contiguous().reshape(to.shape())); };
+  const auto edit_bias = [&](const auto& edit) {
+    Tensor bias = rows(*bias_entry);
+    bias.copy_from(edit(Var(bias.clone())).value());
+  };
   if (u.l.defined()) {
-    const bool of_output = u.l.shape() == Shape{out, 1};
-    if (!of_output && u.l.shape() != Shape{1, in})
-      refuse("the (IA)^3 vector", u.l, fmt::format("({}, 1) or (1, {})", out, in));
-    w = ops::mul(Var(w), Var(u.l)).value();
-    if (of_output) {
-      Tensor bias = rows(bias_entry);
-      bias.copy_from(ops::mul(Var(bias.clone()), Var(u.l.reshape({out}))).value());
-    }
-    to.copy_from(w);
+    const Shape of_output = dims == 2 ? Shape{out, 1} : Shape{1, out, 1, 1},
+                of_input = dims == 2 ? Shape{1, in} : Shape{1, in, 1, 1};
+    const bool scales_input = dims == 2 ? u.l.shape() != of_output : u.of_input;
+    if (u.l.shape() != (scales_input ? of_input : of_output))
+      refuse("the (IA)^3 vector", u.l,
+             dims == 2 ? fmt::format("{} or {}", to_string(of_output), to_string(of_input))
+                       : to_string(scales_input ? of_input : of_output));
+    store(ops::mul(w, Var(u.l.reshape(scales_input ? Shape{1, in, 1} : Shape{out, 1, 1}))));
+    if (!scales_input && bias_entry != nullptr)
+      edit_bias([&](const Var& bias) { return ops::mul(bias, Var(u.l.reshape({out}))); });
     return;
   }
-  if (!u.a.defined() || u.a.ndim() != 2 || u.a.size(1) != in) refuse("lora_A", u.a, fmt::format("(r, {})", in));
-  const int64_t rank = u.a.size(0);
-  if (!u.b.defined() || u.b.shape() != Shape{out, rank}) refuse("lora_B", u.b, fmt::format("({}, {})", out, rank));
-  if (rank < 1) refuse("lora_A", u.a, "a rank >= 1");
-  w = ops::add(Var(w), ops::scale(ops::matmul(Var(u.b), Var(u.a)), u.scale)).value().contiguous();
+  Shape a_shape = weight.shape, b_shape(dims, 1);
+  if (u.a.defined() && u.a.ndim() > 0) a_shape[0] = u.a.size(0);
+  b_shape[0] = out;
+  b_shape[1] = a_shape[0];
+  if (!u.a.defined() || u.a.shape() != a_shape || a_shape[0] < 1)
+    refuse("lora_A", u.a, "(rank >= 1, ...) and then as " + to_string(weight.shape));
+  if (!u.b.defined() || u.b.shape() != b_shape) refuse("lora_B", u.b, to_string(b_shape));
+  const Var delta = ops::matmul(Var(u.b.reshape({out, -1})), Var(u.a.reshape({a_shape[0], -1})));
+  Tensor sum = ops::add(ops::reshape(w, {out, -1}), ops::scale(delta, u.scale)).value().contiguous();
   if (u.magnitude.defined()) {  // DoRA: rows of the sum get the lengths that were learnt
     if (u.magnitude.numel() != out) refuse("lora_magnitude_vector", u.magnitude, fmt::format("({})", out));
-    const std::vector<double> m = u.magnitude.to_doubles(), values = w.to_doubles();
+    const std::vector<double> m = u.magnitude.to_doubles(), values = sum.to_doubles();
+    const size_t length = values.size() / m.size();
     std::vector<double> factors;
-    for (int64_t r = 0; r < out; ++r) {
-      double sum = 0;
-      for (int64_t i = 0; i < in; ++i)
-        sum += values[static_cast<size_t>(r * in + i)] * values[static_cast<size_t>(r * in + i)];
-      factors.push_back(m[static_cast<size_t>(r)] / std::sqrt(sum));
+    for (size_t r = 0; r < m.size(); ++r) {
+      double squares = 0;
+      for (size_t i = r * length; i < (r + 1) * length; ++i) squares += values[i] * values[i];
+      factors.push_back(m[r] / std::sqrt(squares));
     }
-    scale_rows(w, factors);
+    scale_rows(sum, factors);
   }
-  to.copy_from(w);
+  store(Var(sum));
   if (u.b_bias.defined()) {
+    if (bias_entry == nullptr) refuse("lora_B.bias", u.b_bias, "none, since the layer has no bias to fold it into");
     if (u.b_bias.shape() != Shape{out}) refuse("lora_B.bias", u.b_bias, fmt::format("({})", out));
-    Tensor bias = rows(bias_entry);
-    bias.copy_from(ops::add(Var(bias.clone()), ops::scale(Var(u.b_bias), u.scale)).value());
+    edit_bias([&](const Var& bias) { return ops::add(bias, ops::scale(Var(u.b_bias), u.scale)); });
   }
 }
 
 void Edits::commit() {
-  for (const auto& [path, tensor] : copies_) vit_.parameter(path).set_value(tensor);
+  for (const auto& [path, tensor] : copies_) model_.parameter(path).set_value(tensor);
 }
 
 bool is_foreign_delta(const std::string& path) { return std::filesystem::is_directory(path); }
 
-ForeignDelta load_foreign_delta(const std::string& folder, nn::Vit& vit) {
+bool is_own_delta(const std::string& path) {
+  try {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    const auto format = file.metadata().find("format");
+    return format != file.metadata().end() && format->second.starts_with("taut-delta-");
+  } catch (const Error&) {
+    return false;  // another format, or what its reader will complain about
+  }
+}
+
+ForeignDelta load_foreign_delta(const std::string& folder, nn::Model& model) {
   const std::string config = folder + "/adapter_config.json";
   if (std::filesystem::is_regular_file(config))
-    if (const Json json = read_config(config); is_peft_config(json)) return load_peft(folder, json, vit);
-  return load_adapterhub(folder, vit);
+    if (const Json json = read_config(config); is_peft_config(json)) return load_peft(folder, json, model);
+  auto* vit = dynamic_cast<nn::Vit*>(&model);
+  if (vit == nullptr)
+    fail(Exit::kBadData,
+         "[{}] expected an adapter_config.json of peft (with a peft_type) for a convolutional net; AdapterHub's "
+         "library has transformers only",
+         folder);
+  return load_adapterhub(folder, *vit);
 }
 
 void write_foreign_delta(const std::string& path, const std::string& folder, Layout layout) {
@@ -206,7 +237,11 @@ void write_foreign_delta(const std::string& path, const std::string& folder, Lay
   if (!meta("format").starts_with("taut-delta-"))
     fail(Exit::kBadData, "[{}] expected a delta that a run wrote (delta.safetensors)", path);
   const std::string options = meta("options");
-  OwnDelta delta{path, meta("strategy"), 0, 0, 0, 0, 0, 0, {}};
+  OwnDelta delta{path, meta("strategy"), meta("model").starts_with("vit "), 0, 0, 0, 0, 0, 0, {}};
+  TAUT_CHECK(delta.is_vit || layout == Layout::kPeft,
+             "[{}] AdapterHub's library has transformers only, and this delta is a convolutional net's; hint: peft has "
+             "lora and ia3 of convolutions",
+             path);
   try {
     delta.rank = std::stoll(option(options, "rank"));
     delta.alpha = std::stod(option(options, "alpha"));
@@ -216,11 +251,13 @@ void write_foreign_delta(const std::string& path, const std::string& folder, Lay
     fail(Exit::kBadData, "[{}] expected numbers in the delta's options, got '{}'", path, options);
   }
   for (const std::string& name : file.names()) delta.tensors[name] = file.read(name);
-  const auto head = delta.tensors.find("heads.default.1.weight");
-  if (head == delta.tensors.end() || head->second.ndim() != 2)
-    fail(Exit::kBadData, "[{}] expected the delta of a ViT, with a head 'heads.default.1'", path);
-  delta.classes = head->second.size(0);
-  delta.width = head->second.size(1);
+  if (delta.is_vit) {
+    const auto head = delta.tensors.find("heads.default.1.weight");
+    if (head == delta.tensors.end() || head->second.ndim() != 2)
+      fail(Exit::kBadData, "[{}] expected the delta of a ViT, with a head 'heads.default.1'", path);
+    delta.classes = head->second.size(0);
+    delta.width = head->second.size(1);
+  }
   if (layout == Layout::kPeft)
     write_peft(delta, folder);
   else

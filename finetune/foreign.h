@@ -3,12 +3,14 @@
 // adapter.safetensors or pytorch_adapter.bin; a head beside it or in a directory of its own: head_config.json,
 // model_head.safetensors or pytorch_model_head.bin).
 //
-//   read   peft: LoRA (any linear layers, rank and alpha patterns, rsLoRA, DoRA, biases), (IA)^3 with or without
-//          feed-forward modules; AdapterHub: LoRA, (IA)^3, bottleneck adapters and Compacter as this project places
-//          them, on all or some layers. What a configuration asks beyond that is refused by the name of its key.
+//   read   peft, of ViTs and convolutional nets: LoRA (any linear layers and convolutions, rank and alpha patterns,
+//          rsLoRA, DoRA, biases), (IA)^3 with or without feed-forward modules, whole modules (a head, batch norms);
+//          AdapterHub: LoRA, (IA)^3, bottleneck adapters and Compacter as this project places them, on all or some
+//          layers. What a configuration asks beyond that is refused by the name of its key.
 //   write  peft: lora, ia3. AdapterHub: lora, ia3, adapter, compacter, lp (a head alone).
 //
-// LoRA and (IA)^3 are folded into the weights: W + s B A, diag(l) W, W diag(l).
+// LoRA and (IA)^3 are folded into the weights: W + s B A, diag(l) W, W diag(l). A batch norm's running statistics
+// move with training: its delta is written with every norm a module to save.
 #pragma once
 
 #include <string>
@@ -30,10 +32,12 @@ struct ForeignDelta {
 
 // Whether a path is a delta of another library: a directory.
 bool is_foreign_delta(const std::string& path);
+// Whether a path is a delta that a run wrote (finetune/delta.h).
+bool is_own_delta(const std::string& path);
 
-// Loads one into a plain ViT. Throws Error(kMissing) where a file is not there, Error(kBadData) naming file, tensor or
-// key of the configuration; the model is unchanged then.
-ForeignDelta load_foreign_delta(const std::string& folder, nn::Vit& vit);
+// Loads one into a plain model. Throws Error(kMissing) where a file is not there, Error(kBadData) naming file, tensor
+// or key of the configuration, and for AdapterHub's layout where the model is no ViT; the model is unchanged then.
+ForeignDelta load_foreign_delta(const std::string& folder, nn::Model& model);
 
 // Writes a delta of ours (finetune/delta.h) as a directory, files atomically, the configuration last. Throws
 // Error(kUsage) where the layout cannot express the strategy, saying why; Error(kIo).

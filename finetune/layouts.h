@@ -16,23 +16,26 @@ using Json = nlohmann::json;
 
 // A JSON object of at most a megabyte; Error(kMissing), Error(kBadData).
 Json read_config(const std::string& path);
-// What an update may do to a linear layer; undefined: not that. A (r, in), B (out, r), l (out, 1) or (1, in).
+// What an update may do to a linear layer or a convolution; undefined: not that. A (r, in), B (out, r), l (out, 1) or
+// (1, in); A (r, in, k, k), B (out, r, 1, 1), l (1, out, 1, 1) or (1, in, 1, 1).
 struct Update {
   Tensor a, b, b_bias, magnitude, l;
+  bool of_input = false;  // l of a convolution scales what enters it
   double scale = 1;
 };
 
-// The parameters of a plain ViT under Hugging Face's names, with or without `vit.`, or timm's. Changes are made to
-// copies, and take effect when all is read.
+// The parameters of a plain ViT under Hugging Face's names, with or without `vit.`, or timm's, or of a plain
+// convolutional net under any names that its files have. Changes are made to copies, and take effect when all is read.
 class Edits {
  public:
-  Edits(nn::Vit& vit, std::string file);
+  Edits(nn::Model& model, std::string file);
 
   // A tensor of the file in the model's type.
   Tensor read(const TensorFile& file, const std::string& stored) const;
   const nn::NameEntry* find(const std::string& name) const;  // nullptr: the model has no such parameter
   void set(const std::string& name, const Tensor& value);
-  // Folds an update into the weight and bias of a linear layer. Throws Error(kBadData) naming the module.
+  // Folds an update into the weight and bias of a linear layer or a convolution. Throws Error(kBadData) naming the
+  // module.
   void fold(const std::string& module, const Update& update);
   void commit();
   const std::string& file() const { return file_; }
@@ -41,7 +44,7 @@ class Edits {
   const nn::NameEntry& entry(const std::string& name) const;
   Tensor rows(const nn::NameEntry& e);  // of the copy
 
-  nn::Vit& vit_;
+  nn::Model& model_;
   std::string file_;
   std::map<std::string, nn::NameEntry> entries_;
   std::map<std::string, Tensor> copies_;
@@ -83,16 +86,17 @@ std::string file_in(const std::string& folder, const std::vector<const char*>& n
 
 void make_folder(const std::string& folder);  // Error(kIo)
 
-ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& vit);
+ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model& model);
 ForeignDelta load_adapterhub(const std::string& folder, nn::Vit& vit);
 bool is_peft_config(const Json& config);
 
 // A delta of ours, opened for writing it elsewhere.
 struct OwnDelta {
   std::string file, strategy;
+  bool is_vit;
   int64_t rank, classes, width, phm_n, phm_rank;
   double alpha;
-  std::map<std::string, Tensor> tensors;  // under AdapterHub's names
+  std::map<std::string, Tensor> tensors;  // a ViT's under AdapterHub's names
 };
 void write_peft(const OwnDelta& delta, const std::string& folder);
 void write_adapterhub(const OwnDelta& delta, const std::string& folder);

@@ -1,13 +1,19 @@
 // Hugging Face peft's layout: base_model.model.MODULE.{lora_A.weight, lora_B.weight, lora_B.bias,
 // lora_magnitude_vector, ia3_l}, and whole parameters of the model (modules_to_save, biases) under their own names.
 //
-//   LoRA    W + s B A, s = alpha / r (rsLoRA: alpha / sqrt(r)), r from the tensors, alpha from alpha_pattern or
-//   lora_alpha DoRA    rows of W + s B A, made as long as the magnitude vector says (IA)^3  l (out, 1) scales what
-//   leaves a layer, l (1, in) what enters it (feedforward_modules)
+//   LoRA     W + s B A, s = alpha / r (rsLoRA: alpha / sqrt(r)), r from the tensors, alpha from alpha_pattern or
+//            lora_alpha; of a convolution A (r, in, k, k), B (out, r, 1, 1)
+//   DoRA     rows of W + s B A, made as long as the magnitude vector says
+//   (IA)^3   l (out, 1) scales what leaves a layer, l (1, in) what enters it; of a convolution (1, out, 1, 1) or, as
+//            feedforward_modules say, (1, in, 1, 1)
 //
-// Modules are named as in ViTForImageClassification, in ViTModel (no `vit.`) or in timm.
+// Modules are named as in ViTForImageClassification, in ViTModel (no `vit.`) or in timm; a convolutional net's as in
+// its files of weights.
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <regex>
+#include <set>
 
 #include "finetune/layouts.h"
 #include "tensor/atomic_file.h"
@@ -18,6 +24,7 @@ namespace taut::finetune {
 namespace {
 
 constexpr const char* kPrefix = "base_model.model.";
+constexpr const char* kCounter = ".num_batches_tracked";
 
 // The study's modules: q, k, v, both layers of the MLP, not the attention's output projection.
 constexpr const char* kLoraModules =
@@ -27,7 +34,7 @@ constexpr const char* kIa3Modules =
 
 // A pattern comes out of a file: what could search for ever, or nest deeply, is refused (a repeated group, or more than
 // a few repetitions).
-void check_pattern(const std::string& pattern, const std::string& file) {
+void check_pattern(const char* key, const std::string& pattern, const std::string& file) {
   constexpr size_t kMostBytes = 200;
   constexpr int64_t kMostRepetitions = 4;
   int64_t repetitions = 0;
@@ -36,24 +43,37 @@ void check_pattern(const std::string& pattern, const std::string& file) {
     repetitions += repeats;
     if ((repeats && i > 0 && pattern[i - 1] == ')') || repetitions > kMostRepetitions || i >= kMostBytes)
       fail(Exit::kBadData,
-           "[{}] key 'alpha_pattern': expected a pattern of at most {} bytes and {} repetitions, none of a group, got "
-           "'{}'",
-           file, kMostBytes, kMostRepetitions, pattern.substr(0, kMostBytes));
+           "[{}] key '{}': expected a pattern of at most {} bytes and {} repetitions, none of a group, got '{}'", file,
+           key, kMostBytes, kMostRepetitions, pattern.substr(0, kMostBytes));
   }
 }
 
-// What a pattern says of a module: peft matches "(.*\.)?(PATTERN)$" from the start of its name.
+// Whether a pattern is a module's whole name, as Python's re.fullmatch.
+bool matches(const char* key, const std::string& pattern, const std::string& module, const std::string& file,
+             const std::string& before = "") {
+  check_pattern(key, pattern, file);
+  try {
+    return std::regex_match(module, std::regex(before + "(" + pattern + ")"));
+  } catch (const std::regex_error&) {
+    fail(Exit::kBadData, "[{}] key '{}': '{}' is no regular expression", file, key, pattern);
+  }
+}
+
+// What a pattern says of a module: peft matches "(.*\\.)?(PATTERN)$" from the start of its name.
 double alpha_of(const std::map<std::string, double>& patterns, const std::string& module, double otherwise,
                 const std::string& file) {
-  for (const auto& [pattern, alpha] : patterns) {
-    check_pattern(pattern, file);
-    try {
-      if (std::regex_match(module, std::regex("(.*\\.)?(" + pattern + ")"))) return alpha;
-    } catch (const std::regex_error&) {
-      fail(Exit::kBadData, "[{}] key 'alpha_pattern': '{}' is no regular expression", file, pattern);
-    }
-  }
+  for (const auto& [pattern, alpha] : patterns)
+    if (matches("alpha_pattern", pattern, module, file, "(.*\\.)?")) return alpha;
   return otherwise;
+}
+
+// (IA)^3 scales what enters a module that `feedforward_modules` match: a pattern, or the ends of names.
+bool is_feedforward(const Json& config, const std::string& module, const std::string& file) {
+  const Json modules = config.value("feedforward_modules", Json());
+  if (modules.is_string()) return matches("feedforward_modules", modules.get<std::string>(), module, file);
+  return modules.is_array() && std::any_of(modules.begin(), modules.end(), [&](const Json& end) {
+           return end.is_string() && module.ends_with(end.get<std::string>());
+         });
 }
 
 struct LoraConfig {
@@ -107,17 +127,21 @@ std::pair<std::string, std::string> split_name(const std::string& name) {
 
 bool is_peft_config(const Json& config) { return config.contains("peft_type"); }
 
-ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& vit) {
+ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model& model) {
   bool is_lora = false;
   const LoraConfig lora = check_config(config, folder + "/adapter_config.json", is_lora);
   const WeightsFile file = WeightsFile::open(file_in(folder, {"adapter_model.safetensors", "adapter_model.bin"}));
-  Edits edits(vit, file.path());
+  Edits edits(model, file.path());
   ForeignDelta delta;
   std::map<std::string, Update> updates;
   for (const std::string& stored : file.names()) {
     if (!stored.starts_with(kPrefix))
       fail(Exit::kBadData, "[{}] tensor '{}': expected a name that begins with '{}'", file.path(), stored, kPrefix);
     const auto [module, part] = split_name(stored.substr(std::string(kPrefix).size()));
+    // A batch norm's, which counts and computes nothing.
+    if (module.ends_with(kCounter) &&
+        edits.find(module.substr(0, module.size() - std::string(kCounter).size()) + ".running_mean") != nullptr)
+      continue;
     const Tensor t = edits.read(file, stored);
     Update& u = updates[module];
     if (part == "lora_A.weight") {
@@ -136,7 +160,7 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& v
       if (const size_t at = name.find(".base_layer."); at != std::string::npos) name.erase(at, 11);
       const nn::NameEntry* e = edits.find(name);
       if (e == nullptr) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), stored);
-      delta.has_head = delta.has_head || e->path == "head.weight";
+      delta.has_head = delta.has_head || e->path == model.head_path() + ".weight";
       edits.set(name, t);
     }
   }
@@ -147,10 +171,11 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& v
     if (lora.dora != u.magnitude.defined() || (lora.dora && u.b_bias.defined()))
       fail(Exit::kBadData, "[{}] module '{}': expected {} magnitude vector{}, as use_dora says", file.path(), module,
            lora.dora ? "a" : "no", lora.dora ? " and no bias" : "");
-    if (u.a.defined() && u.a.ndim() == 2 && u.a.size(0) > 0) {
+    if (u.a.defined() && u.a.ndim() > 0 && u.a.size(0) > 0) {
       const auto rank = static_cast<double>(u.a.size(0));
       u.scale = alpha_of(lora.alphas, module, lora.alpha, file.path()) / (lora.rslora ? std::sqrt(rank) : rank);
     }
+    u.of_input = !is_lora && is_feedforward(config, module, folder + "/adapter_config.json");
     edits.fold(module, u);
   }
   if (updates.empty()) fail(Exit::kBadData, "[{}] expected adapted modules, got none", file.path());
@@ -165,15 +190,55 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Vit& v
   return delta;
 }
 
+namespace {
+
+// What a list of modules in a configuration says of one: the last part of its name, from the last one that is no index.
+std::string ending_of(const std::string& module) {
+  size_t at = module.rfind('.');
+  while (at != std::string::npos && std::isdigit(static_cast<unsigned char>(module[at + 1])) != 0)
+    at = at == 0 ? std::string::npos : module.rfind('.', at - 1);
+  return module.substr(at == std::string::npos ? 0 : at + 1);
+}
+
+// A tensor of a convolutional net's delta in peft's layout.
+struct Written {
+  std::string module, part;
+  Tensor tensor;
+};
+
+Written written(const std::string& name, const Tensor& t) {
+  const size_t dot = name.rfind('.');
+  const std::string module = name.substr(0, dot), part = name.substr(dot + 1);
+  if (part == "lora_A" || part == "lora_B") return {module, part + ".weight", t};
+  if (part != "ia3") return {module, part, t};
+  // The nets' hidden linear layers are called fc1, linear1, ...; all else that is adapted is a convolution.
+  const std::string last = module.substr(module.rfind('.') + 1);
+  const bool is_linear = last.starts_with("fc") || last.starts_with("linear");
+  const int64_t out = t.numel();
+  return {module, "ia3_l", t.reshape(is_linear ? Shape{out, 1} : Shape{1, out, 1, 1})};
+}
+
+}  // namespace
+
 void write_peft(const OwnDelta& delta, const std::string& folder) {
   const bool is_lora = delta.strategy == "lora";
-  TAUT_CHECK(
-      is_lora || delta.strategy == "ia3",
-      "[{}] peft has no type for what '{}' trains; hint: lora and ia3 can be written{}", delta.file, delta.strategy,
-      delta.strategy == "adapter" || delta.strategy == "compacter" || delta.strategy == "lp" ? ", or --names adapterhub"
-                                                                                             : "");
+  const bool hub_has_it =
+      delta.is_vit && (delta.strategy == "adapter" || delta.strategy == "compacter" || delta.strategy == "lp");
+  TAUT_CHECK(is_lora || delta.strategy == "ia3",
+             "[{}] peft has no type for what '{}' trains; hint: lora and ia3 can be written{}", delta.file,
+             delta.strategy, hub_has_it ? ", or --names adapterhub" : "");
   std::vector<std::pair<std::string, Tensor>> tensors;
+  std::set<std::string> targets, saved;  // of a convolutional net
   for (const auto& [name, t] : delta.tensors) {
+    if (!delta.is_vit) {
+      const Written w = written(name, t);
+      const bool is_added = w.part.starts_with("lora_") || w.part == "ia3_l";
+      (is_added ? targets : saved).insert(ending_of(w.module));
+      tensors.emplace_back(kPrefix + w.module + "." + w.part, w.tensor);
+      // peft saves and wants a batch norm whole.
+      if (w.part == "running_mean") tensors.emplace_back(kPrefix + w.module + kCounter, Tensor::zeros({}, DType::kI64));
+      continue;
+    }
     std::string module = name;
     if (name.starts_with("heads.default.1.")) {
       module = "classifier" + name.substr(15);
@@ -188,10 +253,10 @@ void write_peft(const OwnDelta& delta, const std::string& folder) {
                  {"base_model_name_or_path", nullptr},
                  {"fan_in_fan_out", false},
                  {"inference_mode", true},
-                 {"modules_to_save", {"classifier"}},
+                 {"modules_to_save", delta.is_vit ? Json{"classifier"} : Json(saved)},
                  {"peft_type", is_lora ? "LORA" : "IA3"},
                  {"revision", nullptr},
-                 {"target_modules", is_lora ? kLoraModules : kIa3Modules},
+                 {"target_modules", !delta.is_vit ? Json(targets) : Json(is_lora ? kLoraModules : kIa3Modules)},
                  {"task_type", nullptr}};
   if (is_lora) {
     config.update({{"bias", "none"},

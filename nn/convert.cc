@@ -4,6 +4,7 @@
 
 #include "nn/file_names.h"
 #include "nn/recognise.h"
+#include "nn/resnet.h"
 #include "tensor/npz_writer.h"
 #include "tensor/safetensors.h"
 #include "tensor/weights_file.h"
@@ -63,23 +64,52 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
   return names.empty() ? "" : "; " + list_of(what, names);
 }
 
+// Whether a net's files are spelled so. Every net has its own names, which are called torchvision's, and timm's ResNets
+// have the same; akamaster has the CIFAR ResNets, kuangliu all but WideResNets.
+bool fits_net(const ModelConfig& net, const std::string& names) {
+  using Names = ResNetConfig::Names;
+  if (names == "torchvision" || names == "timm") return true;
+  const auto* resnet = dynamic_cast<const ResNetConfig*>(&net);
+  if (resnet == nullptr) return false;
+  return names == "akamaster" ? resnet->names == Names::kAkamaster
+                              : names == "kuangliu" && resnet->names != Names::kWide;
+}
+
+const Spelling& spelling_by_name(const std::string& names) {
+  for (const Spelling& s : all_spellings())
+    if (names == s.name) return s;
+  fail(Exit::kUsage, "[--names] expected {}, or peft for a run's delta, got '{}'", fmt::join(convertible_names(), ", "),
+       names);
+}
+
 }  // namespace
 
-ConvertReport convert_weights(const std::string& in, const std::string& out, NameStyle style,
+std::vector<std::string> convertible_names() {
+  std::vector<std::string> names;
+  for (const Spelling& s : all_spellings()) names.emplace_back(s.name);
+  return names;
+}
+
+ConvertReport convert_weights(const std::string& in, const std::string& out, const std::string& target,
                               const ConvertOptions& options) {
+  const Spelling& spelling = spelling_by_name(target);
+  const NameStyle style = spelling.style;
+  TAUT_CHECK(without_prefixes(options.prefix, style).empty(),
+             "[--prefix] expected one made of {}, which readers strip, got '{}'", fmt::join(prefixes(style), ", "),
+             options.prefix);
   const bool npz = out.ends_with(".npz");
   TAUT_CHECK(npz || out.ends_with(".safetensors"), "[{}] expected an output that ends in .safetensors or .npz", out);
-  TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, name(style));
+  TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, target);
   const WeightsFile file = WeightsFile::open(in);
   const std::optional<Recognised> known = recognise(file);
   if (!known) fail(Exit::kBadData, "[{}] expected the tensors of a ViT or of a listed convolutional net", in);
   const bool is_vit = known->vit.has_value();
-  // timm's ResNets have torchvision's names.
-  const bool fits =
-      is_vit ? style != NameStyle::kTorchvision : style == NameStyle::kTorchvision || style == NameStyle::kTimm;
+  const bool fits = is_vit ? style != NameStyle::kTorchvision : fits_net(*known->net, target);
   if (!fits)
     fail(Exit::kBadData, "[{}] {}: expected {}, got {} names", in, known->text,
-         is_vit ? "timm, hf or google" : "torchvision or timm", name(style));
+         is_vit ? "timm, hf, hf_model, adapterhub, google or big_vision"
+                : "torchvision or timm (the net's own), or akamaster or kuangliu for what they have",
+         target);
   if (style == NameStyle::kGoogle && !known->heads_known)
     fail(Exit::kBadData, "[{}] google names keep attention heads apart, and a ViT of width {} may have any number", in,
          known->vit->dim);
@@ -99,7 +129,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, Nam
   std::erase_if(found, [&](const FoundEntry& f) {
     return is_vit && is_between_backbone_and_head(f.stored) && matches_any(f.stored, options.drop);
   });
-  std::vector<std::string> missing, misshaped, unknown, counters;
+  std::vector<std::string> missing, misshaped, unknown, beside;
   for (const NameEntry& e : absent)
     if (!e.path.starts_with("pooler.") && !(e.path.starts_with("head.") && config.classes == 0))
       missing.push_back(e.external);
@@ -107,10 +137,12 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, Nam
     if (f.shape != f.entry.shape)
       misshaped.push_back(fmt::format("{} {} instead of {}", f.stored, to_string(f.shape), to_string(f.entry.shape)));
   for (const std::string& stored : names.others(found)) {
+    const bool is_beside = !is_vit && (stored.ends_with(".num_batches_tracked") ||
+                                       is_never_run(*known->net, names.without_prefix(stored)));
     if (matches_any(stored, options.drop))
       report.dropped.push_back(stored);
     else
-      (!is_vit && stored.ends_with(".num_batches_tracked") ? counters : unknown).push_back(stored);
+      (is_beside ? beside : unknown).push_back(stored);
   }
   if (!missing.empty() || !misshaped.empty() || !unknown.empty())
     fail(Exit::kBadData, "[{}] {} does not fit{}{}{}{}", in, known->text, listed("mis-shaped", misshaped),
@@ -119,7 +151,8 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, Nam
 
   std::vector<std::pair<std::string, Tensor>> tensors;
   std::map<std::string, std::string> dtypes;
-  const auto add = [&](const std::string& name, const Tensor& bits, const std::string& dtype) {
+  const auto add = [&](const std::string& plain, const Tensor& bits, const std::string& dtype) {
+    const std::string name = options.prefix + spelled(plain, spelling);
     tensors.emplace_back(name, bits.contiguous());
     dtypes[name] = dtype;
   };
@@ -129,9 +162,17 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, Nam
       if (const auto it = parameters.find(e.path); it != parameters.end())
         add(e.external, file_of_rows(e, it->second.bits), it->second.dtype);
   } else {
-    for (const FoundEntry& f : found) add(f.entry.path, bits_of_tensor(file, f.stored), file.info(f.stored).dtype);
-    for (const std::string& stored : counters)
-      add(names.without_prefix(stored), bits_of_tensor(file, stored), file.info(stored).dtype);
+    std::map<std::string, std::string> modules;  // as the file spells them, to ours
+    const auto module_of = [](const std::string& name) { return name.substr(0, name.rfind('.')); };
+    for (const FoundEntry& f : found) {
+      modules[module_of(f.stored)] = module_of(f.entry.path);
+      add(f.entry.path, bits_of_tensor(file, f.stored), file.info(f.stored).dtype);
+    }
+    for (const std::string& stored : beside) {
+      const auto it = modules.find(module_of(stored));
+      add(it == modules.end() ? names.without_prefix(stored) : it->second + stored.substr(stored.rfind('.')),
+          bits_of_tensor(file, stored), file.info(stored).dtype);
+    }
   }
   if (npz)
     write_npz(out, tensors, dtypes);

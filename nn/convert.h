@@ -11,6 +11,7 @@ namespace taut::nn {
 
 struct ConvertOptions {
   std::vector<std::string> drop;  // regular expressions over the input's names: tensors that may be left out
+  std::string prefix = {};        // put before every name: one that readers strip ("module.")
 };
 struct ConvertReport {
   std::string recognised;  // what the input is: "timm names, ViT-Ti/16 at 224, 1000 classes"
@@ -18,11 +19,15 @@ struct ConvertReport {
   std::vector<std::string> dropped;
 };
 
+// The names that can be written: of ViTs timm, hf, hf_model, adapterhub, google, big_vision; of convolutional nets
+// torchvision or timm (a net's own), akamaster, kuangliu.
+std::vector<std::string> convertible_names();
+
 // Reads any format (tensor/weights_file.h) and writes `out`, atomically, in the format of its ending: .safetensors, or
-// .npz for Google's names. Convolutional nets: their own names (torchvision's for torchvision's nets) without prefixes.
-// Throws Error(kBadData) naming tensors that are missing, mis-shaped or unknown to the target's names and not allowed
-// to be dropped; Error(kUsage) for an ending or a style that cannot be written.
-ConvertReport convert_weights(const std::string& in, const std::string& out, NameStyle style,
+// .npz for Google's names. What a net's file has beside its parameters (counters of batch norms, layers that are never
+// run) goes along. Throws Error(kBadData) naming tensors that are missing, mis-shaped or unknown to the target's names
+// and not allowed to be dropped; Error(kUsage) for an ending, names or a prefix that cannot be written.
+ConvertReport convert_weights(const std::string& in, const std::string& out, const std::string& names,
                               const ConvertOptions& options = {});
 
 }  // namespace taut::nn

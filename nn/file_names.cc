@@ -3,20 +3,10 @@
 #include <algorithm>
 #include <regex>
 
+#include "nn/resnet.h"
+
 namespace taut::nn {
 namespace {
-
-std::string without_prefixes(std::string name, const std::vector<const char*>& prefixes) {
-  for (bool again = true; again;) {
-    again = false;
-    for (const std::string prefix : prefixes) {
-      if (!name.starts_with(prefix)) continue;
-      name = name.substr(prefix.size());
-      again = true;
-    }
-  }
-  return name;
-}
 
 NameStyle style_of(const std::vector<std::string>& names) {
   for (const std::string& n : names) {
@@ -30,29 +20,71 @@ NameStyle style_of(const std::vector<std::string>& names) {
   return is_vit ? NameStyle::kTimm : NameStyle::kTorchvision;
 }
 
+// `text` with its first `from` replaced; unchanged where it has none.
 std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
+  if (from.starts_with("^")) return text.starts_with(from.substr(1)) ? to + text.substr(from.size() - 1) : text;
   const size_t at = text.find(from);
   return at == std::string::npos ? text : text.substr(0, at) + to + text.substr(at + from.size());
 }
 
-// Other ways to spell an entry's name.
-std::vector<std::string> spellings(const NameEntry& e) {
-  std::vector<std::string> all = {e.external};
-  const auto add = [&](const char* from, const char* to) {
-    if (e.external.find(from) != std::string::npos) all.push_back(replaced(e.external, from, to));
+}  // namespace
+
+const std::vector<Spelling>& all_spellings() {
+  static const std::vector<Spelling> all = {
+      {"timm", NameStyle::kTimm, {}},
+      {"hf", NameStyle::kHf, {}},
+      {"hf_model", NameStyle::kHf, {{"^vit.", ""}}},
+      {"adapterhub", NameStyle::kHf, {{"^classifier.", "heads.default.1."}}},
+      {"google", NameStyle::kGoogle, {}},
+      {"big_vision",
+       NameStyle::kGoogle,
+       {{"Transformer/posembed_input/pos_embedding", "pos_embedding"},
+        {"MultiHeadDotProductAttention_1", "MultiHeadDotProductAttention_0"},
+        {"/LayerNorm_2", "/LayerNorm_1"},
+        {"/MlpBlock_3", "/MlpBlock_0"}}},
+      {"torchvision", NameStyle::kTorchvision, {}},
+      {"akamaster", NameStyle::kTorchvision, {}},
+      {"kuangliu", NameStyle::kTorchvision, {{"^fc.", "linear."}, {".downsample.", ".shortcut."}}},
   };
-  if (e.external.starts_with("vit.")) all.push_back(e.external.substr(4));
-  if (e.external.starts_with("classifier.")) all.push_back("heads.default.1" + e.external.substr(10));
-  if (e.external.starts_with("fc.")) all.push_back("linear" + e.external.substr(2));
-  add("downsample.", "shortcut.");
-  add("Transformer/posembed_input/pos_embedding", "pos_embedding");
-  add("MultiHeadDotProductAttention_1", "MultiHeadDotProductAttention_0");
-  add("/LayerNorm_2", "/LayerNorm_1");
-  add("/MlpBlock_3", "/MlpBlock_0");
   return all;
 }
 
-}  // namespace
+std::string spelled(const std::string& name, const Spelling& spelling) {
+  std::string text = name;
+  for (const auto& [from, to] : spelling.changes) text = replaced(text, from, to);
+  return text;
+}
+
+std::vector<std::string> spellings(const std::string& name) {
+  std::vector<std::string> all = {name};
+  for (const Spelling& spelling : all_spellings())
+    for (const auto& [from, to] : spelling.changes)
+      if (std::string other = replaced(name, from, to); other != name) all.push_back(std::move(other));
+  return all;
+}
+
+const std::vector<const char*>& prefixes(NameStyle style) {
+  static const std::vector<const char*> google = {"opt/", "target/", "params/", "img/"},
+                                        torch = {"module.", "model.", "state_dict."};
+  return style == NameStyle::kGoogle ? google : torch;
+}
+
+std::string without_prefixes(std::string name, NameStyle style) {
+  for (bool again = true; again;) {
+    again = false;
+    for (const std::string prefix : prefixes(style)) {
+      if (!name.starts_with(prefix)) continue;
+      name = name.substr(prefix.size());
+      again = true;
+    }
+  }
+  return name;
+}
+
+bool is_never_run(const ModelConfig& config, const std::string& name) {
+  const auto* resnet = dynamic_cast<const ResNetConfig*>(&config);
+  return resnet != nullptr && resnet->names == ResNetConfig::Names::kWide && name.starts_with("sub_block1.");
+}
 
 bool is_between_backbone_and_head(const std::string& name) {
   return name.find("pooler.") != std::string::npos || name.find("pre_logits") != std::string::npos;
@@ -73,11 +105,8 @@ std::string list_of(const char* what, const std::vector<std::string>& names) {
 }
 
 FileNames::FileNames(const TensorFile& file) : file_(file), style_(style_of(file.names())) {
-  const std::vector<const char*> prefixes = style_ == NameStyle::kGoogle
-                                                ? std::vector<const char*>{"opt/", "target/", "params/", "img/"}
-                                                : std::vector<const char*>{"module.", "model.", "state_dict."};
   for (const std::string& n : file.names()) {
-    const auto [it, is_new] = stored_.emplace(without_prefixes(n, prefixes), n);
+    const auto [it, is_new] = stored_.emplace(without_prefixes(n, style_), n);
     if (!is_new) fail(Exit::kBadData, "[{}] tensors '{}' and '{}' are the same parameter", file.path(), it->second, n);
   }
 }
@@ -89,7 +118,7 @@ std::string FileNames::without_prefix(const std::string& stored) const {
 }
 
 bool FileNames::find_one(const NameEntry& e, FoundEntry& found) const {
-  for (const std::string& s : spellings(e)) {
+  for (const std::string& s : spellings(e.external)) {
     if (const auto it = stored_.find(s); it != stored_.end()) {
       found = {e, it->second, -1, file_.info(it->second).shape};
       found.entry.external = s;

@@ -7,7 +7,7 @@
 //            (_0, _1, _0), blocks apart or stacked as `encoderblock`; prefixes params/, params/img/, opt/target/,
 //            target/
 //   torchvision   and all convolutional nets: their own names (nn/resnet.h, nn/small_nets.h); `linear` for `fc` and
-//            `shortcut` for `downsample` where nets are known by both
+//            `shortcut` for `downsample` where nets are known by both (kuangliu)
 //
 // Prefixes that wrappers leave (`module.`, `model.`, `state_dict.`) are stripped.
 #pragma once
@@ -30,6 +30,17 @@ struct FoundEntry {
   Shape shape;         // the file's, of the layer
 };
 
+// How a library or repository spells the names of a style.
+struct Spelling {
+  const char* name;  // "hf_model", as `taut weights convert --names` takes it
+  NameStyle style;
+  std::vector<std::pair<const char*, const char*>> changes;  // what is replaced, once; "^a" stands at the beginning
+};
+const std::vector<Spelling>& all_spellings();
+std::string spelled(const std::string& name, const Spelling& spelling);
+// A name and every other way in which a file may spell it.
+std::vector<std::string> spellings(const std::string& name);
+
 class FileNames {
  public:
   // Throws Error(kBadData) where two tensors are the same parameter.
@@ -37,6 +48,7 @@ class FileNames {
 
   NameStyle style() const { return style_; }
   bool contains(const std::string& name) const { return stored_.contains(name); }
+  const std::map<std::string, std::string>& stored() const { return stored_; }
   std::string without_prefix(const std::string& stored) const;
 
   // The entries of `map` that the file has, in the map's order; the others are appended to `missing`. A fused qkv of
@@ -52,6 +64,14 @@ class FileNames {
   std::map<std::string, std::string> stored_;  // name without prefixes -> the file's
   NameStyle style_;
 };
+
+// What wrappers put before the names of a style, as often as they like, and is stripped.
+const std::vector<const char*>& prefixes(NameStyle style);
+std::string without_prefixes(std::string name, NameStyle style);
+
+// A parameter of a layer that the code of the file's origin builds and never runs, which is no part of the function:
+// TRADES' WideResNets have a second copy of their first stage, `sub_block1`.
+bool is_never_run(const ModelConfig& config, const std::string& name);
 
 // A layer between the class token and the head that many files have and this project's ViTs do not compute.
 bool is_between_backbone_and_head(const std::string& name);

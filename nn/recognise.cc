@@ -1,5 +1,6 @@
 #include "nn/recognise.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "nn/models.h"
@@ -79,13 +80,16 @@ std::optional<Recognised> recognise_vit(const FileNames& names) {
 
 // The listed net all of whose tensors the file has, with its shapes but the number of classes.
 std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames& names) {
-  int64_t layers = 0;
-  for (const StoredTensor& t : file.tensors()) layers += t.shape.size() == 2 || t.shape.size() == 4 ? 1 : 0;
+  std::vector<std::string> layers;
+  for (const auto& [name, stored] : names.stored())
+    if (const size_t dims = file.info(stored).shape.size(); dims == 2 || dims == 4) layers.push_back(name);
   for (const std::string& model : model_names()) {
     std::shared_ptr<ModelConfig> config = model_config(model);
+    if (dynamic_cast<const VitConfig*>(config.get()) != nullptr) continue;
     // Only nets with as many layers are built to be compared.
-    if (dynamic_cast<const VitConfig*>(config.get()) != nullptr || std::ssize(config->layer_costs()) != layers)
-      continue;
+    const auto run = std::count_if(layers.begin(), layers.end(),
+                                   [&](const std::string& name) { return !is_never_run(*config, name); });
+    if (std::ssize(config->layer_costs()) != run) continue;
     const std::shared_ptr<Model> net = config->build();
     std::vector<NameEntry> missing;
     const std::vector<FoundEntry> found = names.find(name_map(*net), 0, missing);

@@ -63,8 +63,13 @@ LoadReport load_weights(Model& model, const std::string& path, const LoadOptions
       misshaped.push_back(fmt::format("{} {} instead of {}", f.stored, to_string(f.shape), to_string(f.entry.shape)));
     }
   }
+  int64_t never_run = 0;
   for (const std::string& stored : names.others(found)) {
     if (vit == nullptr && stored.ends_with(".num_batches_tracked")) continue;
+    if (is_never_run(model.config(), names.without_prefix(stored))) {
+      ++never_run;
+      continue;
+    }
     const bool passed_over = vit != nullptr && is_between_backbone_and_head(stored) &&
                              (report.style == NameStyle::kHf || !report.head_loaded);
     if (passed_over || matches_any(stored, options.allow_unexpected))
@@ -76,6 +81,10 @@ LoadReport load_weights(Model& model, const std::string& path, const LoadOptions
     fail(Exit::kBadData,
          "[{}] the weights do not fit the model{}{}{}; hint: check model.name, model.classes and model.flavour", path,
          listed("mis-shaped", misshaped), listed("missing", missing), listed("unexpected", unexpected));
+
+  if (never_run > 0)
+    report.unexpected.push_back(
+        fmt::format("sub_block1, {} tensors of layers that TRADES' code never runs", never_run));
 
   // Everything is read before anything is changed.
   std::map<std::string, Tensor> state;

@@ -70,26 +70,23 @@ std::vector<Row> inspect(const std::string& path) {
   return rows;
 }
 
-nn::NameStyle style_by_name(const std::string& text) {
-  for (const nn::NameStyle style :
-       {nn::NameStyle::kTimm, nn::NameStyle::kHf, nn::NameStyle::kGoogle, nn::NameStyle::kTorchvision})
-    if (text == nn::name(style)) return style;
-  fail(Exit::kUsage, "[--names] expected timm, hf, google, torchvision, peft or adapterhub, got '{}'", text);
-}
+struct Arguments {
+  std::string in, out, names, prefix;
+  std::vector<std::string> drop;
+};
 
-// A delta of a run, for peft or AdapterHub's adapters.
-Row convert_delta(const std::string& in, const std::string& out, const std::string& names) {
-  finetune::write_foreign_delta(in, out, names == "peft" ? finetune::Layout::kPeft : finetune::Layout::kAdapterHub);
-  return {{"in", in}, {"out", out}, {"names", names}};
-}
-
-Row convert(const std::string& in, const std::string& out, const std::string& names,
-            const std::vector<std::string>& drop) {
-  if (names == "peft" || names == "adapterhub") return convert_delta(in, out, names);
-  const nn::ConvertReport report = nn::convert_weights(in, out, style_by_name(names), {drop});
-  fmt::print(stderr, "{}: {}\n", in, report.recognised);
+// Deltas of a run go to peft or AdapterHub's adapters as folders; whole files of weights, to any names.
+Row convert(const Arguments& a) {
+  const bool is_hub = a.names == "adapterhub";
+  if (a.names == "peft" || (is_hub && finetune::is_own_delta(a.in))) {
+    TAUT_CHECK(a.drop.empty() && a.prefix.empty(), "[{}] a delta's names take no --drop and no --prefix", a.in);
+    finetune::write_foreign_delta(a.in, a.out, is_hub ? finetune::Layout::kAdapterHub : finetune::Layout::kPeft);
+    return {{"in", a.in}, {"out", a.out}, {"names", a.names}};
+  }
+  const nn::ConvertReport report = nn::convert_weights(a.in, a.out, a.names, {a.drop, a.prefix});
+  fmt::print(stderr, "{}: {}\n", a.in, report.recognised);
   for (const std::string& name : report.dropped) fmt::print(stderr, "left out: {}\n", name);
-  return {{"in", in}, {"out", out}, {"names", names}, {"tensors", report.tensors}};
+  return {{"in", a.in}, {"out", a.out}, {"names", a.names}, {"tensors", report.tensors}};
 }
 
 }  // namespace
@@ -107,10 +104,6 @@ void add_weights_commands(CLI::App& app, const ExitCode&) {
     print_rows(inspect(*file), format_by_name(common->format));
   });
 
-  struct Arguments {
-    std::string in, out, names;
-    std::vector<std::string> drop;
-  };
   CLI::App* converted = weights->add_subcommand("convert", "the same weights under another library's names");
   const CommonPtr convert_common = add_common(*converted);
   const auto a = std::make_shared<Arguments>();
@@ -119,12 +112,14 @@ void add_weights_commands(CLI::App& app, const ExitCode&) {
       ->required();
   converted
       ->add_option("--names", a->names,
-                   "timm, hf, google; torchvision for convolutional nets; of a delta: peft, adapterhub")
+                   "of a ViT: timm, hf, hf_model, adapterhub, google, big_vision; of a convolutional net: torchvision, "
+                   "akamaster, kuangliu; of a delta: peft, adapterhub")
       ->required();
+  converted->add_option("--prefix", a->prefix, "put before every name: module., model., ...");
   converted->add_option("--drop", a->drop, "regular expression: tensors that may be left out")->allow_extra_args(false);
   converted->callback([convert_common, a] {
     begin(*convert_common);
-    print_rows({convert(a->in, a->out, a->names, a->drop)}, format_by_name(convert_common->format));
+    print_rows({convert(*a)}, format_by_name(convert_common->format));
   });
 }
 

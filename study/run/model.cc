@@ -8,7 +8,6 @@
 #include "kernels/error.h"
 #include "nn/init.h"
 #include "nn/models.h"
-#include "nn/vit.h"
 #include "nn/weights.h"
 #include "study/plan.h"
 
@@ -25,13 +24,10 @@ void apply_strategy(RunModel& model, const Config& config) {
 // The directory says what the strategy is; settings may only agree.
 void apply_foreign_delta(RunModel& model, const Config& config, const std::string& folder) {
   const bool drawn_head = model.new_head;
-  auto* vit = dynamic_cast<nn::Vit*>(model.net.get());
-  TAUT_CHECK(vit != nullptr, "[model.delta] expected a ViT for an adapter of peft or AdapterHub, got '{}'",
-             config.text("model.name"));
-  const finetune::ForeignDelta delta = finetune::load_foreign_delta(folder, *vit);
+  const finetune::ForeignDelta delta = finetune::load_foreign_delta(folder, *model.net);
   if (drawn_head && !delta.has_head)
     fail(Exit::kBadData, "[{}] expected a head here or one of {} classes in model.weights, got none", folder,
-         vit->config().classes);
+         model.net->config().classes);
   const std::string& asked = config.text("model.strategy");
   TAUT_CHECK(config.source("model.strategy") == Source::kBuiltIn || asked == delta.method,
              "[model.strategy] expected {}, which {} holds, got '{}'", delta.method, folder, asked);

@@ -11,27 +11,18 @@
 #include "tensor/safetensors.h"
 #include "tensor/weights_file.h"
 #include "tests/small_vit.h"
+#include "tests/weight_files.h"
 
 namespace taut::nn {
 namespace {
 
+using testing::contents;
 using testing::random_vit;
+using testing::rename;
 using testing::small_config;
-using Tensors = std::vector<std::pair<std::string, Tensor>>;
-
-std::string temp(const std::string& name) { return (std::filesystem::temp_directory_path() / name).string(); }
-
-Tensors tensors_of(const Vit& vit, NameStyle style) {
-  Tensors tensors;
-  for (const NameEntry& e : name_map(vit.config(), style))
-    tensors.emplace_back(e.external, file_of_rows(e, vit.parameter(e.path).value()));
-  return tensors;
-}
-
-void rename(Tensors& tensors, const char* from, const char* to) {
-  for (auto& [name, t] : tensors) name = std::regex_replace(name, std::regex(from), to);
-}
-
+using testing::temp;
+using testing::Tensors;
+using testing::tensors_of;
 bool loads_equal(const std::string& file, const Vit& vit) {
   Vit fresh(vit.config());
   load_weights(fresh, file);
@@ -39,18 +30,6 @@ bool loads_equal(const std::string& file, const Vit& vit) {
   for (size_t i = 0; i < a.size(); ++i)
     if (!same_bytes(a[i].second, b[i].second)) return false;
   return true;
-}
-
-// Every tensor with its type and bytes.
-std::map<std::string, std::string> contents(const std::string& path) {
-  const WeightsFile file = WeightsFile::open(path);
-  std::map<std::string, std::string> all;
-  for (const StoredTensor& t : file.tensors()) {
-    std::string bytes(static_cast<size_t>(t.bytes), '\0');
-    copy_elements(t, reinterpret_cast<std::byte*>(bytes.data()));
-    all[t.name] = t.dtype + to_string(t.shape) + bytes;
-  }
-  return all;
 }
 
 // The blocks' tensors as one with a leading axis, as big_vision's scanned models save them.
@@ -182,14 +161,14 @@ TEST_CASE("conversion goes around through all names without a changed bit, and k
     halves[name] = "F16";
   }
   write_safetensors(a, tensors, {}, halves);
-  const ConvertReport report = convert_weights(a, b, NameStyle::kHf);
+  const ConvertReport report = convert_weights(a, b, "hf");
   CHECK(report.recognised == "timm names, ViT of width 64, 2 blocks, patch 8 at 16, 5 classes");
   CHECK(report.tensors == 8 + 2 * 16);
   CHECK(contents(b).at("vit.encoder.layer.1.attention.attention.key.bias").starts_with("F16(64)"));
-  convert_weights(b, d, NameStyle::kTimm);
+  convert_weights(b, d, "timm");
   CHECK(contents(d) == contents(a));
-  convert_weights(b, c, NameStyle::kGoogle);
-  convert_weights(c, d, NameStyle::kTimm);
+  convert_weights(b, c, "google");
+  convert_weights(c, d, "timm");
   CHECK(contents(d) == contents(a));
   for (const std::string& file : {a, b, c, d}) std::filesystem::remove(file);
 }
@@ -200,7 +179,7 @@ TEST_CASE("conversion names what is missing, unknown or cannot be written") {
   const Tensors tensors = tensors_of(*vit, NameStyle::kTimm);
   const auto refuses = [&](const Tensors& t, const char* word, const ConvertOptions& options = {}) {
     write_safetensors(in, t);
-    CHECK_THROWS_WITH_AS(convert_weights(in, out, NameStyle::kHf, options), doctest::Contains(word), Error);
+    CHECK_THROWS_WITH_AS(convert_weights(in, out, "hf", options), doctest::Contains(word), Error);
     CHECK(!std::filesystem::exists(out));
   };
   Tensors stray = tensors;
@@ -217,10 +196,10 @@ TEST_CASE("conversion names what is missing, unknown or cannot be written") {
   refuses({{"weight", Tensor::zeros({3})}}, "expected the tensors of a ViT");
 
   write_safetensors(in, stray);
-  CHECK(convert_weights(in, out, NameStyle::kHf, {{"^fc_norm"}}).dropped == std::vector<std::string>{"fc_norm.weight"});
+  CHECK(convert_weights(in, out, "hf", {{"^fc_norm"}}).dropped == std::vector<std::string>{"fc_norm.weight"});
   CHECK(loads_equal(out, *vit));
-  CHECK_THROWS_WITH_AS(convert_weights(in, temp("x.bin"), NameStyle::kHf), doctest::Contains(".safetensors"), Error);
-  CHECK_THROWS_WITH_AS(convert_weights(in, temp("x.npz"), NameStyle::kHf), doctest::Contains("google"), Error);
+  CHECK_THROWS_WITH_AS(convert_weights(in, temp("x.bin"), "hf"), doctest::Contains(".safetensors"), Error);
+  CHECK_THROWS_WITH_AS(convert_weights(in, temp("x.npz"), "hf"), doctest::Contains("google"), Error);
   for (const std::string& file : {in, out}) std::filesystem::remove(file);
 }
 
@@ -237,13 +216,12 @@ TEST_CASE("convolutional nets are recognised by their shapes, and lose their pre
   const auto plain = contents(out);
   write_safetensors(in, wrapped);
   CHECK(recognise(WeightsFile::open(in))->text == "cifar_resnet20, 7 classes");
-  CHECK(convert_weights(in, out, NameStyle::kTorchvision).tensors == std::ssize(tensors));
+  CHECK(convert_weights(in, out, "torchvision").tensors == std::ssize(tensors));
   CHECK(contents(out) == plain);
-  CHECK_THROWS_WITH_AS(convert_weights(in, out, NameStyle::kHf), doctest::Contains("torchvision"), Error);
+  CHECK_THROWS_WITH_AS(convert_weights(in, out, "hf"), doctest::Contains("torchvision"), Error);
   wrapped.emplace_back("module.aux.weight", Tensor::zeros({2}));
   write_safetensors(in, wrapped);
-  CHECK_THROWS_WITH_AS(convert_weights(in, out, NameStyle::kTorchvision), doctest::Contains("module.aux.weight"),
-                       Error);
+  CHECK_THROWS_WITH_AS(convert_weights(in, out, "torchvision"), doctest::Contains("module.aux.weight"), Error);
   for (const std::string& file : {in, out}) std::filesystem::remove(file);
 }
 

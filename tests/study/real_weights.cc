@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/study/support.h"
+#include "tests/weight_files.h"
 
 namespace taut::study {
 namespace {
@@ -43,6 +44,17 @@ TEST_CASE("published weights give their published accuracies exactly") {
     CHECK(row.at("n") == 10000);
     CHECK(row.at("top1_correct") == c.correct);
   }
+}
+
+TEST_CASE("published weights of CIFAR ResNets are renamed and come back bit-equal, prefixes included") {
+  const std::string weights = shared_file("weights/resnet20-12fca82f.th");
+  if (weights.empty()) return;
+  const TempFolder folder;
+  const std::string there = folder / "there.safetensors", back = folder / "back.safetensors";
+  REQUIRE(taut({"weights", "convert", weights, there, "--names", "kuangliu"}).code == 0);
+  CHECK(testing::contents(there).contains("linear.weight"));
+  REQUIRE(taut({"weights", "convert", there, back, "--names", "akamaster", "--prefix", "module."}).code == 0);
+  CHECK(testing::contents(back) == testing::contents(weights));
 }
 
 TEST_CASE("PGD on an adversarially trained net lands in its published band") {
