@@ -4,6 +4,7 @@
 
 #include "data/formats.h"
 #include "kernels/error.h"
+#include "tensor/sha256.h"
 
 namespace taut {
 namespace fs = std::filesystem;
@@ -61,6 +62,10 @@ class Cifar : public Dataset {
     }
     return image;
   }
+  std::string identity(int64_t i) const override {
+    return sha256_of({reinterpret_cast<const char*>(find(i).first + label_bytes_), static_cast<size_t>(kPixels)});
+  }
+  bool in_memory() const override { return true; }
   std::string source(int64_t i) const override { return find(i).second; }
 
  private:

@@ -4,26 +4,11 @@
 #include <numeric>
 #include <utility>
 
+#include "data/wrapper.h"
 #include "kernels/error.h"
 
 namespace taut {
 namespace {
-
-class Wrapper : public Dataset {
- public:
-  explicit Wrapper(DatasetPtr base) : base_(std::move(base)) {}
-  std::string name() const override { return base_->name(); }
-  int64_t size() const override { return base_->size(); }
-  int64_t classes() const override { return base_->classes(); }
-  std::string class_name(int64_t c) const override { return base_->class_name(c); }
-  int64_t label(int64_t i) const override { return base_->label(i); }
-  Image image(int64_t i) const override { return base_->image(i); }
-  std::string source(int64_t i) const override { return base_->source(i); }
-  std::vector<std::string> notes() const override { return base_->notes(); }
-
- protected:
-  DatasetPtr base_;
-};
 
 class Subset : public Wrapper {
  public:
@@ -36,6 +21,8 @@ class Subset : public Wrapper {
   int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
   int64_t label(int64_t i) const override { return base_->label(at(i)); }
   Image image(int64_t i) const override { return base_->image(at(i)); }
+  const uint8_t* pixels(int64_t i) const override { return base_->pixels(at(i)); }
+  std::string identity(int64_t i) const override { return base_->identity(at(i)); }
   std::string source(int64_t i) const override { return base_->source(at(i)); }
 
  private:
@@ -61,13 +48,20 @@ class Relabelled : public Wrapper {
 
 class Transformed : public Wrapper {
  public:
-  Transformed(DatasetPtr base, std::string name, std::function<Image(const Image&, int64_t)> change)
-      : Wrapper(std::move(base)), name_(std::move(name)), change_(std::move(change)) {}
+  Transformed(DatasetPtr base, std::string name, std::function<Image(const Image&, int64_t)> change,
+              std::string identity)
+      : Wrapper(std::move(base)), name_(std::move(name)), identity_(std::move(identity)), change_(std::move(change)) {}
   std::string name() const override { return name_; }
   Image image(int64_t i) const override { return change_(base_->image(i), i); }
+  const uint8_t* pixels(int64_t) const override { return nullptr; }
+  bool in_memory() const override { return false; }
+  std::string identity(int64_t i) const override {
+    const std::string before = base_->identity(i);
+    return before.empty() || identity_.empty() ? "" : fmt::format("{} of image {}: {}", identity_, i, before);
+  }
 
  private:
-  std::string name_;
+  std::string name_, identity_;
   std::function<Image(const Image&, int64_t)> change_;
 };
 
@@ -98,8 +92,9 @@ DatasetPtr keep_classes(DatasetPtr base, std::vector<int64_t> classes) {
   return std::make_shared<Relabelled>(subset(std::move(base), std::move(indices)), std::move(classes));
 }
 
-DatasetPtr transformed(DatasetPtr base, std::string name, std::function<Image(const Image&, int64_t)> change) {
-  return std::make_shared<Transformed>(std::move(base), std::move(name), std::move(change));
+DatasetPtr transformed(DatasetPtr base, std::string name, std::function<Image(const Image&, int64_t)> change,
+                       std::string identity) {
+  return std::make_shared<Transformed>(std::move(base), std::move(name), std::move(change), std::move(identity));
 }
 
 std::vector<int64_t> first_per_class(const Dataset& dataset, int64_t n) {

@@ -28,6 +28,13 @@ class Dataset {
   virtual int64_t label(int64_t i) const = 0;
   // Decoded on every call where the images are files. Throws Error(kBadData) for a damaged one.
   virtual Image image(int64_t i) const = 0;
+  // Where image(i)'s pixels lie in memory as they are, for as long as the data set lives; null where they must be made.
+  virtual const uint8_t* pixels(int64_t) const { return nullptr; }
+  // A text that changes when image(i) does: a file's path, size and times, or a hash of a record. Empty where nobody
+  // can tell; such images are not kept in a cache.
+  virtual std::string identity(int64_t) const { return {}; }
+  // Whether image(i) only copies what was read when the data set was opened.
+  virtual bool in_memory() const { return false; }
   // Where image i comes from: a file, or a file and a record. For messages and reports.
   virtual std::string source(int64_t i) const = 0;
   // What a reader should be told: skipped files, a split made here. One sentence each.
@@ -78,8 +85,10 @@ DatasetPtr first(DatasetPtr base, int64_t n);
 // Only the images of the given classes, renumbered in the order given: {0,2,3,4,6} makes five classes.
 DatasetPtr keep_classes(DatasetPtr base, std::vector<int64_t> classes);
 
-// Every image passed through `change`, a pure function of the image and its index.
-DatasetPtr transformed(DatasetPtr base, std::string name, std::function<Image(const Image&, int64_t index)> change);
+// Every image passed through `change`, a pure function of the image and its index. `identity` names the function with
+// all it depends on; without one the images have no identity.
+DatasetPtr transformed(DatasetPtr base, std::string name, std::function<Image(const Image&, int64_t index)> change,
+                       std::string identity = {});
 
 // Indices of the first `n` images of each class, in file order. Throws Error(kUsage) where a class has fewer.
 std::vector<int64_t> first_per_class(const Dataset& dataset, int64_t n);

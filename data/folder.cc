@@ -42,6 +42,7 @@ class Files : public Dataset {
   }
   int64_t label(int64_t i) const override { return at(i).label; }
   Image image(int64_t i) const override { return decode_file(at(i).file.string()); }
+  std::string identity(int64_t i) const override { return file_identity(at(i).file); }
   std::string source(int64_t i) const override {
     const Entry& entry = at(i);
     return list_.empty() ? entry.file.string()

@@ -33,6 +33,9 @@ std::vector<std::string> lines_of(std::span<const uint8_t> bytes);
 // A whole file, at most `limit` bytes. Throws Error(kMissing), Error(kIo) or Error(kBadData).
 std::vector<uint8_t> read_bytes(const std::filesystem::path& file, int64_t limit);
 
+// Absolute path, size and times of last change of a file, for Dataset::identity; empty where it cannot be asked.
+std::string file_identity(const std::filesystem::path& file);
+
 // The folder's own name, also for "a/b/".
 std::string folder_name(const std::filesystem::path& folder);
 

@@ -9,6 +9,7 @@
 
 #include "data/formats.h"
 #include "kernels/error.h"
+#include "tensor/sha256.h"
 
 namespace taut {
 namespace fs = std::filesystem;
@@ -122,6 +123,12 @@ class Idx : public Dataset {
     std::copy_n(pixels_.begin() + checked(i) * bytes, bytes, image.pixels.begin());
     return image;
   }
+  std::string identity(int64_t i) const override {
+    const int64_t bytes = height_ * width_;
+    const auto* pixels = reinterpret_cast<const char*>(pixels_.data() + checked(i) * bytes);
+    return fmt::format("{} x {}: {}", height_, width_, sha256_of({pixels, static_cast<size_t>(bytes)}));
+  }
+  bool in_memory() const override { return true; }
   std::string source(int64_t i) const override {
     size_t part = starts_.size() - 1;
     while (checked(i) < starts_[part]) --part;

@@ -9,37 +9,11 @@
 #include <thread>
 #include <utility>
 
+#include "data/for_all.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
 namespace taut {
-namespace {
-
-// Runs work(k) for k in [0, n), on all threads or alone on this one; if several throw, the error of the lowest k is
-// rethrown, so that which one is reported does not depend on the threads.
-template <class Work>
-void for_all(int64_t n, bool alone, Work&& work) {
-  std::vector<std::exception_ptr> errors(static_cast<size_t>(n));
-  const auto range = [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      try {
-        work(k);
-      } catch (...) {
-        errors[static_cast<size_t>(k)] = std::current_exception();
-      }
-    }
-  };
-  if (alone) {
-    range(0, n);
-  } else {
-    parallel_for(n, 1, range);
-  }
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
-}
-
-}  // namespace
 
 // All preprocessed images, filled in as they are first used. The memory is not touched before, so an evaluation of a
 // few images costs a few images.
@@ -53,13 +27,15 @@ struct ImageStore::Residency {
 };
 
 ImageStore::ImageStore(DatasetPtr dataset, const Preprocess& how, int64_t resident_bytes)
-    : dataset_(std::move(dataset)), how_(how) {
+    : dataset_(std::move(dataset)), how_(how), resident_bytes_(resident_bytes) {
   TAUT_CHECK(dataset_->size() >= 1, "[{}] expected at least one image, got none", dataset_->name());
   const Image image = preprocess(dataset_->image(0), how_);
   channels_ = image.channels;
   height_ = image.height;
   width_ = image.width;
-  if (image_bytes() <= resident_bytes / size()) memory_ = std::make_unique<Residency>(size(), image_bytes());
+  mapped_ = how_ == Preprocess{} && dataset_->pixels(0) != nullptr;
+  if (!mapped_ && image_bytes() <= resident_bytes / size())
+    memory_ = std::make_unique<Residency>(size(), image_bytes());
 }
 
 ImageStore::~ImageStore() = default;
@@ -81,9 +57,15 @@ void ImageStore::gather(std::span<const int64_t> indices, float* images, bool al
   }
   if (!memory_) {
     for_all(n, alone, [&](int64_t k) {
-      std::vector<uint8_t> pixels(static_cast<size_t>(bytes));
-      make(indices[static_cast<size_t>(k)], pixels.data());
-      to_float(pixels.data(), height_, width_, channels_, images + k * bytes);
+      const int64_t i = indices[static_cast<size_t>(k)];
+      const uint8_t* pixels = mapped_ ? dataset_->pixels(i) : nullptr;
+      std::vector<uint8_t> made;
+      if (pixels == nullptr) {
+        made.resize(static_cast<size_t>(bytes));
+        make(i, made.data());
+        pixels = made.data();
+      }
+      to_float(pixels, height_, width_, channels_, images + k * bytes);
     });
     return;
   }

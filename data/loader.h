@@ -43,7 +43,8 @@ class ImageStore {
   int64_t height() const { return height_; }
   int64_t width() const { return width_; }
   int64_t image_bytes() const { return channels_ * height_ * width_; }
-  bool resident() const { return memory_ != nullptr; }
+  // Whether all images lie in memory, or fit there where they are mapped from a file: nothing to prepare ahead.
+  bool resident() const { return memory_ != nullptr || (mapped_ && image_bytes() <= resident_bytes_ / size()); }
 
   // Writes the images at `indices`, one after another, as (n, channels, height, width) floats in [0, 1]. Where several
   // are damaged, the error is the first one's. Throws Error(kBadData) for images of unequal sizes. `alone` keeps to the
@@ -56,7 +57,8 @@ class ImageStore {
 
   DatasetPtr dataset_;
   Preprocess how_;
-  int64_t channels_, height_, width_;
+  int64_t channels_, height_, width_, resident_bytes_;
+  bool mapped_;  // images are used where the data set has them
   std::unique_ptr<Residency> memory_;
 };
 

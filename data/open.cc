@@ -1,4 +1,6 @@
 // Which format a path holds.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -71,6 +73,16 @@ std::vector<uint8_t> read_bytes(const fs::path& file, int64_t limit) {
   }
   if (std::ferror(in.get()) != 0) fail(Exit::kIo, "[{}] expected a readable file, got a read error", file.string());
   return bytes;
+}
+
+std::string file_identity(const fs::path& file) {
+  struct stat status {};
+  std::error_code error;
+  const fs::path absolute = fs::absolute(file, error);
+  if (error || ::stat(file.c_str(), &status) != 0) return {};
+  // The time of the last change of the inode cannot be set back, as that of the contents can.
+  return fmt::format("{}: {} bytes, {}.{:09} {}.{:09}", absolute.lexically_normal().string(), status.st_size,
+                     status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
 }
 
 std::vector<std::string> read_lines(const fs::path& file) { return lines_of(read_bytes(file, int64_t{256} << 20)); }

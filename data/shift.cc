@@ -64,18 +64,25 @@ Image put_on_texture(const Image& image, float frequency, float direction, float
 DatasetPtr shifted(DatasetPtr base, const std::string& kind, uint64_t seed) {
   TAUT_CHECK(kind == "rotation" || kind == "texture", "[shift] expected rotation or texture, got '{}'", kind);
   const std::string name = base->name() + "-" + kind;
+  const std::string identity = fmt::format("{} with seed {}", kind, seed);
   if (kind == "rotation") {
-    return transformed(std::move(base), name, [seed](const Image& image, int64_t i) {
-      Random random = stream(seed, 0, i);
-      return rotate(image, static_cast<float>(random.uniform(-30, 30)) * (kPi / 180));
-    });
+    return transformed(
+        std::move(base), name,
+        [seed](const Image& image, int64_t i) {
+          Random random = stream(seed, 0, i);
+          return rotate(image, static_cast<float>(random.uniform(-30, 30)) * (kPi / 180));
+        },
+        identity);
   }
-  return transformed(std::move(base), name, [seed](const Image& image, int64_t i) {
-    Random random = stream(seed, 1, i);
-    const auto frequency = static_cast<float>(random.uniform(2, 6));
-    const auto direction = static_cast<float>(random.uniform(0, kPi));
-    return put_on_texture(image, frequency, direction, static_cast<float>(random.uniform(0, 2 * kPi)));
-  });
+  return transformed(
+      std::move(base), name,
+      [seed](const Image& image, int64_t i) {
+        Random random = stream(seed, 1, i);
+        const auto frequency = static_cast<float>(random.uniform(2, 6));
+        const auto direction = static_cast<float>(random.uniform(0, kPi));
+        return put_on_texture(image, frequency, direction, static_cast<float>(random.uniform(0, 2 * kPi)));
+      },
+      identity);
 }
 
 }  // namespace taut

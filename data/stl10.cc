@@ -2,6 +2,7 @@
 // bytes stored column by column, and {train,test}_y.bin, a byte a label from 1.
 #include "data/formats.h"
 #include "kernels/error.h"
+#include "tensor/sha256.h"
 
 namespace taut {
 namespace fs = std::filesystem;
@@ -39,6 +40,10 @@ class Stl10 : public Dataset {
           image.pixels[static_cast<size_t>(3 * (y * kSide + x) + c)] = planes[c * kPlane + x * kSide + y];
     return image;
   }
+  std::string identity(int64_t i) const override {
+    return sha256_of({reinterpret_cast<const char*>(pixels_.data() + i * kPixels), static_cast<size_t>(kPixels)});
+  }
+  bool in_memory() const override { return true; }
   std::string source(int64_t i) const override { return fmt::format("{} record {}", name(), i); }
 
  private:

@@ -37,7 +37,10 @@ Point read_point(const Json& json, const std::string& run) {
     p.train_n = json["train"].at("n");
     p.train_correct = json["train"].at("correct");
   }
-  for (const Json& s : json.at("shifted")) p.shifted.push_back({s.at("domain"), s.at("n"), s.at("correct")});
+  for (const Json& s : json.at("shifted")) {
+    p.shifted.push_back({s.at("domain"), s.at("n"), s.at("correct"), s.value("other_domain", false), {}});
+    if (s.contains("robust_last_correct")) p.shifted.back().robust_last = s["robust_last_correct"].get<int64_t>();
+  }
   const std::string file = run + "/samples/" + checkpoint_name(p.step) + ".json";
   const Json samples = read_json(file);
   p.clean_ok = flags(samples.at("clean"));

@@ -12,6 +12,8 @@ namespace taut::study {
 struct ShiftedCount {
   std::string domain;
   int64_t n = 0, correct = 0;
+  bool other_domain = false;                // images of their own, not the test images changed
+  std::optional<int64_t> robust_last = {};  // right under attack too, where it was tried
 };
 
 // One evaluation during a run. The flags of all points of a run are of the same images in the same order, and so are

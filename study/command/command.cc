@@ -1,5 +1,6 @@
 #include "study/command/command.h"
 
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <new>
@@ -142,6 +143,7 @@ PlanRow run_of(const Common& common) {
 }
 
 int run_command_line(int argc, char** argv, const Selftests& tests) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit is a write that fails, as on a full disk
   try {
     return parse_and_run(argc, argv, tests);
   } catch (const Error& error) {

@@ -29,7 +29,11 @@ Judged prepare(const Config& config) {
   j.model = judged_model(config);
   tell(j.model.notes);
   const nn::ModelConfig& shape = j.model.net->config();
-  j.data = open_judged_data(config, preprocess_of(config, shape));
+  // One pass over the images gains nothing from a cache; later ones do, where a folder is named.
+  const DecodedCache cache{.folder = config.text("data.cache") == "auto" ? "" : cache_folder(config, ""),
+                           .say = [](const std::string& line) { tell({line}); },
+                           .follow = [](int64_t, int64_t) { stop_if_interrupted("decode"); }};
+  j.data = open_judged_data(config, preprocess_of(config, shape), cache.folder.empty() ? nullptr : &cache);
   check_labels(j.data->dataset(), shape.classes);
   tell(j.data->dataset().notes());
   if (j.data->dataset().classes() != shape.classes)

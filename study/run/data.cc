@@ -1,6 +1,7 @@
 #include "study/run/data.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include "data/dataset.h"
@@ -13,9 +14,28 @@ namespace {
 
 constexpr int64_t kResidentBytes = int64_t{1} << 30;
 
-StorePtr store_of(DatasetPtr dataset, const Preprocess& how) {
-  return std::make_shared<const ImageStore>(std::move(dataset), how, kResidentBytes);
-}
+// Preprocessed images and their stores, out of the cache or without one.
+class Stores {
+ public:
+  Stores(const Preprocess& how, const DecodedCache* cache) : how_(how), cache_(cache) {}
+
+  bool has_cache() const { return cache_ != nullptr; }
+  DatasetPtr decoded(DatasetPtr dataset) const { return preprocessed(std::move(dataset), how_, *cache_); }
+  // Of images as they come, and of images that are decoded.
+  StorePtr plain(DatasetPtr dataset) const { return store(std::move(dataset), how_); }
+  static StorePtr ready(DatasetPtr dataset) { return store(std::move(dataset), Preprocess{}); }
+
+  StorePtr cached(DatasetPtr dataset) const {
+    return has_cache() ? ready(decoded(std::move(dataset))) : plain(std::move(dataset));
+  }
+
+ private:
+  static StorePtr store(DatasetPtr dataset, const Preprocess& how) {
+    return std::make_shared<const ImageStore>(std::move(dataset), how, kResidentBytes);
+  }
+  Preprocess how_;
+  const DecodedCache* cache_;
+};
 
 DatasetOptions options_of(const Config& config) {
   DatasetOptions o;
@@ -54,49 +74,101 @@ std::pair<DatasetPtr, DatasetPtr> split_off_validation(const DatasetPtr& pool, d
   return {subset(pool, std::move(split.train)), subset(pool, std::move(split.validation))};
 }
 
-StorePtr sample_of(const StorePtr& train, const DatasetPtr& dataset, int64_t n, uint64_t seed, const Preprocess& how) {
-  if (n == 0) return nullptr;
-  if (n >= train->size()) return train;
-  return store_of(subset(dataset, hold_out(train->size(), n, seed).validation), how);
+// Whether the run uses about every training image at least once.
+bool goes_through(const Config& config, int64_t images) {
+  const int64_t steps = config.integer("train.steps"), batch = config.integer("train.batch");
+  return steps == 0 || steps >= (images + batch - 1) / batch;
+}
+
+void check_same_classes(const Dataset& training, const Dataset& judged, const std::string& what) {
+  if (judged.classes() != training.classes())
+    fail(Exit::kBadData, "[{}] expected as many classes as the training images have, {}, got {}", what,
+         training.classes(), judged.classes());
+  for (int64_t c = 0; c < training.classes(); ++c)
+    if (judged.class_name(c) != training.class_name(c))
+      fail(Exit::kBadData, "[{}] expected class {} to be '{}' as in the training images, got '{}'", what, c,
+           training.class_name(c), judged.class_name(c));
+}
+
+std::vector<std::string> other_domains(const Config& config) {
+  const std::string path = path_of(config), &own = config.text("data.domain");
+  std::vector<std::string> names = config.texts("eval.domains");
+  if (names.empty()) return names;
+  TAUT_CHECK(!own.empty(), "[eval.domains] expected data.domain to name the domain of the training images");
+  if (names == std::vector<std::string>{"all"}) {
+    names = dataset_domains(path);
+    std::erase(names, own);
+    TAUT_CHECK(!names.empty(), "[eval.domains] expected {} to have domains other than {}, got none", path, own);
+    return names;
+  }
+  for (const std::string& name : names) {
+    TAUT_CHECK(name != own, "[eval.domains] expected domains other than data.domain, got '{}'", name);
+    TAUT_CHECK(std::ranges::count(names, name) == 1, "[eval.domains] expected each domain once, got '{}' twice", name);
+  }
+  return names;
+}
+
+DatasetPtr open_domain(const Config& config, const std::string& domain) {
+  DatasetOptions options = options_of(config);
+  options.domain = domain;
+  options.limit = tighter(config.integer("eval.n"), config.integer("data.limit"));
+  return open_dataset(path_of(config), options);
 }
 
 }  // namespace
 
-RunData open_run_data(const Config& config, const Preprocess& how) {
+std::string cache_folder(const Config& config, const std::string& beside) {
+  const std::string& where = config.text("data.cache");
+  if (where == "off") return {};
+  if (where != "auto") return where;
+  const char* home = std::getenv("XDG_CACHE_HOME");
+  return home != nullptr && home[0] == '/' ? std::string(home) + "/taut" : beside;  // relative ones are to be ignored
+}
+
+RunData open_run_data(const Config& config, const Preprocess& how, const DecodedCache* cache) {
+  // Everything is opened and compared before the first image is decoded.
   RunData data;
-  const std::string path = path_of(config);
   DatasetOptions options = options_of(config);
   options.split = "train";
   options.limit = config.integer("data.train_limit");
-  const DatasetPtr pool = open_dataset(path, options);
+  const DatasetPtr pool = open_dataset(path_of(config), options);
   data.classes = pool->classes();
   for (int64_t c = 0; c < data.classes; ++c) data.class_names.push_back(pool->class_name(c));
   data.notes = pool->notes();
-  const auto seed = static_cast<uint64_t>(config.integer("seed"));
-  const auto [train, validation] = split_off_validation(pool, config.number("data.validation"), seed);
-  data.train = store_of(train, how);
-  data.train_sample = sample_of(data.train, train, config.integer("eval.train_n"), seed, how);
-  if (validation != nullptr) data.validation = store_of(validation, how);
-
-  const DatasetPtr test = open_test(config, options_of(config));
-  if (test->classes() != data.classes)
-    fail(Exit::kBadData, "[{}] expected as many classes in the test as in the {} of the training images, got {}", path,
-         data.classes, test->classes());
-  data.test = store_of(test, how);
-  for (const std::string& kind : config.texts("eval.shifts"))
-    data.shifted.emplace_back(kind, store_of(shifted(test, kind, 0), how));
-  for (const std::string& domain : config.texts("eval.domains")) {
-    DatasetOptions other = options_of(config);
-    other.domain = domain;
-    other.split = "all";
-    other.limit = config.integer("eval.n");
-    data.shifted.emplace_back(domain, store_of(open_dataset(path, other), how));
+  DatasetOptions tested = options_of(config);
+  tested.split = "test";  // where folders come without a split, those that "train" left
+  const DatasetPtr test = open_test(config, tested);
+  check_same_classes(*pool, *test, path_of(config));
+  std::vector<std::pair<std::string, DatasetPtr>> others;
+  for (const std::string& domain : other_domains(config)) {
+    others.emplace_back(domain, open_domain(config, domain));
+    check_same_classes(*pool, *others.back().second, path_of(config) + ", domain " + domain);
   }
+
+  const Stores stores(how, cache);
+  // Before the split, so that runs of other seeds find the same file.
+  const bool decoded = stores.has_cache() && goes_through(config, pool->size());
+  const auto store_of = [&](DatasetPtr part) {
+    return decoded ? Stores::ready(std::move(part)) : stores.plain(std::move(part));
+  };
+  const auto seed = static_cast<uint64_t>(config.integer("seed"));
+  const auto [train, validation] =
+      split_off_validation(decoded ? stores.decoded(pool) : pool, config.number("data.validation"), seed);
+  data.train = store_of(train);
+  if (validation != nullptr) data.validation = store_of(validation);
+  const int64_t sample = config.integer("eval.train_n");
+  if (sample >= train->size()) data.train_sample = data.train;
+  if (sample > 0 && sample < train->size())
+    data.train_sample = store_of(subset(train, hold_out(train->size(), sample, seed).validation));
+  data.test = stores.cached(test);
+  for (const std::string& kind : config.texts("eval.shifts"))
+    data.shifted.push_back({kind, false, stores.cached(shifted(test, kind, 0))});
+  for (const auto& [domain, images] : others) data.shifted.push_back({domain, true, stores.cached(images)});
   return data;
 }
 
-StorePtr open_judged_data(const Config& config, const Preprocess& how) {
-  return store_of(open_test(config, options_of(config)), how);
+StorePtr open_judged_data(const Config& config, const Preprocess& how, const DecodedCache* cache) {
+  return Stores(how, cache).cached(open_test(config, options_of(config)));
 }
 
 attacks::Batches batches_of(StorePtr store, int64_t channels, int64_t side) {

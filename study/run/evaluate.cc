@@ -68,6 +68,25 @@ Json to_json(const attacks::RobustResult& r) {
 
 int64_t ones(const std::string& flags) { return std::count(flags.begin(), flags.end(), '1'); }
 
+// All images of the other domains together, as the study counts them, and beside it the mean of the domains' own
+// accuracies. Null where there is no other domain.
+Json out_of_domain(const Json& shifted) {
+  Json pooled = Json::object();
+  double sum = 0;
+  int64_t domains = 0;
+  for (const Json& s : shifted) {
+    if (!s["other_domain"].get<bool>()) continue;
+    ++domains;
+    for (const char* field : {"n", "correct", "robust_last_correct", "robust_best_correct"})
+      if (s.contains(field)) pooled[field] = pooled.value(field, int64_t{0}) + s[field].get<int64_t>();
+    sum += s["correct"].get<double>() / s["n"].get<double>();
+  }
+  if (domains == 0) return nullptr;
+  pooled["domains"] = domains;
+  pooled["mean_accuracy"] = sum / static_cast<double>(domains);
+  return pooled;
+}
+
 }  // namespace
 
 attacks::AttackConfig attack_config(const Config& config) {
@@ -97,7 +116,9 @@ attacks::Subject subject_of(const RunModel& model) {
 
 double evaluation_cost(const Config& config, const RunData& data) {
   double passes = static_cast<double>(data.test->size()) * attack_passes(attack_config(config));
-  for (const auto& [domain, store] : data.shifted) passes += static_cast<double>(store->size());
+  const double attacked = config.flag("eval.domains_attack") ? attack_passes(attack_config(config)) : 0;
+  for (const ShiftedData& s : data.shifted)
+    passes += static_cast<double>(s.store->size()) * (1 + (s.other_domain ? attacked : 0));
   return passes + (data.train_sample == nullptr ? 0 : static_cast<double>(data.train_sample->size()));
 }
 
@@ -152,14 +173,14 @@ void Evaluator::keep(const attacks::RobustResult& result) const {
                      {"adversarial_prediction", Tensor::from(result.kept_adversarial_prediction, {n})}});
 }
 
-Json Evaluator::robust(int64_t step, bool keep_images) {
+Evaluator::Robust Evaluator::robust(int64_t step, const std::string& name, const StorePtr& store, bool keep_images) {
   const attacks::AttackConfig attack = attack_config(config_);
   const nn::ModelConfig& shape = model_.net->config();
-  const attacks::Batches source = batches_of(data_.test, shape.channels, shape.image_size);
+  const attacks::Batches source = batches_of(store, shape.channels, shape.image_size);
   const double units = attack_passes(attack);
-  const int64_t n = data_.test->size();
+  const int64_t n = store->size();
   int64_t done = 0;
-  Json& batches = part(step, "test");
+  Json& batches = part(step, name);
   for (const Json& b : batches) done += b.at("n").get<int64_t>();
   if (progress_ != nullptr) progress_->skip(static_cast<double>(done) * units);
   while (done < n) {
@@ -170,18 +191,25 @@ Json Evaluator::robust(int64_t step, bool keep_images) {
     options.seed = static_cast<uint64_t>(config_.integer("seed"));
     options.step = static_cast<uint64_t>(step);
     if (done == 0 && keep_images) options.keep_images = std::min(config_.integer("eval.keep_images"), options.n);
-    const auto shifted_source = [&](int64_t begin, int64_t count) { return source(done + begin, count); };
-    const attacks::RobustResult result = evaluate_robust(subject_, shifted_source, attack, options);
+    const auto from_done = [&](int64_t begin, int64_t count) { return source(done + begin, count); };
+    const attacks::RobustResult result = evaluate_robust(subject_, from_done, attack, options);
     keep(result);
     batches.push_back(to_json(result));
     done += options.n;
     save(done == n);
     if (progress_ != nullptr) progress_->advance(static_cast<double>(options.n) * units);
   }
-  return batches;
+  Robust all;
+  for (const Json& b : batches) {
+    all.clean_ok += b["clean"].get<std::string>();
+    all.last_ok += b["last"].get<std::string>();
+    all.best_ok += b["best"].get<std::string>();
+    all.tally.add(tally_from_json(b["tally"]));
+  }
+  return all;
 }
 
-Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& store, int64_t n) {
+Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& store) {
   const nn::ModelConfig& shape = model_.net->config();
   attacks::Batches source = batches_of(store, shape.channels, shape.image_size);
   attacks::Subject subject = subject_;
@@ -189,6 +217,7 @@ Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& sto
     source = cache_->batches(store);
     subject.attacked = [net = model_.net](const Var& features) { return net->classify(features); };
   }
+  const int64_t n = store->size();
   Json& batches = part(step, name);
   int64_t done = 0;
   for (const Json& b : batches) done += b.at("n").get<int64_t>();
@@ -200,14 +229,32 @@ Json Evaluator::clean(int64_t step, const std::string& name, const StorePtr& sto
     options.n = std::min(kCleanBatches * options.batch, n - done);
     const auto from_done = [&](int64_t begin, int64_t count) { return source(done + begin, count); };
     const attacks::CleanResult r = evaluate_clean(subject, from_done, options);
-    batches.push_back({{"n", r.n}, {"top1", r.top1_correct}});
+    batches.push_back({{"n", r.n}, {"clean", bits(r.correct)}});
     done += options.n;
     save(done == n);
     if (progress_ != nullptr) progress_->advance(static_cast<double>(options.n));
   }
-  int64_t correct = 0;
-  for (const Json& b : batches) correct += b.at("top1").get<int64_t>();
-  return {{"n", n}, {"correct", correct}};
+  std::string verdicts;
+  for (const Json& b : batches) verdicts += b.at("clean").get<std::string>();
+  return {{"n", n}, {"correct", ones(verdicts)}, {"clean", verdicts}};
+}
+
+Json Evaluator::shifted(int64_t step, const ShiftedData& data, Json& samples, Json& checks) {
+  const Json counted = clean(step, "shift:" + data.name, data.store);
+  Json s = {{"domain", data.name}, {"n", counted["n"]}, {"correct", counted["correct"]}};
+  Json verdicts = {{"domain", data.name}, {"n", counted["n"]}, {"clean", counted["clean"]}};
+  s["other_domain"] = data.other_domain;
+  if (data.other_domain && config_.flag("eval.domains_attack")) {
+    const Robust attacked = robust(step, "attack:" + data.name, data.store, false);
+    s["robust_last_correct"] = ones(attacked.last_ok);
+    s["robust_best_correct"] = ones(attacked.best_ok);
+    verdicts["last"] = attacked.last_ok;
+    verdicts["best"] = attacked.best_ok;
+    for (const auto& c : checks_of(attacked.tally, attack_config(config_)))
+      checks.push_back({{"name", data.name + ": " + c.name}, {"value", c.value}, {"pass", c.pass}});
+  }
+  samples.push_back(std::move(verdicts));
+  return s;
 }
 
 void Evaluator::append_metrics(int64_t step, const Json& point) const {
@@ -229,9 +276,23 @@ void Evaluator::append_metrics(int64_t step, const Json& point) const {
     accuracy("test", std::string(field) + "_accuracy", point[std::string(field) + "_correct"].get<int64_t>(), n);
   for (const char* field : {"mean_loss_clean", "mean_loss_adv", "max_perturbation", "zero_gradient_share"})
     line("test", field, point[field]);
-  for (const Json& s : point["shifted"])
-    accuracy("shift:" + s["domain"].get<std::string>(), "clean_accuracy", s["correct"].get<int64_t>(),
-             s["n"].get<int64_t>());
+  for (const Json& s : point["shifted"]) {
+    const std::string split = (s["other_domain"].get<bool>() ? "domain:" : "shift:") + s["domain"].get<std::string>();
+    accuracy(split, "clean_accuracy", s["correct"].get<int64_t>(), s["n"].get<int64_t>());
+    for (const char* field : {"robust_last", "robust_best"})
+      if (s.contains(std::string(field) + "_correct"))
+        accuracy(split, std::string(field) + "_accuracy", s[std::string(field) + "_correct"].get<int64_t>(),
+                 s["n"].get<int64_t>());
+  }
+  if (point.contains("out_of_domain")) {
+    const Json& pooled = point["out_of_domain"];
+    accuracy("out_of_domain", "clean_accuracy", pooled["correct"].get<int64_t>(), pooled["n"].get<int64_t>());
+    line("out_of_domain", "mean_clean_accuracy", pooled["mean_accuracy"]);
+    for (const char* field : {"robust_last", "robust_best"})
+      if (pooled.contains(std::string(field) + "_correct"))
+        accuracy("out_of_domain", std::string(field) + "_accuracy",
+                 pooled[std::string(field) + "_correct"].get<int64_t>(), pooled["n"].get<int64_t>());
+  }
   if (point.contains("train"))
     accuracy("train", "clean_accuracy", point["train"]["correct"].get<int64_t>(), point["train"]["n"].get<int64_t>());
 }
@@ -239,37 +300,36 @@ void Evaluator::append_metrics(int64_t step, const Json& point) const {
 Json Evaluator::evaluate(int64_t step, bool keep_images) {
   make_folder(directory_.file("samples"));
   subject_ = subject_of(model_);
-  const Json batches = robust(step, keep_images);
-  std::string clean_ok, last_ok, best_ok;
-  attacks::Tally tally;
-  for (const Json& b : batches) {
-    clean_ok += b["clean"].get<std::string>();
-    last_ok += b["last"].get<std::string>();
-    best_ok += b["best"].get<std::string>();
-    tally.add(tally_from_json(b["tally"]));
-  }
+  const Robust test = robust(step, "test", data_.test, keep_images);
   Json point = {{"step", step},
                 {"n", data_.test->size()},
-                {"clean_correct", ones(clean_ok)},
-                {"robust_last_correct", ones(last_ok)},
-                {"robust_best_correct", ones(best_ok)},
-                {"mean_loss_clean", tally.mean_loss_clean()},
-                {"mean_loss_adv", tally.mean_loss_adv()},
-                {"max_perturbation", tally.max_perturbation},
-                {"zero_gradient_share", tally.zero_gradient_share()},
-                {"loss_increase_share", tally.loss_increase_share()},
+                {"clean_correct", ones(test.clean_ok)},
+                {"robust_last_correct", ones(test.last_ok)},
+                {"robust_best_correct", ones(test.best_ok)},
+                {"mean_loss_clean", test.tally.mean_loss_clean()},
+                {"mean_loss_adv", test.tally.mean_loss_adv()},
+                {"max_perturbation", test.tally.max_perturbation},
+                {"zero_gradient_share", test.tally.zero_gradient_share()},
+                {"loss_increase_share", test.tally.loss_increase_share()},
                 {"shifted", Json::array()}};
-  for (const auto& [domain, store] : data_.shifted) {
-    Json s = clean(step, "shift:" + domain, store, store->size());
-    point["shifted"].push_back({{"domain", domain}, {"n", s["n"]}, {"correct", s["correct"]}});
+  Json checks = Json::array(), domains = Json::array();
+  for (const auto& c : checks_of(test.tally, attack_config(config_)))
+    checks.push_back({{"name", c.name}, {"value", c.value}, {"pass", c.pass}});
+  for (const ShiftedData& data : data_.shifted) point["shifted"].push_back(shifted(step, data, domains, checks));
+  const Json pooled = out_of_domain(point["shifted"]);
+  if (!pooled.is_null()) point["out_of_domain"] = pooled;
+  if (data_.train_sample != nullptr) {
+    const Json train = clean(step, "train", data_.train_sample);
+    point["train"] = {{"n", train["n"]}, {"correct", train["correct"]}};
   }
-  if (data_.train_sample != nullptr)
-    point["train"] = clean(step, "train", data_.train_sample, data_.train_sample->size());
-  point["checks"] = Json::array();
-  for (const auto& c : checks_of(tally, attack_config(config_)))
-    point["checks"].push_back({{"name", c.name}, {"value", c.value}, {"pass", c.pass}});
+  point["checks"] = checks;
 
-  Json samples = {{"step", step}, {"n", data_.test->size()}, {"clean", clean_ok}, {"last", last_ok}, {"best", best_ok}};
+  Json samples = {{"step", step},
+                  {"n", data_.test->size()},
+                  {"clean", test.clean_ok},
+                  {"last", test.last_ok},
+                  {"best", test.best_ok}};
+  if (!domains.empty()) samples["shifted"] = domains;
   directory_.write("samples/" + checkpoint_name(step) + ".json", samples.dump() + "\n");
   append_metrics(step, point);
   subject_ = {};

@@ -30,8 +30,16 @@ class Evaluator {
   Json evaluate(int64_t step, bool keep_images);
 
  private:
-  Json robust(int64_t step, bool keep_images);
-  Json clean(int64_t step, const std::string& part, const StorePtr& store, int64_t n);
+  // Verdicts under attack, clean ones with them.
+  struct Robust {
+    std::string clean_ok, last_ok, best_ok;  // '0' or '1' an image
+    attacks::Tally tally;
+  };
+  Robust robust(int64_t step, const std::string& part, const StorePtr& store, bool keep_images);
+  // Counts, and the verdicts.
+  Json clean(int64_t step, const std::string& part, const StorePtr& store);
+  // Counts of one shifted domain; its verdicts go into `samples`, the attack's checks into `checks`.
+  Json shifted(int64_t step, const ShiftedData& data, Json& samples, Json& checks);
   Json& part(int64_t step, const std::string& name);
   void save(bool at_once);
   void stop();  // throws Error(kInterrupted) after a signal, with everything saved

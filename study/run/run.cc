@@ -92,7 +92,9 @@ class Run {
     const std::string cache = options_.cache.empty() ? directory_.file("pretrained") : options_.cache;
     const std::string weights = weights_file(config_, cache, options_.progress);
     const std::shared_ptr<nn::ModelConfig> shape = net_config(config_, config_.integer("model.classes"));
-    data_ = open_run_data(config_, preprocess_of(config_, *shape));
+    const std::string folder = options_.decoded.empty() ? directory_.file("decoded") : options_.decoded;
+    const DecodedCache decoded = decoded_cache(cache_folder(config_, folder));
+    data_ = open_run_data(config_, preprocess_of(config_, *shape), decoded.folder.empty() ? nullptr : &decoded);
     const int64_t classes = config_.integer("model.classes") > 0 ? config_.integer("model.classes") : data_.classes;
     if (data_.classes > classes)
       fail(Exit::kBadData, "[model.classes] expected at least the {} classes of the data, got {}", data_.classes,
@@ -100,6 +102,7 @@ class Run {
     model_ = training_model(config_, weights, classes);
     for (const StorePtr& store : {data_.train, data_.validation, data_.test})
       if (store != nullptr) check_labels(store->dataset(), classes);
+    for (const ShiftedData& s : data_.shifted) check_labels(s.store->dataset(), classes);
     total_ = total_steps(config_, data_.train->size());
     const auto points = evaluation_points(config_.text("eval.schedule"), config_.integers("eval.points"), total_);
     points_ = {points.begin(), points.end()};
@@ -111,6 +114,17 @@ class Run {
     for (const auto& notes : {row_.notes, data_.notes, model_.notes})
       for (const std::string& note : notes)
         if (state_.step == 0) say(note);
+  }
+
+  DecodedCache decoded_cache(const std::string& folder) {
+    return {.folder = folder,
+            .say = [this](const std::string& line) { say(line); },
+            .follow =
+                [this](int64_t done, int64_t all) {
+                  if (options_.progress != nullptr && done > 0)
+                    options_.progress->set_label(fmt::format("{} decoded {} of {} images", row_.run_id, done, all));
+                  stop_if_interrupted("decode");
+                }};
   }
 
   void resume() {

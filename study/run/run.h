@@ -11,6 +11,7 @@ namespace taut::study {
 
 struct RunOptions {
   std::string cache;          // folder of pre-trained weights; empty: the run's own
+  std::string decoded = {};   // folder of decoded images where data.cache is auto; empty: the run's own
   bool force_resume = false;  // goes on although settings changed; the result says so
   Progress* progress = nullptr;
 };
