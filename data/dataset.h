@@ -37,6 +37,8 @@ class Dataset {
   virtual bool in_memory() const { return false; }
   // Where image i comes from: a file, or a file and a record. For messages and reports.
   virtual std::string source(int64_t i) const = 0;
+  // The SHA-256 of an imported set's list of images, labels and splits; "" where the data were not imported.
+  virtual std::string list_sha256() const { return {}; }
   // What a reader should be told: skipped files, a split made here. One sentence each.
   virtual std::vector<std::string> notes() const { return {}; }
 };

@@ -1,7 +1,6 @@
 // Image files in folders: one folder a class (ROOT/CLASS/*, ROOT/{train,val,test}/CLASS/*, ROOT/DOMAIN/CLASS/*), or a
 // list `file,class_index` whose order is the data set's. Images are decoded when asked for.
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -141,61 +140,47 @@ Layout find_splits(const fs::path& root, const std::string& split) {
   return layout;
 }
 
-// Every fifth image of a class, drawn by the seed, is for testing; at least one if there are two.
+// Leaves the images of one split.
 void divide(std::vector<fs::path>& images, const std::string& split, uint64_t seed, int64_t label) {
-  const auto n = static_cast<int64_t>(images.size());
-  const int64_t tests = n < 2 ? 0 : std::max<int64_t>(1, (n + 2) / 5);
-  std::vector<int64_t> order = permutation(n, seed, Purpose::kSplit, static_cast<uint64_t>(label));
-  const auto cut = order.begin() + tests;
-  std::vector<int64_t> mine = split == "test" ? std::vector(order.begin(), cut) : std::vector(cut, order.end());
-  std::sort(mine.begin(), mine.end());
+  const std::vector<int64_t> tests = drawn_for_testing(static_cast<int64_t>(images.size()), seed, label);
   std::vector<fs::path> kept;
-  for (const int64_t i : mine) kept.push_back(images[static_cast<size_t>(i)]);
+  for (size_t i = 0; i < images.size(); ++i)
+    if (std::ranges::binary_search(tests, static_cast<int64_t>(i)) == (split == "test")) kept.push_back(images[i]);
   images = std::move(kept);
 }
 
 }  // namespace
 
-DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, int64_t classes) {
-  const std::vector<std::string> lines = read_lines(csv);
-  const auto broken = [&](size_t line, const std::string& text) {
-    fail(Exit::kBadData, "[{}] line {}: {}", csv.string(), line + 1, text);
-  };
-  if (lines.empty()) fail(Exit::kBadData, "[{}] expected the header file,class_index, got an empty file", csv.string());
-  const std::vector<std::string> header = split_csv(lines[0]);
-  const auto column = [&](const char* name) {
-    const auto it = std::find(header.begin(), header.end(), name);
-    if (it == header.end()) broken(0, fmt::format("expected the header file,class_index, got '{}'", lines[0]));
-    return static_cast<size_t>(it - header.begin());
-  };
-  const size_t file_at = column("file"), label_at = column("class_index");
+std::vector<int64_t> drawn_for_testing(int64_t n, uint64_t seed, int64_t label) {
+  std::vector<int64_t> order = permutation(n, seed, Purpose::kSplit, static_cast<uint64_t>(label));
+  order.resize(static_cast<size_t>(n < 2 ? 0 : std::max<int64_t>(1, (n + 2) / 5)));
+  std::sort(order.begin(), order.end());
+  return order;
+}
 
+DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, const DatasetOptions& options) {
+  const LabelsCsv list = parse_labels_csv(read_bytes(csv, int64_t{1} << 30), csv.string(), options.classes);
+  const std::string split = options.split.value_or("test");
   std::vector<Entry> entries;
-  int64_t largest = -1;
-  for (size_t i = 1; i < lines.size(); ++i) {
-    if (lines[i].empty()) continue;
-    const std::vector<std::string> fields = split_csv(lines[i]);
-    if (fields.size() != header.size()) {
-      broken(i, fmt::format("expected {} fields, got {}: '{}'", header.size(), fields.size(), lines[i]));
-    }
-    const std::string& text = fields[label_at];
-    int64_t label = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), label);
-    if (error != std::errc() || end != text.data() + text.size() || label < 0 || (classes > 0 && label >= classes)) {
-      broken(i, fmt::format("expected a class index {}, got '{}' for {}",
-                            classes > 0 ? fmt::format("in [0, {})", classes) : "of at least 0", text, fields[file_at]));
-    }
-    const fs::path file = folder / fields[file_at];
+  for (const LabelsCsv::Row& row : list.rows) {
+    const fs::path file = folder / row.file;
     if (!fs::is_regular_file(file)) {
-      fail(Exit::kMissing, "[{}] expected an image file, as line {} of {} lists it, got none", file.string(), i + 1,
+      fail(Exit::kMissing, "[{}] expected an image file, as line {} of {} lists it, got none", file.string(), row.line,
            csv.string());
     }
-    largest = std::max(largest, label);
-    entries.push_back({file, label, static_cast<int64_t>(i + 1)});
+    const bool in_split = split == "all" || row.split.empty() || row.split == split;
+    const bool in_domain = !list.has_domains || options.domain.empty() || row.domain == options.domain;
+    if (in_split && in_domain) entries.push_back({file, row.label, row.line});
   }
-  if (entries.empty()) fail(Exit::kBadData, "[{}] expected at least one image, got none", csv.string());
-  return std::make_shared<Files>(folder_name(folder), std::move(entries), classes > 0 ? classes : largest + 1,
-                                 std::vector<std::string>{}, std::vector<std::string>{}, csv.string());
+  if (entries.empty())
+    fail(Exit::kMissing, "[{}] expected images of the split '{}'{}, got none", csv.string(), split,
+         options.domain.empty() ? "" : " and the domain '" + options.domain + "'");
+  std::vector<std::string> names = list.class_names;
+  if (options.classes > 0)
+    for (auto c = static_cast<int64_t>(names.size()); c < options.classes; ++c) names.push_back(std::to_string(c));
+  const auto classes = static_cast<int64_t>(names.size());
+  return std::make_shared<Files>(folder_name(folder), std::move(entries), classes, std::move(names),
+                                 std::vector<std::string>{}, csv.string());
 }
 
 std::vector<std::string> folder_domains(const fs::path& folder) {

@@ -37,11 +37,13 @@ DatasetPtr first_in_turns(DatasetPtr base, int64_t n) {
 
 const std::vector<DatasetFormat>& dataset_formats() {
   static const std::vector<DatasetFormat> formats = {
+      {"FOLDER with manifest.json and images.csv", "what `taut data import` makes"},
       {"FOLDER with data_batch_*.bin, test_batch.bin", "CIFAR-10, any subset of the batches"},
       {"FOLDER with train.bin, test.bin", "CIFAR-100, fine labels"},
       {"FOLDER with train_X.bin, test_X.bin", "STL-10"},
       {"FOLDER with *-images-idx3-ubyte[.gz]", "IDX: MNIST, Fashion-MNIST"},
-      {"FOLDER with labels.csv, or data.labels=FILE", "images listed as file,class_index"},
+      {"FOLDER with labels.csv, or data.labels=FILE",
+       "images listed as file,class_index[,class_name][,split][,domain]"},
       {"FOLDER with {train,val,test}/CLASS/* or CLASS/*", "class folders of JPEG, PNG or BMP, in sorted order"},
       {"FOLDER with DOMAIN/CLASS/* and data.domain=DOMAIN", "one domain of several"},
       {"procedural:easy", "made from a seed: five classes unlike each other"},
@@ -114,8 +116,12 @@ DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options) 
     fail(Exit::kMissing, "[data.path] expected a folder, got '{}', which does not exist", path);
   } else if (!fs::is_directory(folder)) {
     fail(Exit::kUsage, "[data.path] expected a folder, got the file '{}'", path);
+  } else if (has_manifest(folder) && options.labels.empty()) {
+    Manifest manifest = read_manifest(folder);
+    by_class = manifest.layout == "images" && manifest.name != "folder_csv";
+    data = open_imported(folder, std::move(manifest), options);
   } else if (!options.labels.empty() || fs::exists(folder / "labels.csv")) {
-    data = open_csv(folder, options.labels.empty() ? folder / "labels.csv" : fs::path(options.labels), options.classes);
+    data = open_csv(folder, options.labels.empty() ? folder / "labels.csv" : fs::path(options.labels), options);
   } else if (is_cifar10(folder) || is_cifar100(folder)) {
     data = open_cifar(folder, split);
   } else if (is_stl10(folder)) {
@@ -132,7 +138,8 @@ DatasetPtr open_dataset(const std::string& path, const DatasetOptions& options) 
 }
 
 std::vector<std::string> dataset_domains(const std::string& path) {
-  return fs::is_directory(path) ? folder_domains(path) : std::vector<std::string>{};
+  if (!fs::is_directory(path)) return {};
+  return has_manifest(path) ? read_manifest_header(path).domains : folder_domains(path);
 }
 
 }  // namespace taut

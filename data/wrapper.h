@@ -21,6 +21,7 @@ class Wrapper : public Dataset {
   const uint8_t* pixels(int64_t i) const override { return base_->pixels(i); }
   std::string identity(int64_t i) const override { return base_->identity(i); }
   bool in_memory() const override { return base_->in_memory(); }
+  std::string list_sha256() const override { return base_->list_sha256(); }
   std::string source(int64_t i) const override { return base_->source(i); }
   std::vector<std::string> notes() const override { return base_->notes(); }
 

@@ -49,6 +49,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
 std::vector<Row> model_rows();                                   // `models ls` and `ls models`
 void add_models_commands(CLI::App& app, const ExitCode& code);   // models show, models ls
 void add_weights_commands(CLI::App& app, const ExitCode& code);  // weights inspect, weights convert
+void add_data_commands(CLI::App& app, const ExitCode& code);     // data import, ls, show, check
 void add_bench_commands(CLI::App& app, const ExitCode& code);    // bench model, kernel bench matmul
 void add_list_commands(CLI::App& app, const ExitCode& code);     // ls
 void add_doctor_command(CLI::App& app, const ExitCode& code);    // doctor
