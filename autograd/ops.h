@@ -3,10 +3,18 @@
 // with the op's name. An undefined Var stands for an absent optional input. One file per family in autograd/ops/.
 #pragma once
 
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "autograd/var.h"
+#include "kernels/hw.h"
+
+namespace taut {
+
+std::string to_string(HW v);  // "2", or "2x1" where the two differ
+
+}  // namespace taut
 
 namespace taut::ops {
 
@@ -89,11 +97,11 @@ BatchNormed batch_norm(const Var& x, const Var& weight, const Var& bias, const T
 
 // ---- pool.cc: images (n, h, w, c) -----------------------------------------------------------------------------------
 
-// Windows of kernel x kernel, sizes rounded down, as PyTorch; max pads with -infinity and its gradient goes to the
+// Windows of kernel.h x kernel.w, sizes rounded down, as PyTorch; max pads with -infinity and its gradient goes to the
 // first pixel that has the greatest value; avg pads with zeros that count, unless `count_padding` is off. stride = 0:
 // the kernel's size. padding <= kernel / 2.
-Var max_pool(const Var& x, int64_t kernel, int64_t stride = 0, int64_t padding = 0);
-Var avg_pool(const Var& x, int64_t kernel, int64_t stride = 0, int64_t padding = 0, bool count_padding = true);
+Var max_pool(const Var& x, HW kernel, HW stride = 0, HW padding = 0);
+Var avg_pool(const Var& x, HW kernel, HW stride = 0, HW padding = 0, bool count_padding = true);
 // The mean over [floor(i h / out_h), ceil((i + 1) h / out_h)) for output row i, columns likewise; 1 x 1: global
 // pooling.
 Var adaptive_avg_pool(const Var& x, int64_t out_h, int64_t out_w);
@@ -101,8 +109,13 @@ Var adaptive_avg_pool(const Var& x, int64_t out_h, int64_t out_w);
 // ---- conv2d.cc ------------------------------------------------------------------------------------------------------
 
 struct Conv2d {
-  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;  // in both directions
+  HW stride = 1, padding = 0, dilation = 1;
+  int64_t groups = 1;
+  HW extra = 0;  // more padding at the bottom and on the right
 };
+// PyTorch's padding "same", for stride 1: the output is as large as the image; of an odd sum the greater half is
+// behind.
+Conv2d same_padding(HW kernel, HW dilation = 1, int64_t groups = 1);
 // Convolution of images x (n, h, w, c_in) with w (c_out, c_in / groups, kh, kw), PyTorch's layout of weights, + bias
 // (c_out) if defined -> (n, out_h, out_w, c_out). Images (n, c, h, w) are brought here by permute(x, {0, 2, 3, 1}).
 Var conv2d(const Var& x, const Var& w, const Var& bias = {}, const Conv2d& how = {});

@@ -65,7 +65,7 @@ class LoraConv : public nn::Layer, public Mergeable {
  public:
   LoraConv(std::shared_ptr<nn::Conv> base, const StrategyOptions& options, const std::string& path, uint64_t seed)
       : base_(add_child("", std::move(base))),
-        a_(add_parameter("lora_A", Tensor::zeros({options.rank, base_->in(), base_->kernel(), base_->kernel()},
+        a_(add_parameter("lora_A", Tensor::zeros({options.rank, base_->in(), base_->kernel().h, base_->kernel().w},
                                                  base_->weight.dtype()))),
         b_(add_parameter("lora_B", Tensor::zeros({base_->out(), options.rank, 1, 1}, base_->weight.dtype()))),
         scale_(options.alpha / static_cast<double>(options.rank)) {

@@ -16,7 +16,8 @@ enum class Way { kLinear, kDepthwise, kWinograd, kProduct };
 template <class T>
 Way way_of(const ConvShape& s) {
   if (s.groups > 1) return s.groups == s.c_in && s.groups == s.c_out ? Way::kDepthwise : Way::kProduct;
-  if (s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0) return Way::kLinear;  // a linear layer over pixels
+  if (s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0 && s.extra == 0)
+    return Way::kLinear;  // a linear layer over pixels
   if (is_winograd<T>(s)) return Way::kWinograd;
   return Way::kProduct;
 }

@@ -3,22 +3,36 @@
 //   y[n, i, j, o] = bias[o] + sum over (r, s, c) of x[n, i stride - padding + r dilation, j stride - padding
 //                   + s dilation, c] w[o, c, r, s]
 //
-// Pixels outside the image are zeros that are multiplied. Orders of addition: docs/numerics.md.
+// with a stride, padding and dilation for rows and another for columns. Pixels outside the image are zeros that are
+// multiplied. Orders of addition: docs/numerics.md.
 #pragma once
 
+#include "kernels/hw.h"
 #include "kernels/runtime.h"
 
 namespace taut {
+
+// One direction of a convolution.
+struct ConvAxis {
+  int64_t size, kernel, stride, padding, dilation, extra;
+  constexpr int64_t reach() const { return dilation * (kernel - 1) + 1; }
+  constexpr int64_t padded() const { return size + 2 * padding + extra; }
+  constexpr int64_t out() const { return (padded() - reach()) / stride + 1; }
+};
 
 // One convolution, as ops check and build it: every size >= 1 but n, which may be 0; groups divides both channel
 // counts; the dilated kernel fits into the padded image.
 struct ConvShape {
   int64_t n = 0, h = 0, w = 0, c_in = 0;
   int64_t c_out = 0, kh = 1, kw = 1;
-  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
+  HW stride = 1, padding = 0, dilation = 1;
+  int64_t groups = 1;
+  HW extra = 0;  // more padding at the bottom and on the right: PyTorch's "same" of kernels with an even reach
 
-  constexpr int64_t out_h() const { return (h + 2 * padding - dilation * (kh - 1) - 1) / stride + 1; }
-  constexpr int64_t out_w() const { return (w + 2 * padding - dilation * (kw - 1) - 1) / stride + 1; }
+  constexpr ConvAxis rows() const { return {h, kh, stride.h, padding.h, dilation.h, extra.h}; }
+  constexpr ConvAxis columns() const { return {w, kw, stride.w, padding.w, dilation.w, extra.w}; }
+  constexpr int64_t out_h() const { return rows().out(); }
+  constexpr int64_t out_w() const { return columns().out(); }
   constexpr int64_t group_in() const { return c_in / groups; }
   constexpr int64_t group_out() const { return c_out / groups; }
   constexpr int64_t rows_out() const { return n * out_h() * out_w(); }
@@ -31,7 +45,8 @@ struct ConvShape {
 template <class T>
 constexpr bool is_winograd(const ConvShape& s) {
   return sizeof(T) == sizeof(float) && s.kh == 3 && s.kw == 3 && s.stride == 1 && s.dilation == 1 && s.groups == 1 &&
-         s.padding <= 2 && s.c_in >= 16 && s.c_out >= 16 && s.out_h() >= 3 && s.out_w() >= 3;
+         s.padding.h == s.padding.w && s.padding.h <= 2 && s.extra == 0 && s.c_in >= 16 && s.c_out >= 16 &&
+         s.out_h() >= 3 && s.out_w() >= 3;
 }
 
 BOTH_BACKENDS(

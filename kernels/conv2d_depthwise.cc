@@ -28,16 +28,16 @@ template <class T>
 void depthwise_product(const Patches<T>& p, int64_t images, const T* weights, int64_t padded, const T* bias,
                        const Target<T>& target) {
   const auto one_pixel = [&](int64_t image, int64_t i, int64_t j) {
-    const int64_t y0 = i * p.step + p.top, x0 = j * p.step + p.left;
+    const int64_t y0 = i * p.step.h + p.top, x0 = j * p.step.w + p.left;
     T* const to = target.pixel(image, i, j);
     for_vectors(0, p.c, [&](int64_t c, auto lanes) {
       Vec<T> sum = broadcast(T(0));
       const T* w = weights + c;
       for (int64_t r = 0; r < p.taps_h; ++r) {
-        const int64_t y = y0 + r * p.tap_step;
+        const int64_t y = y0 + r * p.tap_step.h;
         const T* const row = p.x + (image * p.h + y) * p.w * p.c + c;
         for (int64_t s = 0; s < p.taps_w; ++s, w += padded) {
-          const int64_t x = x0 + s * p.tap_step;
+          const int64_t x = x0 + s * p.tap_step.w;
           const bool inside = y >= 0 && y < p.h && x >= 0 && x < p.w;
           sum = fma(inside ? lanes.load(row + x * p.c) : broadcast(T(0)), load(w), sum);
         }
@@ -64,11 +64,11 @@ void tap_sums(const Patches<T>& p, int64_t positions, const T* dy, int64_t r, in
     for (int t = 0; t < kTaps; ++t) chain[t] = broadcast(T(0));
     for (int64_t at = p0; at < smaller(p0 + kb, positions); ++at) {
       const int64_t j = at % p.rows_w, i = at / p.rows_w % p.rows_h, image = at / p.rows_w / p.rows_h;
-      const int64_t y = i * p.step + p.top + r * p.tap_step;
+      const int64_t y = i * p.step.h + p.top + r * p.tap_step.h;
       const T* const row = p.x + (image * p.h + y) * p.w * p.c + c;
       const Vec<T> up = lanes.load(dy + at * p.c + c);
       for (int t = 0; t < kTaps; ++t) {  // the last ones twice where there are fewer
-        const int64_t x = j * p.step + p.left + (q + (t < count ? t : count - 1)) * p.tap_step;
+        const int64_t x = j * p.step.w + p.left + (q + (t < count ? t : count - 1)) * p.tap_step.w;
         const bool inside = y >= 0 && y < p.h && x >= 0 && x < p.w;
         chain[t] = fma(inside ? lanes.load(row + x * p.c) : broadcast(T(0)), up, chain[t]);
       }
@@ -92,10 +92,10 @@ template <class T>
 void conv_depthwise_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s) {
   const int64_t padded = whole_vectors(s.c_in);
   T* const weights = static_cast<T*>(thread_scratch(2, sizeof(T) * static_cast<size_t>(s.kh * s.kw * padded)));
-  for (int64_t phase = 0; phase < s.stride * s.stride; ++phase) {
-    const int64_t top = phase / s.stride, left = phase % s.stride;
+  for (int64_t phase = 0; phase < s.stride.h * s.stride.w; ++phase) {
+    const int64_t top = phase / s.stride.w, left = phase % s.stride.w;
     if (top >= s.h || left >= s.w) continue;
-    const PhaseTaps rows(s, top, s.kh), cols(s, left, s.kw);
+    const PhaseTaps rows(s.rows(), top), cols(s.columns(), left);
     spread_taps(w, s, rows, cols, padded, weights);
     depthwise_product(phase_patches(dy, s, 0, top, left, rows, cols), s.n, weights, padded,
                       static_cast<const T*>(nullptr), Target<T>{dx, s.h, s.w, s.c_in, 0, s.stride, top, left});

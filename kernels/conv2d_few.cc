@@ -35,25 +35,25 @@ void conv_few_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s)
       for (int64_t t = 0; t < taps; ++t) weights[(t * s.c_in + c) * s.c_out + o] = w[(o * s.c_in + c) * taps + t];
 
   // A row of d has zeros on both sides for columns that no output has.
-  const int64_t width = whole_vectors(ceil_div(s.w, s.stride));
-  const int64_t margin = (s.kw - 1) * s.dilation;
-  const int64_t pitch = whole_vectors(margin + larger(out_w, width + s.padding) + kLanes);
-  const int64_t reach = s.dilation * (s.kh - 1) + 1;
+  const int64_t phases = s.stride.w, width = whole_vectors(ceil_div(s.w, phases));
+  const int64_t margin = (s.kw - 1) * s.dilation.w;
+  const int64_t pitch = whole_vectors(margin + larger(out_w, width + s.padding.w) + kLanes);
+  const int64_t reach = s.rows().reach();
   int64_t bands = 1;
   if (s.n < 4 * num_threads())
     bands = larger(1, smaller(ceil_div(4 * num_threads(), larger(s.n, 1)), s.h / (2 * reach)));
   const int64_t band_rows = ceil_div(s.h, bands);
   parallel_for(s.n * bands, 1, [&](int64_t begin, int64_t end) {
-    const size_t size = static_cast<size_t>(terms * pitch + band_rows * s.c_in * s.stride * width);
+    const size_t size = static_cast<size_t>(terms * pitch + band_rows * s.c_in * phases * width);
     T* const d = static_cast<T*>(thread_scratch(3, sizeof(T) * size));
     for (int64_t i = 0; i < terms * pitch; i += kLanes) store(d + i, broadcast(T(0)));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t image = task / bands, index = task % bands;
-      const Band<T> band{index * band_rows, smaller(s.h, (index + 1) * band_rows), s.stride, width, d + terms * pitch};
-      const int64_t size_of_sums = (band.y1 - band.y0) * s.c_in * s.stride * width;
+      const Band<T> band{index * band_rows, smaller(s.h, (index + 1) * band_rows), phases, width, d + terms * pitch};
+      const int64_t size_of_sums = (band.y1 - band.y0) * s.c_in * phases * width;
       for (int64_t i = 0; i < size_of_sums; i += kLanes) store(band.sums + i, broadcast(T(0)));
       for (int64_t i = 0; i < out_h; ++i) {
-        const int64_t top = i * s.stride - s.padding;
+        const int64_t top = i * s.stride.h - s.padding.h;
         if (top + reach <= band.y0 || top >= band.y1) continue;
         matmul_serial<T>({.m = terms,
                           .n = out_w,
@@ -66,10 +66,10 @@ void conv_few_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s)
                           .ldc = pitch,
                           .transpose_b = true});
         for (int64_t r = 0; r < s.kh; ++r) {
-          const int64_t y = top + r * s.dilation;
+          const int64_t y = top + r * s.dilation.h;
           if (y < band.y0 || y >= band.y1) continue;
-          for (int64_t phase = 0; phase < s.stride && phase < s.w; ++phase) {
-            const PhaseTaps cols(s, phase, s.kw);
+          for (int64_t phase = 0; phase < phases && phase < s.w; ++phase) {
+            const PhaseTaps cols(s.columns(), phase);
             for (int64_t c = 0; c < s.c_in; ++c) {
               T* const to = band.row(y, c, s.c_in, phase);
               for (int64_t x = 0; x < width; x += kLanes) {
@@ -87,9 +87,9 @@ void conv_few_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s)
       for (int64_t y = band.y0; y < band.y1; ++y) {
         T* const to = dx + (image * s.h + y) * s.w * s.c_in;
         for (int64_t c = 0; c < s.c_in; ++c)
-          for (int64_t phase = 0; phase < s.stride; ++phase) {
+          for (int64_t phase = 0; phase < phases; ++phase) {
             const T* const from = band.row(y, c, s.c_in, phase);
-            for (int64_t x = phase, q = 0; x < s.w; x += s.stride, ++q) to[x * s.c_in + c] = from[q];
+            for (int64_t x = phase, q = 0; x < s.w; x += phases, ++q) to[x * s.c_in + c] = from[q];
           }
       }
     }

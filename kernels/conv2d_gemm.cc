@@ -4,7 +4,8 @@
 //   input     dx (pixels of a phase, c_in)    = windows of dy (pixels, taps c_out)       w (taps c_out, c_in)
 //   weight    dw (kh kw c_in, c_out)          = windows of x, transposed                 dy (positions, c_out)
 //
-// With stride t the input gradient is t^2 products: pixels whose rows and columns agree mod t see the same taps.
+// With strides t and u the input gradient is t u products: pixels whose rows agree mod t and columns mod u see the same
+// taps.
 // Threads take blocks of rows (of the weight gradient: rectangles); sums are never cut.
 #include "kernels/conv2d_parts.h"
 #include "kernels/conv2d_patches.h"
@@ -115,10 +116,10 @@ void conv_gemm_forward(const T* x, const T* w, const T* bias, T* y, const ConvSh
 template <class T>
 void conv_gemm_backward_input(const T* dy, const T* w, T* dx, const ConvShape& s) {
   const int64_t cg = s.group_in(), og = s.group_out(), taps = s.kh * s.kw;
-  for (int64_t phase = 0; phase < s.stride * s.stride; ++phase) {
-    const int64_t top = phase / s.stride, left = phase % s.stride;
+  for (int64_t phase = 0; phase < s.stride.h * s.stride.w; ++phase) {
+    const int64_t top = phase / s.stride.w, left = phase % s.stride.w;
     if (top >= s.h || left >= s.w) continue;
-    const PhaseTaps rows(s, top, s.kh), cols(s, left, s.kw);
+    const PhaseTaps rows(s.rows(), top), cols(s.columns(), left);
     PackedTaps<T> b(rows.count * cols.count * og, cg);
     b.data = static_cast<T*>(thread_scratch(2, sizeof(T) * static_cast<size_t>(b.size() + 16)));
     for (int64_t g = 0; g < s.groups; ++g) {

@@ -54,29 +54,31 @@ TAUT_INLINE void zero_runs(int64_t rows, int64_t length, T* dst, int64_t pitch) 
 }
 
 // Row (image, i, j), row-major over rows_h x rows_w; column (r, s, c), c < channels:
-//   x[image, i step + top + r tap_step, j step + left + s tap_step, first + c], 0 outside the image.
+//   x[image, i step.h + top + r tap_step.h, j step.w + left + s tap_step.w, first + c], 0 outside the image.
 template <class T>
 struct Patches {
   const T* x = nullptr;  // (n, h, w, c)
   int64_t h = 0, w = 0, c = 0;
   int64_t first = 0, channels = 0;  // the channels of a group
   int64_t rows_h = 0, rows_w = 0;   // positions in an image
-  int64_t step = 1, top = 0, left = 0;
-  int64_t taps_h = 0, taps_w = 0, tap_step = 1;
+  HW step = 1;
+  int64_t top = 0, left = 0;
+  int64_t taps_h = 0, taps_w = 0;
+  HW tap_step = 1;
 
   int64_t cols() const { return taps_h * taps_w * channels; }
 
   // dst[i pitch + k - k0] for `rows` rows from row0 on and columns k0 .. k1-1. pitch >= k1 - k0 + 15, and 15 elements
   // behind the last are overwritten.
   void pack(int64_t row0, int64_t rows, int64_t k0, int64_t k1, T* dst, int64_t pitch) const {
-    const int64_t line = taps_w * channels;              // columns of one r
-    const bool joined = tap_step == 1 && channels == c;  // then they lie side by side in the image
+    const int64_t line = taps_w * channels;                // columns of one r
+    const bool joined = tap_step.w == 1 && channels == c;  // then they lie side by side in the image
     while (rows > 0) {
       // As many rows as lie in one row of the image, for one r after the other.
       const int64_t j = row0 % rows_w, i = row0 / rows_w % rows_h, image = row0 / rows_w / rows_h;
       const int64_t count = smaller(rows, rows_w - j);
       for (int64_t r = k0 / line; r * line < k1; ++r) {
-        const int64_t y = i * step + top + r * tap_step;
+        const int64_t y = i * step.h + top + r * tap_step.h;
         const int64_t lo = larger(k0 - r * line, 0), hi = smaller(k1 - r * line, line);
         T* const to = dst + r * line - k0;
         if (y < 0 || y >= h) {
@@ -86,7 +88,7 @@ struct Patches {
         } else {
           for (int64_t s = lo / channels; s * channels < hi; ++s) {
             const int64_t begin = larger(lo - s * channels, 0), end = smaller(hi - s * channels, channels);
-            pack_run(x + (image * h + y) * w * c + first, j, count, 1, begin, end, left + s * tap_step,
+            pack_run(x + (image * h + y) * w * c + first, j, count, 1, begin, end, left + s * tap_step.w,
                      to + s * channels, pitch);
           }
         }
@@ -98,23 +100,24 @@ struct Patches {
   }
 
  private:
-  // Elements lo .. hi-1 of the `width` pixels from column j step + from on of an image row, for `count` j from j0 on.
+  // Elements lo .. hi-1 of the `width` pixels from column j step.w + from on of an image row, for `count` j from j0 on.
   void pack_run(const T* row, int64_t j0, int64_t count, int64_t width, int64_t lo, int64_t hi, int64_t from, T* dst,
                 int64_t pitch) const {
+    const int64_t stride = step.w;
     // Whole windows are in the middle.
-    const int64_t inside0 = from >= 0 ? 0 : ceil_div(-from, step);
-    const int64_t inside1 = w - width - from < 0 ? 0 : (w - width - from) / step + 1;
+    const int64_t inside0 = from >= 0 ? 0 : ceil_div(-from, stride);
+    const int64_t inside1 = w - width - from < 0 ? 0 : (w - width - from) / stride + 1;
     const int64_t j1 = j0 + count;
     const int64_t middle0 = smaller(larger(j0, inside0), j1), middle1 = larger(middle0, smaller(j1, inside1));
     for (int64_t j = j0; j < j1; ++j, dst += pitch) {
-      const T* const src = row + (j * step + from) * c;
+      const T* const src = row + (j * stride + from) * c;
       if (j == middle0 && middle1 > middle0) {
-        copy_runs(src + lo, step * c, middle1 - middle0, hi - lo, dst + lo, pitch);
+        copy_runs(src + lo, stride * c, middle1 - middle0, hi - lo, dst + lo, pitch);
         dst += (middle1 - middle0 - 1) * pitch;
         j = middle1 - 1;
         continue;
       }
-      const int64_t x0 = j * step + from;
+      const int64_t x0 = j * stride + from;
       const int64_t begin = smaller(larger(lo, -x0 * c), hi), end = larger(begin, smaller(hi, (w - x0) * c));
       zero_runs(1, begin - lo, dst + lo, pitch);
       copy_runs(src + begin, 0, 1, end - begin, dst + begin, pitch);
@@ -123,14 +126,16 @@ struct Patches {
   }
 };
 
-// Row (image, i, j) of a product goes to pixel (image, top + i step, left + j step), channels first .. first + n - 1.
+// Row (image, i, j) of a product goes to pixel (image, top + i step.h, left + j step.w), channels first .. first + n
+// - 1.
 template <class T>
 struct Target {
   T* y;  // (n, h, w, c)
   int64_t h, w, c, first;
-  int64_t step, top, left;
+  HW step;
+  int64_t top, left;
   T* pixel(int64_t image, int64_t i, int64_t j) const {
-    return y + ((image * h + top + i * step) * w + left + j * step) * c + first;
+    return y + ((image * h + top + i * step.h) * w + left + j * step.w) * c + first;
   }
 };
 
@@ -139,8 +144,8 @@ struct Target {
 struct PhaseTaps {
   int64_t count = 0, last = 0, gap = 1;  // taps last, last - gap, ...
   int64_t offset = 0, step = 1;          // the t-th tap of the i-th pixel reads position i + offset + t step
-  PhaseTaps(const ConvShape& s, int64_t phase, int64_t kernel) {
-    for (int64_t r = kernel - 1; r >= 0; --r) {
+  PhaseTaps(const ConvAxis& s, int64_t phase) {
+    for (int64_t r = s.kernel - 1; r >= 0; --r) {
       const int64_t distance = phase + s.padding - r * s.dilation;
       if (distance % s.stride != 0) continue;
       if (count == 0) {
@@ -173,8 +178,8 @@ Patches<T> forward_patches(const T* x, const ConvShape& s, int64_t group) {
           .rows_h = s.out_h(),
           .rows_w = s.out_w(),
           .step = s.stride,
-          .top = -s.padding,
-          .left = -s.padding,
+          .top = -s.padding.h,
+          .left = -s.padding.w,
           .taps_h = s.kh,
           .taps_w = s.kw,
           .tap_step = s.dilation};
@@ -188,14 +193,14 @@ Patches<T> phase_patches(const T* dy, const ConvShape& s, int64_t group, int64_t
           .c = s.c_out,
           .first = group * s.group_out(),
           .channels = s.group_out(),
-          .rows_h = ceil_div(s.h - top, s.stride),
-          .rows_w = ceil_div(s.w - left, s.stride),
+          .rows_h = ceil_div(s.h - top, s.stride.h),
+          .rows_w = ceil_div(s.w - left, s.stride.w),
           .step = 1,
           .top = rows.offset,
           .left = cols.offset,
           .taps_h = rows.count,
           .taps_w = cols.count,
-          .tap_step = larger(rows.step, cols.step)};  // one tap has no step
+          .tap_step = {rows.step, cols.step}};
 }
 
 // A (k, n) matrix as panels: for each block of k, for each panel of columns, [k][width]. n is padded with zeros to

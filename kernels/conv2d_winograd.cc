@@ -318,7 +318,7 @@ struct WeightGradient {
       parallel_for(count, num_threads() == 1 ? count : 4, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           const Place at(tiling, t0 + t);
-          transform_image(x + at.image * s.h * s.w * s.c_in, s.h, s.w, s.c_in, at.y - s.padding, at.x - s.padding,
+          transform_image(x + at.image * s.h * s.w * s.c_in, s.h, s.w, s.c_in, at.y - s.padding.h, at.x - s.padding.w,
                           v + t * pitch_v, stride_v);
           transform_gradient(dy + at.image * tiling.out_h * tiling.out_w * s.c_out, tiling.out_h, tiling.out_w, s.c_out,
                              at.y, at.x, z + t * pitch_z, stride_z);
@@ -363,14 +363,14 @@ void conv_winograd_forward(const float* x, const float* w, const float* bias, fl
   Weights u(s.c_in, s.c_out);
   u.data = static_cast<float*>(thread_scratch(2, sizeof(float) * static_cast<size_t>(u.size())));
   transform_weights(w, u);
-  convolve(x, s.h, s.w, s.padding, u, bias, y, Tiling(s.n, s.out_h(), s.out_w()));
+  convolve(x, s.h, s.w, s.padding.h, u, bias, y, Tiling(s.n, s.out_h(), s.out_w()));
 }
 
 void conv_winograd_backward_input(const float* dy, const float* w, float* dx, const ConvShape& s) {
   Weights u(s.c_out, s.c_in);
   u.data = static_cast<float*>(thread_scratch(2, sizeof(float) * static_cast<size_t>(u.size())));
   transform_weights_turned(w, u);
-  convolve(dy, s.out_h(), s.out_w(), 2 - s.padding, u, nullptr, dx, Tiling(s.n, s.h, s.w));
+  convolve(dy, s.out_h(), s.out_w(), 2 - s.padding.h, u, nullptr, dx, Tiling(s.n, s.h, s.w));
 }
 
 void conv_winograd_backward_weight(const float* dy, const float* x, float* dw, const ConvShape& s) {

@@ -33,12 +33,12 @@ struct Axis {
     return to < out ? to : out;
   }
 };
-Axis rows_of(const PoolShape& s) { return {s.h, s.out_h, s.kernel_h, s.stride_h, s.padding_h, s.adaptive}; }
-Axis columns_of(const PoolShape& s) { return {s.w, s.out_w, s.kernel_w, s.stride_w, s.padding_w, s.adaptive}; }
+Axis rows_of(const PoolShape& s) { return {s.h, s.out_h, s.kernel.h, s.stride.h, s.padding.h, s.adaptive}; }
+Axis columns_of(const PoolShape& s) { return {s.w, s.out_w, s.kernel.w, s.stride.w, s.padding.w, s.adaptive}; }
 
 template <class T>
 TAUT_INLINE T window_size(const PoolShape& s, int64_t pixels) {
-  return static_cast<T>(!s.adaptive && s.count_padding ? s.kernel_h * s.kernel_w : pixels);
+  return static_cast<T>(!s.adaptive && s.count_padding ? s.kernel.h * s.kernel.w : pixels);
 }
 
 // body(image, i, j, row) for every pixel of `height` x `width` pixels of all images, `row` being its number.
@@ -57,7 +57,7 @@ void for_pixels(int64_t n, int64_t height, int64_t width, int64_t work, Body&& b
 template <class T>
 void max_pool_forward(Stream, const T* x, T* y, PoolShape s) {
   const Axis rows = rows_of(s), columns = columns_of(s);
-  for_pixels(s.n, s.out_h, s.out_w, s.kernel_h * s.kernel_w * s.c, [&](int64_t b, int64_t i, int64_t j, int64_t row) {
+  for_pixels(s.n, s.out_h, s.out_w, s.kernel.h * s.kernel.w * s.c, [&](int64_t b, int64_t i, int64_t j, int64_t row) {
     const int64_t top = rows.begin(i), bottom = rows.end(i), left = columns.begin(j), right = columns.end(j);
     for_vectors(0, s.c, [&](int64_t k, auto lanes) {
       Vec<T> most = broadcast(static_cast<T>(-__builtin_inf()));

@@ -8,6 +8,7 @@
 // pooling.
 #pragma once
 
+#include "kernels/hw.h"
 #include "kernels/runtime.h"
 
 namespace taut {
@@ -16,8 +17,8 @@ struct PoolShape {
   int64_t n, h, w, c;
   int64_t out_h, out_w;
   bool adaptive = false;
-  int64_t kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1, padding_h = 0, padding_w = 0;  // fixed windows
-  bool count_padding = true;  // the mean of a fixed window divides by kernel_h kernel_w, not by what is in the image
+  HW kernel = 0, stride = 1, padding = 0;  // fixed windows
+  bool count_padding = true;  // the mean of a fixed window divides by kernel.h kernel.w, not by what is in the image
 
   int64_t outputs() const { return n * out_h * out_w * c; }
   int64_t inputs() const { return n * h * w * c; }

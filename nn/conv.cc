@@ -1,5 +1,7 @@
 #include "nn/conv.h"
 
+#include "kernels/conv2d.h"
+
 namespace taut::nn {
 namespace {
 
@@ -7,8 +9,8 @@ constexpr double kEps = 1e-5, kMomentum = 0.1;  // PyTorch's defaults, which all
 
 }  // namespace
 
-Conv::Conv(int64_t in, int64_t out, int64_t kernel, const ops::Conv2d& how, bool with_bias, DType dtype)
-    : weight(add_parameter("weight", Tensor::zeros({out, in / how.groups, kernel, kernel}, dtype))), how_(how) {
+Conv::Conv(int64_t in, int64_t out, HW kernel, const ops::Conv2d& how, bool with_bias, DType dtype)
+    : weight(add_parameter("weight", Tensor::zeros({out, in / how.groups, kernel.h, kernel.w}, dtype))), how_(how) {
   if (with_bias) bias = add_parameter("bias", Tensor::zeros({out}, dtype));
 }
 
@@ -36,6 +38,19 @@ void Place::replace(std::shared_ptr<Layer> layer) {
   else if (layer != nullptr)
     add_child("", layer);
   layer_ = std::move(layer);
+}
+
+HW conv_size(HW size, HW kernel, const ops::Conv2d& how) {
+  const ConvShape s{.h = size.h,
+                    .w = size.w,
+                    .kh = kernel.h,
+                    .kw = kernel.w,
+                    .stride = how.stride,
+                    .padding = how.padding,
+                    .dilation = how.dilation,
+                    .groups = how.groups,
+                    .extra = how.extra};
+  return {s.out_h(), s.out_w()};
 }
 
 Var normalise_images(const Var& images, const std::vector<double>& mean, const std::vector<double>& std) {

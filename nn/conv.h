@@ -6,15 +6,15 @@
 
 namespace taut::nn {
 
-// weight (out, in / groups, kernel, kernel), bias (out) if asked for.
+// weight (out, in / groups, kernel.h, kernel.w), bias (out) if asked for.
 class Conv : public Layer {
  public:
-  Conv(int64_t in, int64_t out, int64_t kernel, const ops::Conv2d& how, bool bias, DType dtype);  // zeros
+  Conv(int64_t in, int64_t out, HW kernel, const ops::Conv2d& how, bool bias, DType dtype);  // zeros
   Var forward(const Var& x) override { return ops::conv2d(x, weight, bias, how_); }
 
   int64_t in() const { return weight.size(1) * how_.groups; }
   int64_t out() const { return weight.size(0); }
-  int64_t kernel() const { return weight.size(2); }
+  HW kernel() const { return {weight.size(2), weight.size(3)}; }
   const ops::Conv2d& how() const { return how_; }
 
   Var& weight;
@@ -56,9 +56,7 @@ Var normalise_images(const Var& images, const std::vector<double>& mean, const s
 // (b, h, w, c) to (b, c h w) in the order of PyTorch's flattened (b, c, h, w), for linear layers after convolutions.
 Var flatten_as_channels_first(const Var& x);
 
-// Side of a convolution's output.
-inline int64_t conv_size(int64_t size, int64_t kernel, const ops::Conv2d& how) {
-  return (size + 2 * how.padding - how.dilation * (kernel - 1) - 1) / how.stride + 1;
-}
+// Rows and columns of a convolution's output.
+HW conv_size(HW size, HW kernel, const ops::Conv2d& how);
 
 }  // namespace taut::nn

@@ -183,7 +183,7 @@ std::string ResNetConfig::description() const {
 std::vector<LayerCost> ResNetConfig::layer_costs() const {
   std::vector<LayerCost> costs;
   const auto add = [&](const std::string& path, const ConvSpec& s, int64_t size) {
-    const int64_t out = conv_size(size, s.kernel, s.how());
+    const int64_t out = conv_size(size, s.kernel, s.how()).h;
     costs.push_back(
         {path, {out, out, s.out}, 2.0 * static_cast<double>(out * out * s.out * s.in * s.kernel * s.kernel)});
     return out;

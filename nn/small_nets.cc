@@ -10,7 +10,7 @@ struct ConvSpec {
   int64_t in, out, kernel, stride, padding;
 
   ops::Conv2d how() const { return {.stride = stride, .padding = padding}; }
-  int64_t size(int64_t before) const { return conv_size(before, kernel, how()); }
+  int64_t size(int64_t before) const { return conv_size(before, kernel, how()).h; }
 };
 
 std::shared_ptr<Place> make_place(const ConvSpec& s, DType dtype) {

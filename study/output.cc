@@ -32,12 +32,18 @@ std::string readable_cell(const Row& row, const std::string& column) {
   return text;
 }
 
+// Characters of UTF-8 text, what fmt pads by.
+size_t width_of(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
 std::string markdown(const std::vector<Row>& rows) {
   const std::vector<std::string> columns = columns_of(rows);
   std::vector<size_t> widths;
   for (const std::string& c : columns) {
-    widths.push_back(std::max<size_t>(c.size(), 3));
-    for (const Row& row : rows) widths.back() = std::max(widths.back(), readable_cell(row, c).size());
+    widths.push_back(std::max<size_t>(width_of(c), 3));
+    for (const Row& row : rows) widths.back() = std::max(widths.back(), width_of(readable_cell(row, c)));
   }
   std::string out = "|", rule = "|";
   for (size_t i = 0; i < columns.size(); ++i) {

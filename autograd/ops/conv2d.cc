@@ -4,6 +4,12 @@
 #include "autograd/ops/op_util.h"
 #include "kernels/reduce.h"
 
+namespace taut {
+
+std::string to_string(HW v) { return v.h == v.w ? fmt::format("{}", v.h) : fmt::format("{}x{}", v.h, v.w); }
+
+}  // namespace taut
+
 namespace taut::ops {
 namespace {
 
@@ -13,9 +19,10 @@ ConvShape conv_shape(const Var& x, const Var& w, const Var& bias, const Conv2d& 
   TAUT_CHECK(x.value().ndim() == 4, "[conv2d] expected images 'x' (n, h, w, c), got {}", to_string(x.shape()));
   TAUT_CHECK(w.value().ndim() == 4, "[conv2d] expected weights 'w' (c_out, c_in / groups, kh, kw), got {}",
              to_string(w.shape()));
-  TAUT_CHECK(how.stride >= 1 && how.dilation >= 1 && how.groups >= 1 && how.padding >= 0,
-             "[conv2d] expected stride, dilation and groups >= 1 and padding >= 0, got {}, {}, {} and {}", how.stride,
-             how.dilation, how.groups, how.padding);
+  TAUT_CHECK(how.stride.least() >= 1 && how.dilation.least() >= 1 && how.groups >= 1 && how.padding.least() >= 0 &&
+                 how.extra.least() >= 0,
+             "[conv2d] expected stride, dilation and groups >= 1 and padding >= 0, got {}, {}, {} and {}",
+             to_string(how.stride), to_string(how.dilation), how.groups, to_string(how.padding));
   const ConvShape s{.n = x.size(0),
                     .h = x.size(1),
                     .w = x.size(2),
@@ -26,7 +33,8 @@ ConvShape conv_shape(const Var& x, const Var& w, const Var& bias, const Conv2d& 
                     .stride = how.stride,
                     .padding = how.padding,
                     .dilation = how.dilation,
-                    .groups = how.groups};
+                    .groups = how.groups,
+                    .extra = how.extra};
   TAUT_CHECK(s.h >= 1 && s.w >= 1 && s.c_in >= 1 && w.value().numel() >= 1,
              "[conv2d] expected sizes of at least 1 (but for the batch), got 'x' {} and 'w' {}", to_string(x.shape()),
              to_string(w.shape()));
@@ -36,11 +44,11 @@ ConvShape conv_shape(const Var& x, const Var& w, const Var& bias, const Conv2d& 
              "[conv2d] expected 'w' of shape (c_out, {}, kh, kw) for {} input channels in {} groups, got {}; hint: "
              "images are (n, h, w, c)",
              s.group_in(), s.c_in, s.groups, to_string(w.shape()));
-  const int64_t reach_h = s.dilation * (s.kh - 1) + 1, reach_w = s.dilation * (s.kw - 1) + 1;
-  TAUT_CHECK(s.h + 2 * s.padding >= reach_h && s.w + 2 * s.padding >= reach_w,
+  const ConvAxis rows = s.rows(), columns = s.columns();
+  TAUT_CHECK(rows.padded() >= rows.reach() && columns.padded() >= columns.reach(),
              "[conv2d] expected an image of at least {} x {} with its padding, got {} x {}; hint: the kernel is larger "
              "than the image",
-             reach_h, reach_w, s.h + 2 * s.padding, s.w + 2 * s.padding);
+             rows.reach(), columns.reach(), rows.padded(), columns.padded());
   if (bias.defined()) {
     check_matches("conv2d", "bias", bias, x);
     check_shape("conv2d", "bias", bias, {s.c_out});
@@ -49,6 +57,11 @@ ConvShape conv_shape(const Var& x, const Var& w, const Var& bias, const Conv2d& 
 }
 
 }  // namespace
+
+Conv2d same_padding(HW kernel, HW dilation, int64_t groups) {
+  const HW all(dilation.h * (kernel.h - 1), dilation.w * (kernel.w - 1));
+  return {.padding = {all.h / 2, all.w / 2}, .dilation = dilation, .groups = groups, .extra = {all.h % 2, all.w % 2}};
+}
 
 Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2d& how) {
   const char* op = "conv2d";

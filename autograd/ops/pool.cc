@@ -12,20 +12,20 @@ PoolShape shape_of(const char* op, const Var& x) {
   return {.n = x.size(0), .h = x.size(1), .w = x.size(2), .c = x.size(3), .out_h = 0, .out_w = 0};
 }
 
-PoolShape fixed_windows(const char* op, const Var& x, int64_t kernel, int64_t stride, int64_t padding) {
+PoolShape fixed_windows(const char* op, const Var& x, HW kernel, HW stride, HW padding) {
   PoolShape s = shape_of(op, x);
-  TAUT_CHECK(kernel >= 1 && stride >= 0, "[{}] expected a kernel >= 1 and a stride >= 0, got {} and {}", op, kernel,
-             stride);
-  TAUT_CHECK(padding >= 0 && padding <= kernel / 2, "[{}] expected a padding of 0 to half the kernel {}, got {}", op,
-             kernel, padding);
-  TAUT_CHECK(s.h + 2 * padding >= kernel && s.w + 2 * padding >= kernel,
-             "[{}] expected images of at least the kernel {} with padding {}, got {}", op, kernel, padding,
-             to_string(x.shape()));
-  s.kernel_h = s.kernel_w = kernel;
-  s.stride_h = s.stride_w = stride > 0 ? stride : kernel;
-  s.padding_h = s.padding_w = padding;
-  s.out_h = (s.h + 2 * padding - kernel) / s.stride_h + 1;
-  s.out_w = (s.w + 2 * padding - kernel) / s.stride_w + 1;
+  TAUT_CHECK(kernel.least() >= 1 && stride.least() >= 0, "[{}] expected a kernel >= 1 and a stride >= 0, got {} and {}",
+             op, to_string(kernel), to_string(stride));
+  TAUT_CHECK(padding.least() >= 0 && padding.h <= kernel.h / 2 && padding.w <= kernel.w / 2,
+             "[{}] expected a padding of 0 to half the kernel {}, got {}", op, to_string(kernel), to_string(padding));
+  TAUT_CHECK(s.h + 2 * padding.h >= kernel.h && s.w + 2 * padding.w >= kernel.w,
+             "[{}] expected images of at least the kernel {} with padding {}, got {}", op, to_string(kernel),
+             to_string(padding), to_string(x.shape()));
+  s.kernel = kernel;
+  s.stride = {stride.h > 0 ? stride.h : kernel.h, stride.w > 0 ? stride.w : kernel.w};
+  s.padding = padding;
+  s.out_h = (s.h + 2 * padding.h - kernel.h) / s.stride.h + 1;
+  s.out_w = (s.w + 2 * padding.w - kernel.w) / s.stride.w + 1;
   return s;
 }
 
@@ -47,7 +47,7 @@ Var average(const char* op, const Var& x, const PoolShape& s) {
 
 }  // namespace
 
-Var max_pool(const Var& x, int64_t kernel, int64_t stride, int64_t padding) {
+Var max_pool(const Var& x, HW kernel, HW stride, HW padding) {
   const char* op = "max_pool";
   const PoolShape s = fixed_windows(op, x, kernel, stride, padding);
   const Tensor in = dense(x);
@@ -68,7 +68,7 @@ Var max_pool(const Var& x, int64_t kernel, int64_t stride, int64_t padding) {
   });
 }
 
-Var avg_pool(const Var& x, int64_t kernel, int64_t stride, int64_t padding, bool count_padding) {
+Var avg_pool(const Var& x, HW kernel, HW stride, HW padding, bool count_padding) {
   PoolShape s = fixed_windows("avg_pool", x, kernel, stride, padding);
   s.count_padding = count_padding;
   return average("avg_pool", x, s);

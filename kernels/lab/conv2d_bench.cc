@@ -17,31 +17,76 @@ using lab::Buffer;
 using lab::filled;
 using lab::Turns;
 
-ConvShape parse_shape(const std::string& text) {
-  int64_t sizes[7] = {0, 0, 0, 0, 0, 0, 1};
-  const char *at = text.data(), *end = at + text.size();
-  bool good = true;
-  for (int i = 0; i < 7 && good; ++i) {
-    if (i == 6 && at == end) break;
-    if (i > 0) good = at != end && *at++ == (i == 6 ? 's' : 'x');
-    const auto [next, error] = std::from_chars(at, end, sizes[i]);
-    good = good && error == std::errc() && sizes[i] >= 1 && sizes[i] <= 100'000;
-    at = next;
+// Reads "NxHxWxCxKxR[xR][:sS:pP:dD:gG]" from front to back.
+class ShapeReader {
+ public:
+  explicit ShapeReader(const std::string& text) : text_(text), at_(text.data()), end_(at_ + text.size()) {}
+
+  ConvShape read() {
+    int64_t sizes[6];
+    for (int i = 0; i < 6; ++i) {
+      if (i > 0 && !take('x')) refuse("six sizes NxHxWxCxKxR");
+      sizes[i] = number(1);
+    }
+    ConvShape s{.n = sizes[0],
+                .h = sizes[1],
+                .w = sizes[2],
+                .c_in = sizes[3],
+                .c_out = sizes[4],
+                .kh = sizes[5],
+                .kw = take('x') ? number(1) : sizes[5]};
+    s.padding = {s.kh / 2, s.kw / 2};
+    std::string seen;
+    while (at_ != end_) {
+      take(':');
+      const char option = at_ == end_ ? ' ' : *at_++;
+      if (seen.find(option) != std::string::npos) refuse(std::string("the option ") + option + " once");
+      seen += option;
+      switch (option) {
+        case 's': s.stride = pair(1); break;
+        case 'p': s.padding = pair(0); break;
+        case 'd': s.dilation = pair(1); break;
+        case 'g': s.groups = number(1); break;
+        default: refuse("options s (stride), p (padding), d (dilation), g (groups) and a number");
+      }
+    }
+    if (s.c_in % s.groups != 0 || s.c_out % s.groups != 0) refuse("groups that divide both channel counts");
+    if (s.rows().padded() < s.rows().reach() || s.columns().padded() < s.columns().reach())
+      refuse("a dilated kernel that fits into the padded image");
+    return s;
   }
-  const ConvShape s{.n = sizes[0],
-                    .h = sizes[1],
-                    .w = sizes[2],
-                    .c_in = sizes[3],
-                    .c_out = sizes[4],
-                    .kh = sizes[5],
-                    .kw = sizes[5],
-                    .stride = sizes[6],
-                    .padding = sizes[5] / 2};
-  TAUT_CHECK(good && at == end && s.h + 2 * s.padding >= s.kh && s.w + 2 * s.padding >= s.kw,
-             "[kernel bench conv2d] expected a shape NxHxWxCxKxR or NxHxWxCxKxRsS (images, kernels, stride), got '{}'",
-             text);
-  return s;
-}
+
+ private:
+  bool take(char c) {
+    if (at_ == end_ || *at_ != c) return false;
+    ++at_;
+    return true;
+  }
+  int64_t number(int64_t least) {
+    int64_t value = -1;
+    const auto [next, error] = std::from_chars(at_, end_, value);
+    if (error != std::errc() || value < least || value > kLargest)
+      refuse(fmt::format("a number of {} to {} at character {}", least, kLargest, at_ - text_.data() + 1));
+    at_ = next;
+    return value;
+  }
+  HW pair(int64_t least) {
+    const int64_t h = number(least);
+    return {h, take('x') ? number(least) : h};
+  }
+  [[noreturn]] void refuse(const std::string& expected) const {
+    fail(Exit::kUsage,
+         "[kernel bench conv2d] expected {}, got the shape '{}'; hint: NxHxWxCxKxR[:sS:pP:dD:gG], as in "
+         "1x9x9x8x8x3:s2:g4",
+         expected, text_);
+  }
+
+  static constexpr int64_t kLargest = 100'000;
+  const std::string& text_;
+  const char *at_, *end_;
+};
+
+ConvShape parse_shape(const std::string& text) { return ShapeReader(text).read(); }
 
 ConvPass parse_pass(const std::string& text) {
   if (text == "forward") return ConvPass::kForward;

@@ -8,7 +8,7 @@ namespace taut {
 
 struct Conv2dBenchRow {
   std::string op = "conv2d";
-  std::string shape;  // "8x56x56x64x64x3": N x H x W x C -> K channels, R x R kernel, "s2" for stride 2
+  std::string shape;  // as asked for
   std::string pass;   // "forward", "input", "weight"
   int threads = 1;
   // 2 x multiply-adds of the plain sum, whatever the algorithm, over the time of the fastest runs.
@@ -17,8 +17,10 @@ struct Conv2dBenchRow {
   double vendor_gflops = 0;  // in its better layout of images
 };
 
-// One row for each shape ("NxHxWxCxKxR" or "NxHxWxCxKxRsS", padding R / 2) and pass, f32, on `threads` threads; about a
-// second each. Timed by bench_seconds(threads). Throws Error(kUsage) on a shape or pass it cannot read.
+// One row for each shape and pass, f32, on `threads` threads; about a second each. A shape is "8x56x56x64x64x3", N x H
+// x W x C -> K channels and an R x R kernel ("..x3x1": 3 x 1), then options in any order: ":s2" stride, ":p0" padding
+// (else half the kernel), ":d2" dilation, each also as ":s2x1" for rows and columns, ":g4" groups. Timed by
+// bench_seconds(threads). Throws Error(kUsage) on a shape or pass it cannot read.
 std::vector<Conv2dBenchRow> bench_conv2d(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
                                          int threads);
 

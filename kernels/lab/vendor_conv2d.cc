@@ -27,25 +27,25 @@ class OneDnn : public VendorConv2d {
     const memory::desc x({s.n, s.c_in, s.h, s.w}, f32, images), y({s.n, s.c_out, s.out_h(), s.out_w()}, f32, images);
     const memory::desc w = s.groups == 1 ? memory::desc({s.c_out, s.c_in, s.kh, s.kw}, f32, any)
                                          : memory::desc({s.groups, s.group_out(), s.group_in(), s.kh, s.kw}, f32, any);
-    const memory::dims stride{s.stride, s.stride}, dilation{s.dilation - 1, s.dilation - 1},
-        padding{s.padding, s.padding};
+    const memory::dims stride{s.stride.h, s.stride.w}, dilation{s.dilation.h - 1, s.dilation.w - 1};
+    const memory::dims before{s.padding.h, s.padding.w}, after{s.padding.h + s.extra.h, s.padding.w + s.extra.w};
     const auto direct = dnnl::algorithm::convolution_direct;
     const dnnl::convolution_forward::primitive_desc forward(
-        {dnnl::prop_kind::forward_training, direct, x, w, y, stride, dilation, padding, padding}, engine_);
+        {dnnl::prop_kind::forward_training, direct, x, w, y, stride, dilation, before, after}, engine_);
     if (pass == ConvPass::kForward) {
       primitive_ = dnnl::convolution_forward(forward);
       add(DNNL_ARG_SRC, forward.src_desc());
       add(DNNL_ARG_WEIGHTS, forward.weights_desc());
       add(DNNL_ARG_DST, forward.dst_desc());
     } else if (pass == ConvPass::kInput) {
-      const dnnl::convolution_backward_data::primitive_desc p({direct, x, w, y, stride, dilation, padding, padding},
+      const dnnl::convolution_backward_data::primitive_desc p({direct, x, w, y, stride, dilation, before, after},
                                                               engine_, forward);
       primitive_ = dnnl::convolution_backward_data(p);
       add(DNNL_ARG_DIFF_SRC, p.diff_src_desc());
       add(DNNL_ARG_WEIGHTS, p.weights_desc());
       add(DNNL_ARG_DIFF_DST, p.diff_dst_desc());
     } else {
-      const dnnl::convolution_backward_weights::primitive_desc p({direct, x, w, y, stride, dilation, padding, padding},
+      const dnnl::convolution_backward_weights::primitive_desc p({direct, x, w, y, stride, dilation, before, after},
                                                                  engine_, forward);
       primitive_ = dnnl::convolution_backward_weights(p);
       add(DNNL_ARG_SRC, p.src_desc());

@@ -82,7 +82,9 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
   const CommonPtr conv2d_common = add_common(*conv2d);
   conv2d
       ->add_option("--shape", options->shapes,
-                   "NxHxWxCxKxR[sS][,...]: N images of C channels, K kernels of R x R, stride S, padding R / 2")
+                   "NxHxWxCxKxR[:sS:pP:dD:gG][,...]: N images of C channels, K kernels of R x R, stride S, padding P "
+                   "(R / 2), dilation D, G groups; a pair for rows and columns is RxR, sSxS, pPxP, dDxD: "
+                   "1x9x9x8x8x3x1:s2x1:p1x0:g4")
       ->delimiter(',')
       ->required();
   conv2d->add_option("--pass", options->conv_passes, "forward, input, weight: the gradients")->delimiter(',');

@@ -1,9 +1,8 @@
 // taut models show, taut models ls.
-#include <map>
-
-#include "kernels/error.h"
 #include "nn/models.h"
+#include "kernels/error.h"
 #include "study/command/command.h"
+#include "study/command/model_tree.h"
 #include "study/run/model.h"
 
 namespace taut::study {
@@ -21,61 +20,6 @@ Row head_row(const Config& config, const RunModel& model) {
           {"total", total},
           {"trainable_percent", percent(trainable, total)},
           {"forward_gflop", model.net->config().forward_flops() * 1e-9}};
-}
-
-// "blocks.0.norm1" of "blocks.0.norm1.weight".
-std::pair<std::string, std::string> layer_and_name(const std::string& path) {
-  const size_t dot = path.rfind('.');
-  if (dot == std::string::npos) return {path, ""};
-  return {path.substr(0, dot), path.substr(dot + 1)};
-}
-
-// A row for each layer that has parameters or costs something, in the tree's order.
-std::vector<Row> layer_rows(const nn::Model& net) {
-  struct Layer {
-    std::string path, tensors;
-    int64_t trainable = 0, parameters = 0;
-  };
-  std::vector<Layer> layers;
-  const auto layer_at = [&](const std::string& path) -> Layer& {
-    for (Layer& l : layers)
-      if (l.path == path) return l;
-    return layers.emplace_back(Layer{path, ""});
-  };
-  const auto list = [&](const nn::NamedParameter& p, const char* what) -> Layer& {
-    const auto [path, name] = layer_and_name(p.path);
-    Layer& l = layer_at(path);
-    l.tensors += fmt::format("{}{}{}{}", l.tensors.empty() ? "" : ", ", name.empty() ? "" : name + " ",
-                             to_string(p.var.shape()), what);
-    return l;
-  };
-  for (const nn::NamedParameter& p : net.parameters()) {
-    Layer& l = list(p, p.var.requires_grad() ? "*" : "");
-    l.parameters += p.var.value().numel();
-    if (p.var.requires_grad()) l.trainable += p.var.value().numel();
-  }
-  for (const nn::NamedBuffer& b : net.buffers()) list(b, " buffer");
-
-  std::map<std::string, nn::LayerCost> costs;
-  size_t after = 0;
-  for (const nn::LayerCost& cost : net.config().layer_costs()) {
-    costs[cost.path] = cost;
-    size_t at = 0;
-    while (at < layers.size() && layers[at].path != cost.path) ++at;
-    if (at == layers.size())
-      layers.insert(layers.begin() + static_cast<int64_t>(at = after + 1), Layer{cost.path, "no parameters"});
-    after = at;
-  }
-  std::vector<Row> rows;
-  for (const Layer& l : layers) {
-    Row row = {{"layer", l.path}, {"tensors", l.tensors}, {"trainable", l.trainable}, {"parameters", l.parameters}};
-    if (const auto cost = costs.find(l.path); cost != costs.end()) {
-      row["output"] = to_string(cost->second.output);
-      row["mflop"] = cost->second.flops * 1e-6;
-    }
-    rows.push_back(std::move(row));
-  }
-  return rows;
 }
 
 // What each strategy would train of the model, or why it cannot.
@@ -104,7 +48,10 @@ void show(const Config& config, Format format) {
   std::vector<std::vector<Row>> tables;
   {
     const RunModel model = counted_model(config);
-    tables = {{head_row(config, model)}, layer_rows(*model.net)};
+    const std::vector<ModelLayer> layers = layers_of(*model.net);
+    // A tree for eyes; programs get flat rows with whole paths.
+    tables = {{head_row(config, model)},
+              format == Format::kMarkdown ? tree_rows(config.text("model.name"), layers) : layer_rows(layers)};
   }
   tables.push_back(strategy_rows(config));
   if (format == Format::kMarkdown) {
@@ -136,8 +83,9 @@ std::vector<Row> model_rows() {
 void add_models_commands(CLI::App& app, const ExitCode&) {
   CLI::App* models = app.add_subcommand("models", "what models there are, and what a strategy trains of one");
   models->require_subcommand(1);
-  CLI::App* one = models->add_subcommand(
-      "show", "layers of a model with shapes and FLOPs (* trains), and what each strategy would train");
+  CLI::App* one = models->add_subcommand("show",
+                                         "tree of a model: shapes (* trains), and parameters and FLOPs of everything "
+                                         "below; what each strategy would train");
   const CommonPtr common = add_common(*one);
   const auto name = std::make_shared<std::string>();
   one->add_option("name", *name, "the model")->required();

@@ -119,7 +119,7 @@ std::vector<Finding> diagnose() {
   list.push_back({"PNG", fmt::format("libpng {}", png_get_libpng_ver(nullptr)), ""});
   list.push_back({"zlib", zlibVersion(), ""});
   list.push_back({"vendor library", vendor_name() == nullptr ? "none" : vendor_name(),
-                  "only a row to beat in `taut kernel bench matmul`"});
+                  "only a row to beat in `taut kernel bench matmul` and `conv2d`"});
   const bool fashion = std::filesystem::exists(kFashion);
   list.push_back({"Fashion-MNIST", fashion ? kFashion : "not here",
                   fashion ? "the demo's images" : "package dataset-fashion-mnist; the demo takes procedural images"});

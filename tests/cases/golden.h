@@ -3,6 +3,7 @@
 // used: what is not compared could be anything.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -22,14 +23,23 @@ class GoldenCase {
 
   const std::string& kind() const { return kind_; }
   const nlohmann::json& attrs() const { return attrs_; }
-  DType dtype() const { return dtype_; }
+  DType dtype() const { return in_f64_ ? DType::kF64 : dtype_; }
 
   std::vector<std::string> names() const { return file_.names(); }
   bool has(const std::string& name) const { return file_.contains(name); }
   Tensor tensor(const std::string& name);  // as stored; counts as used
 
+  // Runs a model, which may have kinks. In f32 it must pass in f64 first; then it runs in f64 kGoldenDisturbances times
+  // with its parameters moved by a few roundings (disturb() in golden_model.h, which the runner calls), where compare()
+  // only notes the largest errors of results, of norms and of single elements of gradients. The f32 run is judged by
+  // those.
+  void run_model(const std::function<void()>& run, bool kinks);
+  int disturbance() const { return disturbance_; }
+  // By how many roundings.
+  double roundings() const { return disturbance_ > kGoldenDisturbances ? kGoldenKinkRoundings : kGoldenRoundings; }
+
   // Compares with the stored tensor `name`, whose shape must be `shape`: f64 by `limit`, relative to its largest
-  // magnitude; f32 by the policy.
+  // magnitude; f32 by the policy (tests/cases/tolerance.h).
   void compare(const std::string& name, const std::vector<double>& got, const Shape& shape, double limit);
   void compare(const std::string& name, const Tensor& got, double limit);
   void compare_absolutely(const std::string& name, const Tensor& got, double limit);  // max |difference|, any dtype
@@ -48,11 +58,17 @@ class GoldenCase {
   void add_failure(const std::string& what);
 
  private:
+  double f32_limit(const std::string& of) const;
+
   SafetensorsFile file_;
   DType dtype_;
   std::string kind_;
   nlohmann::json attrs_;
   std::set<std::string> used_;
+  bool in_f64_ = false;
+  int disturbance_ = 0;  // which one is running; the one past kGoldenDisturbances is for gradients over kinks
+  bool kinks_ = false;
+  std::map<std::string, double> disturbed_;  // the largest error of each kind of value
   Judgement judgement_;
   std::string detail_, unsupported_;
 };

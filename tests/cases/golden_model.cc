@@ -1,6 +1,7 @@
 #include "tests/cases/golden_model.h"
 
 #include <cmath>
+#include <limits>
 
 #include "tests/cases/fill.h"
 
@@ -15,6 +16,23 @@ void fill_model(nn::Model& model, const std::vector<nn::NameEntry>& names, bool 
       value.slice(0, e.row, e.rows).copy_from(fill.reshape(value.slice(0, e.row, e.rows).shape()));
     else
       value.copy_from(fill.reshape(value.shape()));
+  }
+}
+
+void disturb(const GoldenCase& c, nn::Model& model) {
+  if (c.disturbance() == 0) return;
+  const double most = c.roundings() * std::numeric_limits<float>::epsilon() / 2;
+  for (const auto& list : {model.parameters(), model.buffers()}) {
+    for (const nn::NamedParameter& p : list) {
+      Tensor value = p.var.value();  // shares memory with the model
+      std::vector<double> values = value.to_doubles();
+      const uint64_t hash = fnv1a(fmt::format("disturb:{}:{}", c.disturbance(), p.path));
+      for (size_t i = 0; i < values.size(); ++i) {
+        const double v = 2 * fill_unit(hash, static_cast<int64_t>(i)) - 1;
+        values[i] *= 1 + most * v;
+      }
+      value.copy_from(Tensor::from(values, value.shape()));
+    }
   }
 }
 

@@ -14,6 +14,9 @@ namespace taut::cases {
 
 // Every parameter gets the fill of its external name (a fused parameter its parts one by one).
 void fill_model(nn::Model& model, const std::vector<nn::NameEntry>& names, bool ia3);
+// Moves every parameter and buffer of an f64 model by up to c.roundings() f32 roundings, otherwise for every
+// c.disturbance(); does nothing where that is 0.
+void disturb(const GoldenCase& c, nn::Model& model);
 // The rows of a parameter (or of its gradient) that an entry names, in the entry's shape.
 Tensor part_of(const Tensor& whole, const nn::NameEntry& entry);
 bool is_key_bias(const std::string& external);

@@ -133,6 +133,7 @@ void compare_plain(GoldenCase& c, nn::Model& model, const std::vector<nn::NameEn
   }
   fill_model(model, names, false);
   fill_model(model, buffers, false);
+  disturb(c, model);
   const Grads g = compare_pass(c, model, wanted);
   for (size_t i = 0; i < names.size(); ++i) {
     if (!g[i].defined())
@@ -148,8 +149,12 @@ void run_golden_vit(GoldenCase& c) {
   const std::string style = c.attrs().at("names_style");
   if (style != "timm" && style != "hf") return c.unsupported(fmt::format("names_style '{}' is not known", style));
   const nn::VitConfig config = vit_config(c.attrs(), style == "hf");
-  nn::Vit vit(config, c.dtype());
-  compare_plain(c, vit, nn::name_map(config, style == "hf" ? nn::NameStyle::kHf : nn::NameStyle::kTimm), {});
+  c.run_model(
+      [&] {
+        nn::Vit vit(config, c.dtype());
+        compare_plain(c, vit, nn::name_map(config, style == "hf" ? nn::NameStyle::kHf : nn::NameStyle::kTimm), {});
+      },
+      false);
 }
 
 void run_golden_resnet(GoldenCase& c) {
@@ -165,11 +170,15 @@ void run_golden_resnet(GoldenCase& c) {
   config->image_size = shape.at(2);
   config->mean = c.attrs().at("mean").get<std::vector<double>>();
   config->std = c.attrs().at("std").get<std::vector<double>>();
-  const auto model = config->build(c.dtype());
-  std::vector<nn::NameEntry> parameters, buffers;
-  for (const nn::NamedParameter& p : model->parameters()) parameters.push_back({p.path, p.path, p.var.shape()});
-  for (const nn::NamedBuffer& b : model->buffers()) buffers.push_back({b.path, b.path, b.var.shape()});
-  compare_plain(c, *model, parameters, buffers);
+  c.run_model(
+      [&] {
+        const auto model = config->build(c.dtype());
+        std::vector<nn::NameEntry> parameters, buffers;
+        for (const nn::NamedParameter& p : model->parameters()) parameters.push_back({p.path, p.path, p.var.shape()});
+        for (const nn::NamedBuffer& b : model->buffers()) buffers.push_back({b.path, b.path, b.var.shape()});
+        compare_plain(c, *model, parameters, buffers);
+      },
+      true);
 }
 
 namespace {
@@ -187,9 +196,7 @@ finetune::StrategyOptions options_of(const nlohmann::json& names) {
   return options;
 }
 
-}  // namespace
-
-void run_golden_peft(GoldenCase& c) {
+void compare_peft(GoldenCase& c) {
   const nlohmann::json& attrs = c.attrs();
   nn::VitConfig config = hf_config(attrs.at("arch"), attrs.at("classes"));
   config.pooler = true;
@@ -201,6 +208,7 @@ void run_golden_peft(GoldenCase& c) {
   const auto names = finetune::adapterhub_names(config, strategy, options);
   expect_same_names(c, names, attrs.at("names"));
   fill_model(vit, names, true);
+  disturb(c, vit);
 
   const int64_t total = attrs.at("total"), trainable = attrs.at("trainable");
   c.expect(vit.parameter_count() == total, "expected {} parameters, got {}", total, vit.parameter_count());
@@ -226,6 +234,12 @@ void run_golden_peft(GoldenCase& c) {
     c.expect(g[i].defined() == has, "{}: expected {} gradient", name, has ? "a" : "no");
     if (has && g[i].defined()) compare_gradient(c, name, part_of(g[i], of_wanted[i]).to_doubles());
   }
+}
+
+}  // namespace
+
+void run_golden_peft(GoldenCase& c) {
+  c.run_model([&] { compare_peft(c); }, false);
 }
 
 }  // namespace taut::cases

@@ -80,29 +80,44 @@ std::vector<Var> batch_norm(const Inputs& in, const nlohmann::json& attrs) {
   return {to_nchw(r.y), Var(r.running_mean), Var(r.running_var)};
 }
 
+// One number for rows and columns, or a pair.
+HW pair_of(const nlohmann::json& value) {
+  return value.is_array() ? HW(value.at(0), value.at(1)) : HW(value.get<int64_t>());
+}
+
 std::vector<Var> conv2d(const Inputs& in, const nlohmann::json& attrs) {
   if (attrs.at("layout") != "nchw oihw") fail(Exit::kBadData, "[golden] unknown layout {}", attrs.at("layout").dump());
-  return {to_nchw(ops::conv2d(to_nhwc(in["x"]), in["w"], in.optional("b"),
-                              {.stride = attrs.at("stride"),
-                               .padding = attrs.at("padding"),
-                               .dilation = attrs.at("dilation"),
-                               .groups = attrs.at("groups")}))};
+  const Var& w = in["w"];
+  const nlohmann::json& padding = attrs.at("padding");
+  ops::Conv2d how;
+  if (padding == "same")
+    how = ops::same_padding({w.size(2), w.size(3)}, pair_of(attrs.at("dilation")));
+  else if (padding != "valid")
+    how.padding = pair_of(padding);
+  how.stride = pair_of(attrs.at("stride"));
+  how.dilation = pair_of(attrs.at("dilation"));
+  how.groups = attrs.at("groups");
+  return {to_nchw(ops::conv2d(to_nhwc(in["x"]), w, in.optional("b"), how))};
+}
+
+// Without a stride, or with null, windows lie side by side.
+HW stride_of(const nlohmann::json& attrs) {
+  return attrs.contains("stride") && !attrs.at("stride").is_null() ? pair_of(attrs.at("stride")) : 0;
 }
 
 std::vector<Var> max_pool(const Inputs& in, const nlohmann::json& attrs) {
-  return {to_nchw(ops::max_pool(to_nhwc(in["x"]), attrs.at("kernel"), attrs.at("stride"), attrs.at("padding")))};
+  return {to_nchw(
+      ops::max_pool(to_nhwc(in["x"]), pair_of(attrs.at("kernel")), stride_of(attrs), pair_of(attrs.at("padding"))))};
 }
 
 std::vector<Var> avg_pool(const Inputs& in, const nlohmann::json& attrs) {
-  return {to_nchw(ops::avg_pool(to_nhwc(in["x"]), attrs.at("kernel"), attrs.at("stride"), attrs.at("padding"),
-                                attrs.value("count_include_pad", true)))};
+  return {to_nchw(ops::avg_pool(to_nhwc(in["x"]), pair_of(attrs.at("kernel")), stride_of(attrs),
+                                pair_of(attrs.at("padding")), attrs.value("count_include_pad", true)))};
 }
 
-// `output` is one size or a pair.
 std::vector<Var> adaptive_avg_pool(const Inputs& in, const nlohmann::json& attrs) {
-  const nlohmann::json& size = attrs.at("output");
-  const int64_t h = size.is_array() ? size.at(0) : size, w = size.is_array() ? size.at(1) : size;
-  return {to_nchw(ops::adaptive_avg_pool(to_nhwc(in["x"]), h, w))};
+  const HW size = pair_of(attrs.at("output"));
+  return {to_nchw(ops::adaptive_avg_pool(to_nhwc(in["x"]), size.h, size.w))};
 }
 
 const std::map<std::string, RunOp>& table() {

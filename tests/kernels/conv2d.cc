@@ -53,8 +53,8 @@ struct Problem {
           for (int64_t o = 0; o < s.c_out; ++o) {
             const auto a = [&](int64_t k) {
               const int64_t tap = k / cg, r = tap / s.kw, q = tap % s.kw;
-              return image(n, i * s.stride - s.padding + r * s.dilation, j * s.stride - s.padding + q * s.dilation,
-                           o / s.group_out() * cg + k % cg);
+              return image(n, i * s.stride.h - s.padding.h + r * s.dilation.h,
+                           j * s.stride.w - s.padding.w + q * s.dilation.w, o / s.group_out() * cg + k % cg);
             };
             y.push_back(
                 contract::product<T>(s.kh * s.kw * cg, a, [&](int64_t k) { return weight(o, k % cg, k / cg); }) +
@@ -71,8 +71,8 @@ struct Problem {
     std::vector<Tap> taps;
     for (int64_t r = s.kh - 1; r >= 0; --r)
       for (int64_t q = s.kw - 1; q >= 0; --q) {
-        const int64_t i = y + s.padding - r * s.dilation, j = x + s.padding - q * s.dilation;
-        if (i % s.stride == 0 && j % s.stride == 0) taps.push_back({i / s.stride, j / s.stride, r * s.kw + q});
+        const int64_t i = y + s.padding.h - r * s.dilation.h, j = x + s.padding.w - q * s.dilation.w;
+        if (i % s.stride.h == 0 && j % s.stride.w == 0) taps.push_back({i / s.stride.h, j / s.stride.w, r * s.kw + q});
       }
     return taps;
   }
@@ -114,8 +114,8 @@ struct Problem {
             dw.push_back(contract::product<T>(
                 s.rows_out(),
                 [&](int64_t p) {
-                  return image(p / area, p % area / across * s.stride - s.padding + r * s.dilation,
-                               p % across * s.stride - s.padding + q * s.dilation, o / s.group_out() * cg + c);
+                  return image(p / area, p % area / across * s.stride.h - s.padding.h + r * s.dilation.h,
+                               p % across * s.stride.w - s.padding.w + q * s.dilation.w, o / s.group_out() * cg + c);
                 },
                 [&](int64_t p) { return dy[static_cast<size_t>(p * s.c_out + o)]; }));
     return dw;
@@ -149,6 +149,42 @@ std::vector<ConvShape> product_shapes() {
       {.n = 2, .h = 5, .w = 7, .c_in = 18, .c_out = 6, .kh = 1, .kw = 1},
       {.n = 1, .h = 10, .w = 9, .c_in = 18, .c_out = 18, .kh = 3, .kw = 5, .padding = 2, .groups = 18},
       {.n = 2, .h = 14, .w = 13, .c_in = 5, .c_out = 5, .kh = 3, .kw = 3, .stride = 2, .padding = 1, .groups = 5},
+      // Rows and columns apart.
+      {.n = 2, .h = 9, .w = 13, .c_in = 5, .c_out = 19, .kh = 3, .kw = 1, .stride = {1, 2}, .padding = {1, 0}},
+      {.n = 1,
+       .h = 14,
+       .w = 11,
+       .c_in = 7,
+       .c_out = 9,
+       .kh = 2,
+       .kw = 5,
+       .stride = {3, 2},
+       .padding = {0, 4},
+       .dilation = {3, 1}},
+      {.n = 1,
+       .h = 12,
+       .w = 15,
+       .c_in = 4,
+       .c_out = 17,
+       .kh = 5,
+       .kw = 3,
+       .stride = {2, 3},
+       .padding = {3, 0},
+       .dilation = {1, 2}},
+      {.n = 1,
+       .h = 11,
+       .w = 8,
+       .c_in = 6,
+       .c_out = 6,
+       .kh = 2,
+       .kw = 3,
+       .stride = {2, 1},
+       .padding = {1, 2},
+       .dilation = {3, 2},
+       .groups = 6},
+      {.n = 1, .h = 8, .w = 9, .c_in = 16, .c_out = 16, .kh = 3, .kw = 3, .padding = {1, 2}},
+      {.n = 1, .h = 7, .w = 6, .c_in = 16, .c_out = 33, .kh = 2, .kw = 4, .padding = {0, 1}, .extra = 1},
+      {.n = 1, .h = 5, .w = 6, .c_in = 3, .c_out = 8, .kh = 1, .kw = 1, .extra = {0, 2}},
   };
 }
 
@@ -157,7 +193,7 @@ TEST_CASE_TEMPLATE("convolutions follow the contract bit for bit", T, float, dou
     REQUIRE(!is_winograd<T>(s));
     const Problem<T> p(s);
     INFO(s.n, "x", s.h, "x", s.w, "x", s.c_in, " ", s.c_out, "x", s.kh, "x", s.kw, " groups ", s.groups);
-    const bool linear = s.kh == 1 && s.stride == 1;
+    const bool linear = s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0 && s.extra == 0;
     const std::vector<T> y = p.forward(), dx = p.backward_input(s.c_in <= 4 && s.groups == 1 && !linear),
                          dw = p.backward_weight();
     everywhere([&](Isa isa) {
@@ -235,7 +271,7 @@ struct WinogradLoop {
         for (int64_t x0 = 0; x0 < s.out_w(); x0 += 4, ++tiles) {
           for (int64_t c = 0; c < s.c_in; ++c)
             transform<scalar::winograd::Image>(
-                [&](int i, int j) { return p.image(n, y0 - s.padding + i, x0 - s.padding + j, c); },
+                [&](int i, int j) { return p.image(n, y0 - s.padding.h + i, x0 - s.padding.w + j, c); },
                 v.emplace_back().e);
           for (int64_t o = 0; o < s.c_out; ++o)
             transform<scalar::winograd::OutputGradient>([&](int i, int j) { return p.gradient(n, y0 + i, x0 + j, o); },
@@ -270,13 +306,13 @@ TEST_CASE("Winograd's convolutions are its transforms and the contract's product
     REQUIRE(!is_winograd<double>(s));
     const Problem<float> p(s);
     const WinogradLoop loop{p};
-    INFO(s.n, "x", s.h, "x", s.w, "x", s.c_in, " ", s.c_out, " padding ", s.padding);
+    INFO(s.n, "x", s.h, "x", s.w, "x", s.c_in, " ", s.c_out, " padding ", s.padding.h);
     const std::vector<float> y = loop.convolve(
-        s.out_h(), s.out_w(), s.c_in, s.c_out, s.padding,
+        s.out_h(), s.out_w(), s.c_in, s.c_out, s.padding.h,
         [&](int64_t n, int64_t i, int64_t j, int64_t c) { return p.image(n, i, j, c); },
         [&](int64_t o, int64_t c, int i, int j) { return p.weight(o, c, 3 * i + j); }, p.bias.data());
     const std::vector<float> dx = loop.convolve(
-        s.h, s.w, s.c_out, s.c_in, 2 - s.padding,
+        s.h, s.w, s.c_out, s.c_in, 2 - s.padding.h,
         [&](int64_t n, int64_t i, int64_t j, int64_t o) { return p.gradient(n, i, j, o); },
         [&](int64_t c, int64_t o, int i, int j) { return p.weight(o, c, 8 - 3 * i - j); }, nullptr);
     const std::vector<float> dw = loop.backward_weight();

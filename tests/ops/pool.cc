@@ -6,15 +6,18 @@ namespace {
 
 enum class Kind { kMax, kAverage, kAverageInside };
 struct Fixed {
-  int64_t kernel, stride, padding;
+  HW kernel, stride, padding;
 };
 
 void add_fixed(CaseList& list, Kind kind, const Shape& shape, Fixed f, const std::vector<double>& values = {}) {
-  const int64_t n = shape[0], h = shape[1], w = shape[2], c = shape[3], step = f.stride > 0 ? f.stride : f.kernel;
-  const int64_t out_h = (h + 2 * f.padding - f.kernel) / step + 1, out_w = (w + 2 * f.padding - f.kernel) / step + 1;
+  const int64_t n = shape[0], h = shape[1], w = shape[2], c = shape[3];
+  const HW step(f.stride.h > 0 ? f.stride.h : f.kernel.h, f.stride.w > 0 ? f.stride.w : f.kernel.w);
+  const int64_t out_h = (h + 2 * f.padding.h - f.kernel.h) / step.h + 1;
+  const int64_t out_w = (w + 2 * f.padding.w - f.kernel.w) / step.w + 1;
   list.add({.op = kind == Kind::kMax ? "max_pool" : "avg_pool",
-            .name = fmt::format("{}-k{}s{}p{}{}{}", shape_name(shape), f.kernel, f.stride, f.padding,
-                                kind == Kind::kAverageInside ? "-inside" : "", values.empty() ? "" : "-ties"),
+            .name = fmt::format("{}-k{}s{}p{}{}{}", shape_name(shape), to_string(f.kernel), to_string(f.stride),
+                                to_string(f.padding), kind == Kind::kAverageInside ? "-inside" : "",
+                                values.empty() ? "" : "-ties"),
             .inputs = {{.shape = shape, .values = values}},
             .run =
                 [=](const std::vector<Var>& in) {
@@ -31,14 +34,15 @@ void add_fixed(CaseList& list, Kind kind, const Shape& shape, Fixed f, const std
                     for (int64_t k = 0; k < c; ++k) {
                       T sum(0), most(0);
                       int64_t seen = 0;
-                      for (int64_t u = i * step - f.padding; u < i * step - f.padding + f.kernel; ++u)
-                        for (int64_t v = j * step - f.padding; v < j * step - f.padding + f.kernel; ++v) {
+                      const int64_t top = i * step.h - f.padding.h, left = j * step.w - f.padding.w;
+                      for (int64_t u = top; u < top + f.kernel.h; ++u)
+                        for (int64_t v = left; v < left + f.kernel.w; ++v) {
                           if (u < 0 || u >= h || v < 0 || v >= w) continue;
                           const T x = in[0][((b * h + u) * w + v) * c + k];
                           sum += x;
                           if (seen++ == 0 || x > most || x != x) most = x;
                         }
-                      const int64_t size = kind == Kind::kAverageInside ? seen : f.kernel * f.kernel;
+                      const int64_t size = kind == Kind::kAverageInside ? seen : f.kernel.h * f.kernel.w;
                       y[to++] = kind == Kind::kMax ? most : sum / T(static_cast<double>(size));
                     }
               return {y};
@@ -92,6 +96,10 @@ void add_pool_cases(CaseList& list) {
     add_fixed(list, kind, {1, 1, 1, 1}, {1, 1, 0});
     add_fixed(list, kind, {0, 4, 4, 3}, {2, 2, 0});
     add_fixed(list, kind, {2, 28, 28, 64}, {3, 2, 1});
+    add_fixed(list, kind, {2, 8, 11, 5}, {{2, 3}, {1, 2}, {0, 1}});
+    add_fixed(list, kind, {1, 9, 7, 18}, {{4, 1}, {3, 2}, {2, 0}});
+    add_fixed(list, kind, {1, 7, 12, 4}, {{3, 5}, 0, 0});
+    add_fixed(list, kind, {1, 8, 6, 3}, {{1, 3}, {2, 0}, {0, 1}});
   }
   add_fixed(list, Kind::kAverage, {1, 40, 40, 3}, {33, 7, 5});  // windows of more than one chunk of rows
   // Ties, everywhere the same or in pairs: the first one gets the gradient.

@@ -4,6 +4,7 @@
 #include "nn/init.h"
 #include "nn/models.h"
 #include "nn/weights.h"
+#include "study/command/model_tree.h"
 #include "study/output.h"
 #include "tensor/safetensors.h"
 #include "tests/study/support.h"
@@ -46,6 +47,15 @@ TEST_CASE("what is wrong is named, on standard error alone, with the documented 
       {{"study", "status", folder / "nowhere"}, 66, "nowhere"},
       {{"bench", "model", "vit_demo", "--pass", "sideways"}, 2, "sideways"},
       {{"bench", "model", "vit_demo", "--dtype", "bf16"}, 69, "bf16"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64"}, 2, "six sizes"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x0x3"}, 2, "character 12"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:g3"}, 2, "groups that divide"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:d8:p0"}, 2, "fits into the padded image"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:s0"}, 2, "1 to 100000"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:s2:s2"}, 2, "option s once"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:k2"}, 2, "d (dilation)"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:"}, 2, "d (dilation)"},
+      {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3s2x"}, 2, "character 19"},
       {{"train", "--preset", "smoke"}, 2, "--out"},
       {{"train", "--preset", "smoke", "--out", "/proc/none"}, 74, "/proc/none"},
   };
@@ -57,6 +67,88 @@ TEST_CASE("what is wrong is named, on standard error alone, with the documented 
     CHECK(o.err.find(c.word) != std::string::npos);
     CHECK(o.out.empty());
   }
+}
+
+TEST_CASE("the example of a convolution in --help is one, and the old spelling of a stride too") {
+  const Outcome help = taut({"kernel", "bench", "conv2d", "--help"});
+  CHECK(help.code == 0);
+  const std::string example = "1x9x9x8x8x3x1:s2x1:p1x0:g4";
+  CHECK(help.out.find(example) != std::string::npos);
+#ifndef TAUT_DEBUG_BUILD
+  const Outcome o = taut({"kernel", "bench", "conv2d", "--shape", example + ",1x9x9x8x8x3s2", "--pass", "forward", "-t",
+                          "1", "-o", "json"});
+  CAPTURE(o.err);
+  REQUIRE(o.code == 0);
+  const auto rows = nlohmann::json::parse(o.out);
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].at("shape") == example);
+  for (const auto& row : rows) CHECK(row.at("gflops").get<double>() > 0);
+#endif
+}
+
+TEST_CASE("the tree of a model: subtotals are sums over the flat rows, and nothing is left out") {
+  for (const char* name : {"vit_demo", "cifar_resnet20", "resnet50", "vnncomp_resnet2b"}) {
+    CAPTURE(name);
+    const std::shared_ptr<nn::ModelConfig> config = nn::model_config(name);
+    const std::shared_ptr<nn::Model> net = config->build();
+    net->head->weight.set_requires_grad(true);
+    const std::vector<ModelLayer> layers = layers_of(*net);
+    const std::vector<Row> tree = tree_rows(name, layers);
+    CHECK(tree[0].at("layer") == std::string(name) + " *");
+    CHECK(tree[0].at("parameters") == config->parameter_count());
+    CHECK(tree[0].at("trainable") == net->head->weight.value().numel());
+    CHECK(tree[0].at("mflop").get<double>() == doctest::Approx(config->forward_flops() * 1e-6).epsilon(1e-12));
+    std::vector<std::string> path;  // of the row that is looked at, from the lines of the drawing
+    size_t found = 0;
+    for (size_t i = 1; i < tree.size(); ++i) {
+      const std::string text = tree[i].at("layer");
+      const size_t branch = text.find("─ ");
+      REQUIRE(branch != std::string::npos);
+      size_t characters = 0;
+      for (size_t at = 0; at < branch; ++at) characters += (static_cast<unsigned char>(text[at]) & 0xc0) != 0x80;
+      path.resize(characters / 3);
+      std::string last = text.substr(branch + std::string("─ ").size());
+      const bool trains = last.ends_with(" *");
+      if (trains) last.resize(last.size() - 2);
+      path.push_back(last);
+      const std::string prefix = fmt::format("{}", fmt::join(path, "."));
+      int64_t parameters = 0, trainable = 0;
+      double flops = 0;
+      for (const ModelLayer& l : layers) {
+        if (l.path != prefix && !l.path.starts_with(prefix + ".")) continue;
+        parameters += l.parameters;
+        trainable += l.trainable;
+        flops += l.flops;
+        if (l.path != prefix) continue;
+        ++found;
+        CHECK(tree[i].at("tensors") == l.tensors);
+        CHECK(tree[i].at("output") == l.output);
+      }
+      CAPTURE(prefix);
+      CHECK(tree[i].at("parameters") == parameters);
+      CHECK(tree[i].at("trainable") == trainable);
+      CHECK(trains == (trainable > 0));
+      CHECK(tree[i].at("mflop").get<double>() == doctest::Approx(flops * 1e-6).epsilon(1e-12));
+    }
+    CHECK(found == layers.size());
+  }
+}
+
+TEST_CASE("models show prints the tree with columns in line; JSON stays flat") {
+  const Outcome shown = taut({"models", "show", "cifar_resnet20", "model.strategy=bn"});
+  CHECK(shown.code == 0);
+  CHECK(shown.out.find("│  ├─ conv1") != std::string::npos);
+  std::istringstream lines(shown.out);
+  size_t width = 0;
+  for (std::string line; std::getline(lines, line);) {
+    size_t characters = 0;
+    for (const char c : line) characters += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+    if (width != 0 && characters != 0) CHECK(characters == width);
+    width = characters;
+  }
+  const Outcome json = taut({"models", "show", "cifar_resnet20", "-o", "json"});
+  CHECK(json.out.find("\"layer1.0.conv1\"") != std::string::npos);
+  CHECK(json.out.find("─") == std::string::npos);
 }
 
 TEST_CASE("weights: a table of any file, what it is, and conversion") {

@@ -33,6 +33,7 @@ TEST_CASE("published weights give their published accuracies exactly") {
     const char *model, *weights, *data;
     int correct;
   } cases[] = {{"cifar_resnet20", "weights/resnet20-12fca82f.th", "cifar-10-batches-bin", 9173},
+               {"cifar_resnet56", "weights/resnet56-4bfd9763.th", "cifar-10-batches-bin", 9339},
                {"vnncomp_resnet2b", "weights/robust_resnet2b_eps2.pth", "cifar-10-batches-bin", 6925},
                {"trades_small_cnn", "mnist-trades/model_mnist_smallcnn.pt", "mnist-trades", 9948}};
   for (const auto& c : cases) {
