@@ -114,7 +114,8 @@ std::vector<int64_t> argmax_rows(const Tensor& logits) {
     ON_DEVICE(in.device(), max_dim<T>(current_stream(in.device()), in.data<T>(), top.data<T>(), index.data<int64_t>(),
                                       in.size(0), in.size(1), 1));
   });
-  const auto all = index.span<int64_t>();
+  const Tensor host = index.to(Device{});
+  const auto all = host.span<int64_t>();
   return {all.begin(), all.end()};
 }
 

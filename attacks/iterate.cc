@@ -12,14 +12,16 @@ namespace {
 void judge(const Tensor& logits, const Tensor& labels, AttackResult& result) {
   const NoGrad no_grad;
   const std::vector<int64_t> predicted = argmax_rows(logits);
+  const Tensor wanted = labels.to(Device{});
   std::vector<uint8_t> correct(predicted.size());
-  for (size_t i = 0; i < predicted.size(); ++i) correct[i] = predicted[i] == labels.data<int64_t>()[i];
+  for (size_t i = 0; i < predicted.size(); ++i) correct[i] = predicted[i] == wanted.data<int64_t>()[i];
   result.correct.push_back(std::move(correct));
   result.losses.push_back(ops::cross_entropy(Var(logits), labels, 0, ops::Reduction::kNone).value().to_doubles());
 }
 
 // Exact zeros in a gradient, over all pixels and as images that are zero altogether.
-void count_zeros(const Tensor& g, AttackResult& result) {
+void count_zeros(const Tensor& gradient, AttackResult& result) {
+  const Tensor g = gradient.to(Device{});
   const int64_t samples = g.size(0), n = g.numel() / std::max<int64_t>(samples, 1);
   on_float(g.dtype(), "attack", [&]<class T>() {
     const T* p = g.data<T>();

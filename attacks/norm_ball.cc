@@ -28,12 +28,13 @@ Tensor random_start(const Tensor& x, const AttackConfig& config, const AttackSee
       }
     }
     const Stream stream = current_stream(x.device());
+    const Tensor moves = noise.to(x.device()), radii = radius.to(x.device());
+    const T eps = static_cast<T>(config.eps);
     if (config.norm == Norm::kLinf)
-      ON_DEVICE(x.device(),
-                pgd_start_linf<T>(stream, x.data<T>(), u, start.data<T>(), samples, n, static_cast<T>(config.eps)));
+      ON_DEVICE(x.device(), pgd_start_linf<T>(stream, x.data<T>(), moves.data<T>(), start.data<T>(), samples, n, eps));
     else
-      ON_DEVICE(x.device(), pgd_start_l2<T>(stream, x.data<T>(), u, radius.data<T>(), start.data<T>(), samples, n,
-                                            static_cast<T>(config.eps)));
+      ON_DEVICE(x.device(), pgd_start_l2<T>(stream, x.data<T>(), moves.data<T>(), radii.data<T>(), start.data<T>(),
+                                            samples, n, eps));
   });
   return start;
 }

@@ -59,6 +59,7 @@ void Var::set_value(Tensor value) {
   TAUT_CHECK(is_leaf(), "[var] the value can be replaced on leaves only");
   TAUT_CHECK(value.defined() && value.shape() == shape() && value.dtype() == dtype(), "[var] expected {} {}, got {}",
              name(dtype()), to_string(shape()), to_string(value, 0));
+  info_->device = value.device();
   *value_ = std::move(value);
 }
 

@@ -62,7 +62,7 @@ class Var {
   bool requires_grad() const;
   void set_requires_grad(bool on);  // leaves only, throws Error(kUsage) otherwise
   bool is_leaf() const;
-  // Replaces the value of a leaf by a tensor of the same shape and dtype.
+  // Replaces the value of a leaf by a tensor of the same shape and dtype, on any device.
   void set_value(Tensor value);
 
   // Identity, not equality of values: copies of a var share it.

@@ -43,7 +43,15 @@ class Ia3Linear : public nn::Layer, public Mergeable {
   }
 
  private:
-  Var factor() const { return factors_.size() == 1 ? factors_[0] : ops::concat(factors_, 0); }
+  Var factor() const {
+    if (factors_.size() == 1) return factors_[0];
+    // The ones are no parameters: they follow the base to its device.
+    const Device device = base_->weight.value().device();
+    std::vector<Var> all = factors_;
+    for (Var& f : all)
+      if (f.value().device() != device) f = Var(f.value().to(device));
+    return ops::concat(all, 0);
+  }
 
   std::shared_ptr<nn::Linear> base_;
   std::vector<Var> factors_;

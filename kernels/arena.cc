@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "kernels/error.h"
+#include "kernels/simt/memory.h"
 
 namespace taut {
 namespace {
@@ -75,7 +76,8 @@ bool guards_intact(const char* p, const Block& block) {
 }  // namespace
 
 void* arena_allocate(size_t bytes, Device device) {
-  if (device.kind != DeviceKind::kCpu) backend_not_built(device.kind);
+  if (device.kind == DeviceKind::kSimt) return runner::allocate(bytes);
+  if (device.kind == DeviceKind::kCuda) backend_not_built(device.kind);
   Arena& a = arena();
   if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
   const std::lock_guard lock(a.mutex);
@@ -97,8 +99,9 @@ void* arena_allocate(size_t bytes, Device device) {
   return p + kAlign;
 }
 
-void arena_release(void* pointer) noexcept {
+void arena_release(void* pointer, Device device) noexcept {
   if (pointer == nullptr) return;
+  if (device.kind == DeviceKind::kSimt) return runner::release(pointer);
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   char* p = static_cast<char*>(pointer);
@@ -128,13 +131,15 @@ void arena_release(void* pointer) noexcept {
   a.add_free(p, size);
 }
 
-ArenaStats arena_stats() {
+ArenaStats arena_stats(Device device) {
+  if (device.kind == DeviceKind::kSimt) return {runner::bytes_in_use(), runner::peak_bytes(), runner::bytes_in_use()};
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   return a.stats;
 }
 
-void reset_arena_peak() {
+void reset_arena_peak(Device device) {
+  if (device.kind == DeviceKind::kSimt) return runner::reset_peak();
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   a.stats.peak = a.stats.in_use;

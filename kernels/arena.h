@@ -19,10 +19,10 @@ struct ArenaStats {
 // Error(kMemory) with the sizes asked for, in use and reserved, Error(kUnavailable) for a device this build does not
 // have.
 void* arena_allocate(size_t bytes, Device device = {});
-void arena_release(void* pointer) noexcept;
+void arena_release(void* pointer, Device device = {}) noexcept;
 
-ArenaStats arena_stats();
-void reset_arena_peak();
+ArenaStats arena_stats(Device device = {});
+void reset_arena_peak(Device device = {});
 
 // For tests. While on, fresh memory is filled with 0xFF bytes (a NaN in every floating type) and flanked by 64 guard
 // bytes of the same, which are looked at when it is released.

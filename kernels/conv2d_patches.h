@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/conv2d.h"
+#include "kernels/conv2d_phase.h"
 #include "kernels/matmul_micro.h"
 #include "kernels/matmul_pack.h"
 #include "kernels/matmul_tile.h"
@@ -137,33 +138,6 @@ struct Target {
   T* pixel(int64_t image, int64_t i, int64_t j) const {
     return y + ((image * h + top + i * step.h) * w + left + j * step.w) * c + first;
   }
-};
-
-// The taps of the input gradient for pixels whose coordinate is `phase` modulo the stride, in ascending order of the
-// output position they read.
-struct PhaseTaps {
-  int64_t count = 0, last = 0, gap = 1;  // taps last, last - gap, ...
-  int64_t offset = 0, step = 1;          // the t-th tap of the i-th pixel reads position i + offset + t step
-  PhaseTaps(const ConvAxis& s, int64_t phase) {
-    for (int64_t r = s.kernel - 1; r >= 0; --r) {
-      const int64_t distance = phase + s.padding - r * s.dilation;
-      if (distance % s.stride != 0) continue;
-      if (count == 0) {
-        last = r;
-        offset = distance / s.stride;
-      } else if (count == 1) {
-        gap = last - r;
-        step = gap * s.dilation / s.stride;
-      }
-      ++count;
-    }
-  }
-  // All taps of a kernel as they are.
-  static PhaseTaps all(int64_t kernel) { return PhaseTaps(kernel); }
-  int64_t tap(int64_t t) const { return last - t * gap; }
-
- private:
-  explicit PhaseTaps(int64_t kernel) : count(kernel), last(0), gap(-1) {}
 };
 
 // The windows of x that the outputs of a group see, and those of dy that the pixels of a phase see.

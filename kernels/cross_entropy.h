@@ -20,7 +20,7 @@ BOTH_BACKENDS(
     // dx (rows, classes) = scale dloss (p - t); dloss (rows), or null for ones. dx may be x.
     template <class T> void cross_entropy_backward(Stream, const T* x, const int64_t* labels, const T* dloss, T scale,
                                                    T* dx, int64_t rows, int64_t classes, T label_smoothing);
-    // found (1) = how many labels lie outside [0, classes).
+    // found (1, host memory) = how many labels lie outside [0, classes).
     void count_bad_labels(Stream, const int64_t* labels, int64_t rows, int64_t classes, int64_t* found);)
 
 }  // namespace taut

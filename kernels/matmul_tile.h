@@ -7,16 +7,11 @@
 // caller may cut m and n as it likes and gets the same bytes.
 #pragma once
 
+#include "kernels/k_block.h"
 #include "kernels/matmul.h"
 #include "kernels/simd.h"
 
 namespace taut::TAUT_CPU {
-
-// Length of the blocks of k, the contract's kb: ceil(k / most) blocks, evenly long, rounded up to 16.
-constexpr int64_t k_block(int64_t k, int64_t most = 384) {
-  const int64_t blocks = (k + most - 1) / most;
-  return blocks <= 1 ? k : (k + 16 * blocks - 1) / (16 * blocks) * 16;
-}
 
 template <class T>
 struct Product {

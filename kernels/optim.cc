@@ -1,19 +1,10 @@
 #include "kernels/optim.h"
 
+#include "kernels/adamw_constants.h"
 #include "kernels/loops.h"
-#include "kernels/math.h"
 
 namespace taut::TAUT_CPU {
 namespace {
-
-// b^t by repeated squaring.
-double power(double b, int64_t t) {
-  double result = 1;
-  for (; t > 0; t /= 2, b *= b) {
-    if (t % 2 == 1) result *= b;
-  }
-  return result;
-}
 
 template <class T>
 Vec<T> rounded(double x) {
@@ -24,11 +15,11 @@ Vec<T> rounded(double x) {
 
 template <class T>
 void adamw_step(Stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWStep& step) {
-  const Vec<T> grad_scale = rounded<T>(step.grad_scale), decay = rounded<T>(1 - step.lr * step.weight_decay);
-  const Vec<T> one_minus_beta1 = rounded<T>(1 - step.beta1), beta2 = rounded<T>(step.beta2);
-  const Vec<T> one_minus_beta2 = rounded<T>(1 - step.beta2), eps = rounded<T>(step.eps);
-  const Vec<T> correction2 = rounded<T>(sqrt(1 - power(step.beta2, step.t)));
-  const Vec<T> minus_rate = rounded<T>(-step.lr / (1 - power(step.beta1, step.t)));
+  const AdamWConstants<T> c(step);
+  const Vec<T> grad_scale = broadcast(c.grad_scale), decay = broadcast(c.decay);
+  const Vec<T> one_minus_beta1 = broadcast(c.one_minus_beta1), beta2 = broadcast(c.beta2);
+  const Vec<T> one_minus_beta2 = broadcast(c.one_minus_beta2), eps = broadcast(c.eps);
+  const Vec<T> correction2 = broadcast(c.correction2), minus_rate = broadcast(c.minus_rate);
   parallel_vectors(n, [&](int64_t i, auto lanes) {
     const Vec<T> g = grad_scale * lanes.load(grad + i);
     const Vec<T> m0 = lanes.load(m + i);

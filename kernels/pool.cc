@@ -1,45 +1,10 @@
 #include "kernels/pool.h"
 
 #include "kernels/loops.h"
+#include "kernels/pool_window.h"
 
 namespace taut::TAUT_CPU {
 namespace {
-
-// One direction of a pooling.
-struct Axis {
-  int64_t size, out, kernel, stride, padding;
-  bool adaptive;
-
-  // Pixels [begin, end) of the image that output o sees.
-  TAUT_INLINE int64_t begin(int64_t o) const {
-    if (adaptive) return o * size / out;
-    const int64_t b = o * stride - padding;
-    return b < 0 ? 0 : b;
-  }
-  TAUT_INLINE int64_t end(int64_t o) const {
-    if (adaptive) return ((o + 1) * size + out - 1) / out;
-    const int64_t e = o * stride - padding + kernel;
-    return e < size ? e : size;
-  }
-  // Outputs [first, last) that see pixel i.
-  TAUT_INLINE int64_t first(int64_t i) const {
-    if (adaptive) return i * out / size;
-    const int64_t from = i + padding - kernel + 1;
-    return from <= 0 ? 0 : (from + stride - 1) / stride;
-  }
-  TAUT_INLINE int64_t last(int64_t i) const {
-    if (adaptive) return ((i + 1) * out + size - 1) / size;
-    const int64_t to = (i + padding) / stride + 1;
-    return to < out ? to : out;
-  }
-};
-Axis rows_of(const PoolShape& s) { return {s.h, s.out_h, s.kernel.h, s.stride.h, s.padding.h, s.adaptive}; }
-Axis columns_of(const PoolShape& s) { return {s.w, s.out_w, s.kernel.w, s.stride.w, s.padding.w, s.adaptive}; }
-
-template <class T>
-TAUT_INLINE T window_size(const PoolShape& s, int64_t pixels) {
-  return static_cast<T>(!s.adaptive && s.count_padding ? s.kernel.h * s.kernel.w : pixels);
-}
 
 // body(image, i, j, row) for every pixel of `height` x `width` pixels of all images, `row` being its number.
 template <class Body>
@@ -56,7 +21,7 @@ void for_pixels(int64_t n, int64_t height, int64_t width, int64_t work, Body&& b
 
 template <class T>
 void max_pool_forward(Stream, const T* x, T* y, PoolShape s) {
-  const Axis rows = rows_of(s), columns = columns_of(s);
+  const PoolAxis rows = rows_of(s), columns = columns_of(s);
   for_pixels(s.n, s.out_h, s.out_w, s.kernel.h * s.kernel.w * s.c, [&](int64_t b, int64_t i, int64_t j, int64_t row) {
     const int64_t top = rows.begin(i), bottom = rows.end(i), left = columns.begin(j), right = columns.end(j);
     for_vectors(0, s.c, [&](int64_t k, auto lanes) {
@@ -73,7 +38,7 @@ void max_pool_forward(Stream, const T* x, T* y, PoolShape s) {
 
 template <class T>
 void max_pool_backward(Stream, const T* dy, const T* x, T* dx, PoolShape s) {
-  const Axis rows = rows_of(s), columns = columns_of(s);
+  const PoolAxis rows = rows_of(s), columns = columns_of(s);
   const int64_t vectors = (s.c + kLanes - 1) / kLanes;
   // A task owns some channels of one image: windows that overlap are its own.
   parallel_for(s.n * vectors, rows_grain(s.h * s.w * kLanes), [&](int64_t begin, int64_t end) {
@@ -112,7 +77,7 @@ void max_pool_backward(Stream, const T* dy, const T* x, T* dx, PoolShape s) {
 
 template <class T>
 void avg_pool_forward(Stream, const T* x, T* y, PoolShape s) {
-  const Axis rows = rows_of(s), columns = columns_of(s);
+  const PoolAxis rows = rows_of(s), columns = columns_of(s);
   const int64_t work = s.outputs() == 0 ? 1 : (s.inputs() / s.outputs() + 1) * s.c;
   for_pixels(s.n, s.out_h, s.out_w, work, [&](int64_t b, int64_t i, int64_t j, int64_t row) {
     const int64_t top = rows.begin(i), left = columns.begin(j), width = columns.end(j) - left;
@@ -139,7 +104,7 @@ void avg_pool_forward(Stream, const T* x, T* y, PoolShape s) {
 
 template <class T>
 void avg_pool_backward(Stream, const T* dy, T* dx, PoolShape s) {
-  const Axis rows = rows_of(s), columns = columns_of(s);
+  const PoolAxis rows = rows_of(s), columns = columns_of(s);
   for_pixels(s.n, s.h, s.w, 4 * s.c, [&](int64_t b, int64_t u, int64_t v, int64_t row) {
     const int64_t top = rows.first(u), bottom = rows.last(u), left = columns.first(v), right = columns.last(v);
     for_vectors(0, s.c, [&](int64_t k, auto lanes) {

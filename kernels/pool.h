@@ -20,8 +20,8 @@ struct PoolShape {
   HW kernel = 0, stride = 1, padding = 0;  // fixed windows
   bool count_padding = true;  // the mean of a fixed window divides by kernel.h kernel.w, not by what is in the image
 
-  int64_t outputs() const { return n * out_h * out_w * c; }
-  int64_t inputs() const { return n * h * w * c; }
+  constexpr int64_t outputs() const { return n * out_h * out_w * c; }
+  constexpr int64_t inputs() const { return n * h * w * c; }
 };
 
 BOTH_BACKENDS(

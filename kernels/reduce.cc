@@ -2,55 +2,12 @@
 
 #include "kernels/loops.h"
 #include "kernels/math.h"
+#include "kernels/sum_groups.h"
 
 namespace taut::TAUT_CPU {
 namespace {
 
 constexpr int kGroupSlot = 0;  // 0 and 1: intermediate results of sum_to_shape
-
-// A shape with neighbours of a kind merged and dimensions of size 1 dropped: kept and summed groups alternate.
-struct Groups {
-  int count = 0;
-  int64_t size[SumShape::kMaxDims] = {};
-  bool summed[SumShape::kMaxDims] = {};
-
-  explicit Groups(const SumShape& shape) {
-    for (int d = 0; d < shape.dims; ++d) {
-      if (shape.size[d] == 1) continue;
-      if (count > 0 && summed[count - 1] == shape.summed[d]) {
-        size[count - 1] *= shape.size[d];
-      } else {
-        size[count] = shape.size[d];
-        summed[count++] = shape.summed[d];
-      }
-    }
-  }
-  int64_t product(int begin, int end) const {
-    int64_t n = 1;
-    for (int g = begin; g < end; ++g) n *= size[g];
-    return n;
-  }
-  int last_summed() const {
-    int g = count - 1;
-    while (g >= 0 && !summed[g]) --g;
-    return g;
-  }
-  int summed_groups() const {
-    int n = 0;
-    for (int g = 0; g < count; ++g) n += summed[g] ? 1 : 0;
-    return n;
-  }
-  void remove(int g) {
-    const bool join = g > 0 && g + 1 < count;  // the kept groups on both sides become neighbours
-    if (join) size[g - 1] *= size[g + 1];
-    const int gone = join ? 2 : 1;
-    for (int i = g; i + gone < count; ++i) {
-      size[i] = size[i + gone];
-      summed[i] = summed[i + gone];
-    }
-    count -= gone;
-  }
-};
 
 template <class T>
 void copy(const T* x, T* y, int64_t n) {
@@ -115,7 +72,7 @@ void sum_dim(Stream stream, const T* x, T* y, int64_t outer, int64_t n, int64_t 
 
 template <class T>
 void sum_to_shape(Stream stream, const T* x, T* y, const SumShape& shape) {
-  Groups groups(shape);
+  SumGroups groups(shape);
   if (groups.count == 1 && groups.summed[0]) return sum_all(stream, x, y, groups.size[0]);
   int left = groups.summed_groups();
   if (left == 0) return copy(x, y, groups.product(0, groups.count));

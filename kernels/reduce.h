@@ -46,11 +46,11 @@ BOTH_BACKENDS(
     template <class T> void expand_dim(Stream, T scale, const T* dy, T* dx, int64_t outer, int64_t n, int64_t inner);
 
     // y (1) = sum over all elements of `count` buffers of their squares: a whole sum per buffer, then a whole sum over
-    // the buffers in order. The arrays of pointers and sizes are in host memory.
+    // the buffers in order. The arrays of pointers and sizes, and y, are in host memory.
     template <class T> void sum_of_squares(Stream, const T* const* buffers, const int64_t* sizes, int64_t count, T* y);
-    // found (1) = how many of x (n) are infinite or NaN.
+    // found (1, host memory) = how many of x (n) are infinite or NaN.
     template <class T> void count_nonfinite(Stream, const T* x, int64_t n, int64_t* found);
-    // low (1), high (1) = the smallest and greatest of x (n), n >= 1; NaN if any element is.
+    // low (1), high (1), both host memory = the smallest and greatest of x (n), n >= 1; NaN if any element is.
     template <class T> void min_max(Stream, const T* x, T* low, T* high, int64_t n);)
 
 }  // namespace taut

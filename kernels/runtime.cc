@@ -17,6 +17,17 @@ const char* name(DeviceKind kind) {
   return "?";
 }
 
+Device device_by_name(const char* text) {
+  const std::string_view asked = text;
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kSimt, DeviceKind::kCuda})
+    if (asked == name(kind)) return {kind, 0};
+  constexpr std::string_view kIndexed = "cuda:";
+  if (asked.starts_with(kIndexed) && asked.size() > kIndexed.size() && asked.size() < kIndexed.size() + 4 &&
+      asked.find_first_not_of("0123456789", kIndexed.size()) == std::string_view::npos)
+    return {DeviceKind::kCuda, std::atoi(text + kIndexed.size())};
+  fail(Exit::kUsage, "[device] expected cpu, simt, cuda or cuda:INDEX, got '{}'", asked);
+}
+
 const char* name(Isa isa) { return isa == Isa::kAvx512 ? "avx512" : "avx2"; }
 
 Stream current_stream(Device) { return {}; }

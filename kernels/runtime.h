@@ -19,9 +19,11 @@ struct Device {
 };
 
 const char* name(DeviceKind kind);  // "cpu", "simt", "cuda"
+// The device called cpu, simt, cuda or cuda:INDEX; throws Error(kUsage) for another name.
+Device device_by_name(const char* text);
 
 // Order of execution on a device. The CPU runs everything at once and ignores it. Pointers are memory of the kernel's
-// device, but for results of one element, which every backend writes to host memory.
+// device, but where a declaration says host memory: counts and norms, on which the host decides.
 struct Stream {
   void* handle = nullptr;
 };

@@ -58,6 +58,10 @@ int64_t Module::trainable_parameter_count() const {
   return n;
 }
 
+void Module::to(Device device) {
+  visit("", [&](const std::string&, Var& var, bool) { var.set_value(var.value().to(device)); });
+}
+
 void Module::set_requires_grad(bool on) {
   visit("", [on](const std::string&, Var& var, bool is_buffer) {
     if (!is_buffer) var.set_requires_grad(on);

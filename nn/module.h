@@ -36,6 +36,7 @@ class Module {
   int64_t trainable_parameter_count() const;  // elements of those that require a gradient
 
   void set_requires_grad(bool on);  // all parameters
+  void to(Device device);           // moves all parameters and buffers
 
   // Training mode, passed down the tree; fresh modules are in evaluation mode.
   void set_training(bool on);

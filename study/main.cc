@@ -5,7 +5,10 @@
 int main(int argc, char** argv) {
   namespace selftest = taut::selftest;
   taut::study::Selftests tests;
-  tests.ops = [](const std::string& filter, const auto& tick) { return selftest::run_op_cases({}, filter, tick); };
+  tests.ops = [](taut::Device device, const std::string& filter, const auto& tick) {
+    return selftest::run_op_cases(device, filter, tick);
+  };
+  tests.simt = selftest::run_planted_faults;
   tests.bench_ops = [](const std::string& filter) { return selftest::bench_op_cases({}, filter); };
   tests.golden = [](const std::string& folder, const std::string& dtype, const auto& tick) {
     return selftest::run_golden(folder, taut::dtype_from_name(dtype), tick);

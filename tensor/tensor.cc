@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/arena.h"
+#include "kernels/device_memory.h"
 #include "kernels/layout.h"
 #include "kernels/pointwise.h"
 
@@ -12,7 +13,7 @@ namespace taut {
 
 struct Tensor::Storage {
   Storage(int64_t size, Device where) : memory(arena_allocate(static_cast<size_t>(size), where)), device(where) {}
-  ~Storage() { arena_release(memory); }
+  ~Storage() { arena_release(memory, device); }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
@@ -49,7 +50,7 @@ Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor t = empty(std::move(shape), dtype, device);
-  std::memset(t.raw(), 0, static_cast<size_t>(t.bytes()));
+  zero_memory(t.raw(), device, static_cast<size_t>(t.bytes()));
   return t;
 }
 
@@ -108,13 +109,19 @@ void Tensor::expect_dtype(DType dtype) const {
              to_string(shape_));
 }
 
+void Tensor::expect_in_host_memory() const {
+  TAUT_CHECK(device().kind == DeviceKind::kCpu,
+             "[tensor] expected host memory, got {} of shape {}; hint: to(Device{{}})", taut::name(device().kind),
+             to_string(shape_));
+}
+
 void Tensor::expect_contiguous() const {
   TAUT_CHECK(is_contiguous(), "[tensor] expected a contiguous tensor, got shape {} with strides {}", to_string(shape_),
              to_string(strides_));
 }
 
 std::vector<double> Tensor::to_doubles() const {
-  const Tensor values = to(DType::kF64).contiguous();
+  const Tensor values = to(Device{}).to(DType::kF64).contiguous();
   const auto all = values.span<double>();
   return {all.begin(), all.end()};
 }
@@ -209,10 +216,19 @@ Tensor Tensor::to(DType dtype) const {
   return t;
 }
 
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  const Tensor dense = contiguous();
+  Tensor t = empty(shape_, dtype_, device);
+  copy_memory(t.raw(), device, dense.raw(), dense.device(), static_cast<size_t>(bytes()));
+  return t;
+}
+
 void Tensor::copy_from(const Tensor& source) {
   TAUT_CHECK(defined() && source.defined() && shape_ == source.shape_, "[copy] expected shape {}, got {}",
              to_string(shape_), to_string(source.shape_));
   if (numel() == 0) return;
+  if (source.device() != device()) return copy_from(source.to(device()));
   const Stream stream = current_stream(device());
   if (dtype_ == source.dtype_) {
     ON_DEVICE(device(), strided_copy(stream, source.raw(), raw(), size_of(dtype_),
@@ -263,7 +279,7 @@ std::string to_string(const Tensor& tensor, int64_t max_elements) {
 bool same_bytes(const Tensor& a, const Tensor& b) {
   if (!a.defined() || !b.defined()) return a.defined() == b.defined();
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
+  const Tensor x = a.to(Device{}).contiguous(), y = b.to(Device{}).contiguous();
   return x.numel() == 0 || std::memcmp(x.raw(), y.raw(), static_cast<size_t>(x.bytes())) == 0;
 }
 

@@ -55,14 +55,16 @@ class Tensor {
     return reinterpret_cast<const T*>(raw());
   }
   std::byte* raw() const;
-  // A contiguous tensor's elements.
+  // The elements of a contiguous tensor in host memory.
   template <class T>
   std::span<T> span() {
+    expect_in_host_memory();
     expect_contiguous();
     return {data<T>(), static_cast<size_t>(numel())};
   }
   template <class T>
   std::span<const T> span() const {
+    expect_in_host_memory();
     expect_contiguous();
     return {data<T>(), static_cast<size_t>(numel())};
   }
@@ -76,12 +78,13 @@ class Tensor {
   Tensor transpose(int64_t a, int64_t b) const;
   Tensor expand(const Shape& shape) const;  // broadcast with zero strides
 
-  Tensor contiguous() const;     // itself if contiguous, else a copy
-  Tensor clone() const;          // a contiguous copy
-  Tensor to(DType dtype) const;  // itself if it has the dtype, else a converted contiguous copy
+  Tensor contiguous() const;       // itself if contiguous, else a copy
+  Tensor clone() const;            // a contiguous copy
+  Tensor to(DType dtype) const;    // itself if it has the dtype, else a converted contiguous copy
+  Tensor to(Device device) const;  // itself if it is there, else a contiguous copy
 
   // In place; both bump the version.
-  void copy_from(const Tensor& source);  // same shape; converts the dtype
+  void copy_from(const Tensor& source);  // same shape; converts the dtype, from any device
   void fill(double value);
 
   bool shares_memory_with(const Tensor& other) const { return storage_ != nullptr && storage_ == other.storage_; }
@@ -93,6 +96,7 @@ class Tensor {
   struct Storage;
   void expect_dtype(DType dtype) const;
   void expect_contiguous() const;
+  void expect_in_host_memory() const;
   int64_t wrap_dim(int64_t dim) const;
 
   std::shared_ptr<Storage> storage_;

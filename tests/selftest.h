@@ -22,6 +22,10 @@ using Progress = std::function<void(int64_t done, int64_t all, const std::string
 // for a device this build does not have.
 std::vector<Row> run_op_cases(Device device, const std::string& filter = "", const Progress& progress = {});
 
+// Runs the planted faults of the SIMT runner's detectors and their faultless twins. Fields: `fault`, `kernel`,
+// `planted`, `status` (pass: caught, or a twin left alone), `detail` (what the runner said).
+std::vector<Row> run_planted_faults();
+
 // Times the cases that `filter` chooses in f32: `op`, `case`, `pass` (forward, forward+backward), `milliseconds`
 // (median), `gflops` (0 where a case states no FLOPs), `gb_per_second` (inputs read once and outputs written once).
 std::vector<Row> bench_op_cases(Device device, const std::string& filter = "");

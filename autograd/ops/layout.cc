@@ -86,7 +86,8 @@ Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, 
              "[patchify] expected a patch that divides {} x {}, got {}", s.h, s.w, patch);
   TAUT_CHECK(mean.size() == static_cast<size_t>(s.c) && std.size() == static_cast<size_t>(s.c),
              "[patchify] expected {} means and deviations, got {} and {}", s.c, mean.size(), std.size());
-  const Tensor m = Tensor::from(mean, {s.c}).to(in.dtype()), d = Tensor::from(std, {s.c}).to(in.dtype());
+  const Tensor m = Tensor::from(mean, {s.c}).to(in.dtype()).to(in.device());
+  const Tensor d = Tensor::from(std, {s.c}).to(in.dtype()).to(in.device());
   Tensor out = empty_as(in, {s.b, s.n(), s.c * patch * patch});
   on_float(in.dtype(), op, [&]<class T>() {
     ON_DEVICE(in.device(),

@@ -84,7 +84,7 @@ CommonPtr add_common(CLI::App& command) {
   auto common = std::make_shared<Common>();
   command.add_option("-o,--output-format", common->format, "of results on standard output: md, csv, json, jsonl");
   command.add_option("-t,--threads", common->threads, "threads; no result depends on it")->check(CLI::Range(1, 256));
-  command.add_option("--device", common->device, "cpu or auto");
+  command.add_option("--device", common->device, "cpu, simt, cuda, cuda:INDEX or auto");
   command.add_option("--progress", common->progress, "on standard error: auto, plain, none");
   return common;
 }
@@ -96,15 +96,17 @@ void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset) 
 }
 
 void begin(const Common& common) {
-  if (common.device != "cpu" && common.device != "auto") {
-    TAUT_CHECK(common.device == "simt" || common.device.starts_with("cuda"),
-               "[--device] expected cpu or auto, got '{}'", common.device);
-    fail(Exit::kUnavailable, "[--device] this build has the cpu backend alone, got '{}'; hint: --device cpu",
-         common.device);
-  }
+  const Device device = begin_on_any_device(common);
+  if (device.kind != DeviceKind::kCpu)
+    fail(Exit::kUnavailable, "[--device] this command runs on the cpu, got '{}'; hint: --device cpu", common.device);
+}
+
+Device begin_on_any_device(const Common& common) {
+  const Device device = common.device == "auto" ? Device{} : device_by_name(common.device.c_str());
   format_by_name(common.format);
   progress_mode_by_name(common.progress);
   if (common.threads > 0) set_num_threads(common.threads);
+  return device;
 }
 
 Config settings_of(const Common& common) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime.h"
 #include "study/config.h"
 #include "study/output.h"
 #include "study/plan.h"
@@ -29,8 +30,10 @@ using CommonPtr = std::shared_ptr<Common>;
 CommonPtr add_common(CLI::App& command);
 // key=value arguments and -c FILE; `with_preset` adds --preset NAME.
 void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset = false);
-// Threads and device take effect; throws Error(kUnavailable) for a device that is not there.
+// Threads take effect; throws Error(kUnavailable) for another device than the cpu.
 void begin(const Common& common);
+// The same for a command that runs on every device; returns it.
+Device begin_on_any_device(const Common& common);
 // Settings < -c FILE < environment < key=value.
 Config settings_of(const Common& common);
 // The same with everything a study file can say of one run.
@@ -46,18 +49,20 @@ StudyText study_text(const std::string& file_or_preset);
 void add_eval_commands(CLI::App& app, const ExitCode& code);  // eval, attack
 void add_train_command(CLI::App& app, const ExitCode& code);  // train
 void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line);
-std::vector<Row> model_rows();                                   // `models ls` and `ls models`
-void add_models_commands(CLI::App& app, const ExitCode& code);   // models show, models ls
-void add_weights_commands(CLI::App& app, const ExitCode& code);  // weights inspect, weights convert
-void add_data_commands(CLI::App& app, const ExitCode& code);     // data import, ls, show, check
-void add_bench_commands(CLI::App& app, const ExitCode& code);    // bench model, kernel bench matmul
-void add_list_commands(CLI::App& app, const ExitCode& code);     // ls
-void add_doctor_command(CLI::App& app, const ExitCode& code);    // doctor
+std::vector<Row> model_rows();                                         // `models ls` and `ls models`
+void add_models_commands(CLI::App& app, const ExitCode& code);         // models show, models ls
+void add_weights_commands(CLI::App& app, const ExitCode& code);        // weights inspect, weights convert
+void add_data_commands(CLI::App& app, const ExitCode& code);           // data import, ls, show, check
+void add_bench_commands(CLI::App& app, const ExitCode& code);          // bench model, kernel bench matmul
+void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code);  // kernel ladder
+void add_list_commands(CLI::App& app, const ExitCode& code);           // ls
+void add_doctor_command(CLI::App& app, const ExitCode& code);          // doctor
 
 // The tests of the program itself, which only main may know.
 struct Selftests {
   using Tick = std::function<void(int64_t done, int64_t all, const std::string& name)>;
-  std::function<std::vector<Row>(const std::string& filter, const Tick& tick)> ops;
+  std::function<std::vector<Row>(Device device, const std::string& filter, const Tick& tick)> ops;
+  std::function<std::vector<Row>()> simt;
   std::function<std::vector<Row>(const std::string& filter)> bench_ops;
   std::function<std::vector<Row>(const std::string& folder, const std::string& dtype, const Tick& tick)> golden;
   std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;

@@ -31,16 +31,25 @@ void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests&
   ops->add_option("--filter", options->filter, "regular expression over OP/CASE");
   ops->add_flag("--bench", options->bench, "time the cases in f32 instead of testing them");
   ops->callback([=] {
-    begin(*ops_common);
+    const Device device = begin_on_any_device(*ops_common);
     if (options->bench) {
       refuse_debug_build();
       print_rows(tests.bench_ops(options->filter), format_by_name(ops_common->format));
       return;
     }
     Progress progress(progress_mode_by_name(ops_common->progress), 0);
-    const std::vector<Row> rows = tests.ops(options->filter, ticker(progress));
+    const std::vector<Row> rows = tests.ops(device, options->filter, ticker(progress));
     *code = tests.exit_code(rows, "");
     print_rows(rows, format_by_name(ops_common->format));
+  });
+
+  CLI::App* simt = selftest->add_subcommand("simt", "the SIMT runner's detectors: planted faults, and faultless twins");
+  const CommonPtr simt_common = add_common(*simt);
+  simt->callback([=] {
+    begin(*simt_common);
+    const std::vector<Row> rows = tests.simt();
+    *code = tests.exit_code(rows, "");
+    print_rows(rows, format_by_name(simt_common->format));
   });
 
   CLI::App* golden = selftest->add_subcommand("golden", "cases with reference numbers of other libraries");

@@ -17,7 +17,8 @@ struct Ran {
 
 struct Verdict {
   Judgement judgement;
-  std::string detail;  // what failed; empty for a pass
+  bool equals_cpu = true;  // off the CPU: outputs and gradients have its bytes
+  std::string detail;      // what failed; empty for a pass
 };
 
 // The inputs a case calls differentiable.
@@ -25,7 +26,8 @@ std::vector<bool> differentiable(const OpCase& c);
 // Runs the op on `inputs`; gradients of sum <output, dy> are asked of the inputs that `mask` marks.
 Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers = false);
 
-// Every check of one case in one dtype (f32 or f64).
+// Every check of one case in one dtype (f32 or f64). Off the CPU, f32 cases must have its bytes too (but for
+// Winograd's, which other devices compute directly); a case of a real model's size is run once there.
 Verdict check_case(const OpCase& c, DType dtype, Device device);
 Verdict check_reject(const RejectCase& c);
 

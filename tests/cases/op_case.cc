@@ -28,7 +28,6 @@ double draw(Random& random, const Input& input, bool integers) {
 }  // namespace
 
 std::vector<Tensor> make_inputs(const OpCase& c, DType dtype, Device device, bool integers) {
-  TAUT_CHECK(device.kind == DeviceKind::kCpu, "[selftest] expected device cpu, got {}", name(device.kind));
   std::vector<Tensor> tensors;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
     const Input& input = c.inputs[i];
@@ -37,7 +36,7 @@ std::vector<Tensor> make_inputs(const OpCase& c, DType dtype, Device device, boo
     if (input.classes > 0) {
       std::vector<int64_t> labels(n);
       for (int64_t& l : labels) l = static_cast<int64_t>(random.below(static_cast<uint64_t>(input.classes)));
-      tensors.push_back(Tensor::from(labels, input.shape));
+      tensors.push_back(Tensor::from(labels, input.shape).to(device));
       continue;
     }
     std::vector<double> values = input.values;
@@ -45,7 +44,7 @@ std::vector<Tensor> make_inputs(const OpCase& c, DType dtype, Device device, boo
       values.resize(n);
       for (double& v : values) v = draw(random, input, integers);
     }
-    tensors.push_back(Tensor::from(values, input.shape).to(dtype));
+    tensors.push_back(Tensor::from(values, input.shape).to(dtype).to(device));
   }
   return tensors;
 }
@@ -54,7 +53,7 @@ Tensor make_upstream(const OpCase& c, size_t output, const Tensor& like, bool in
   Random random = random_of(c, fmt::format("dy{}", output));
   std::vector<double> values(static_cast<size_t>(like.numel()));
   for (double& v : values) v = draw(random, {.low = -1, .high = 1}, integers);
-  return Tensor::from(values, like.shape()).to(like.dtype());
+  return Tensor::from(values, like.shape()).to(like.dtype()).to(like.device());
 }
 
 std::string shape_name(const Shape& shape) {

@@ -38,6 +38,11 @@ Row row_of(Device device, const std::string& op, const std::string& name, const 
           {"detail", v.detail}};
 }
 
+Row device_row(Row row, Device device, const cases::Verdict& v) {
+  if (device.kind != DeviceKind::kCpu) row["equals_cpu"] = v.equals_cpu;
+  return row;
+}
+
 template <class Case>
 void keep_matching(std::vector<Case>& all, const std::regex& filter) {
   std::erase_if(all, [&](const Case& c) { return !std::regex_search(c.op + "/" + c.name, filter); });
@@ -63,7 +68,7 @@ double median_seconds(F&& call) {
 }  // namespace
 
 std::vector<Row> run_op_cases(Device device, const std::string& filter, const Progress& progress) {
-  if (device.kind != DeviceKind::kCpu) backend_not_built(device.kind);
+  if (device.kind == DeviceKind::kCuda) backend_not_built(device.kind);
   cases::CaseList list = cases::all_op_cases();
   const std::regex wanted = compile("--filter", filter);
   keep_matching(list.cases, wanted);
@@ -74,12 +79,15 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter, const Pr
   int64_t done = 0;
   for (const cases::OpCase& c : list.cases) {
     if (progress) progress(done++, all, c.op + "/" + c.name);
-    for (const DType dtype : {DType::kF64, DType::kF32})
-      rows.push_back(row_of(device, c.op, c.name, name(dtype), cases::check_case(c, dtype, device)));
+    for (const DType dtype : {DType::kF64, DType::kF32}) {
+      const cases::Verdict v = cases::check_case(c, dtype, device);
+      rows.push_back(device_row(row_of(device, c.op, c.name, name(dtype), v), device, v));
+    }
   }
   for (const cases::RejectCase& c : list.rejects) {
     if (progress) progress(done++, all, c.op + "/" + c.name);
-    rows.push_back(row_of(device, c.op, c.name, "f32", cases::check_reject(c)));
+    const cases::Verdict v = cases::check_reject(c);
+    rows.push_back(device_row(row_of(device, c.op, c.name, "f32", v), device, v));
   }
   return rows;
 }

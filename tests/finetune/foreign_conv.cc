@@ -112,7 +112,7 @@ TEST_CASE("deltas that peft wrote for a ResNet give their logits") {
   const SafetensorsFile expected = SafetensorsFile::open((kGolden / "expected.safetensors").string());
   const NoGrad no_grad;
   for (const DType dtype : {DType::kF64, DType::kF32}) {
-    const double limit = dtype == DType::kF64 ? cases::kGoldenModel : cases::kGoldenF32ModelUlps * 0x1p-23;
+    const double limit = dtype == DType::kF64 ? cases::kGoldenModel : cases::kGoldenF32StepsUlps * 0x1p-23;
     const Var images(expected.read("images").to(dtype));
     CHECK(relative_difference(golden_base(dtype)->forward(images).value(), expected.read("base")) < limit);
     for (const auto& c : kCases) {

@@ -70,7 +70,9 @@ void add_running(CaseList& list, const Shape& shape) {
                        {.shape = {cols}, .low = 0.5, .high = 2, .differentiable = false}},
             .run =
                 [=](const std::vector<Var>& in) {
-                  const Var one(Tensor::full({cols}, 1, in[0].dtype())), zero(Tensor::zeros({cols}, in[0].dtype()));
+                  const Device device = in[0].value().device();
+                  const Var one(Tensor::full({cols}, 1, in[0].dtype(), device));
+                  const Var zero(Tensor::zeros({cols}, in[0].dtype(), device));
                   const ops::BatchNormed r =
                       ops::batch_norm(in[0], one, zero, in[1].value(), in[2].value(), true, kMomentum, 1e-5);
                   return std::vector<Var>{Var(r.running_mean), Var(r.running_var)};

@@ -92,7 +92,8 @@ void add_norm(CaseList& list, const std::vector<Shape>& shapes) {
             .inputs = inputs,
             .run =
                 [](const std::vector<Var>& in) {
-                  Tensor y = Tensor::empty({}, in[0].dtype(), in[0].value().device());
+                  const Device device = in[0].value().device();
+                  Tensor y = Tensor::empty({}, in[0].dtype());
                   on_float(y.dtype(), "global_grad_norm", [&]<class T>() {
                     std::vector<const T*> buffers;
                     std::vector<int64_t> sizes;
@@ -100,10 +101,10 @@ void add_norm(CaseList& list, const std::vector<Shape>& shapes) {
                       buffers.push_back(v.value().data<T>());
                       sizes.push_back(v.value().numel());
                     }
-                    ON_DEVICE(y.device(), sum_of_squares<T>(stream(y), buffers.data(), sizes.data(), std::ssize(sizes),
-                                                            y.data<T>()));
+                    ON_DEVICE(device, sum_of_squares<T>(current_stream(device), buffers.data(), sizes.data(),
+                                                        std::ssize(sizes), y.data<T>()));
                   });
-                  return std::vector<Var>{ops::sqrt(Var(y))};
+                  return std::vector<Var>{ops::sqrt(Var(y.to(device)))};
                 },
             .oracle = []<class T>(const Arrays<T>& in) -> Arrays<T> {
               Array<T> y(Shape{});

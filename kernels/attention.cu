@@ -1,0 +1,282 @@
+// Attention in the numeric contract's order (kernels/attention.h). A block of four warps works on a few queries of one
+// head (backward: on a few queries for dQ, then on a few keys for dK and dV, so that nothing is added by two blocks).
+// Rows of K and V come through shared memory 32 at a time, a lane a row; whole rows of scores stay in shared memory, so
+// the softmax needs no second pass and no rescaling.
+#include "kernels/attention.h"
+
+#include <initializer_list>
+
+#include "kernels/device.cuh"
+#include "kernels/k_block.h"
+#include "kernels/sums.cuh"
+
+namespace taut::TAUT_GPU {
+namespace {
+
+constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
+constexpr int kKeys = 16;  // of a block, backward for keys
+
+// One head of one image: rows of q, k and v are `token` apart.
+template <class T>
+struct Head {
+  const T *q, *k, *v;
+  int64_t token;
+  __device__ Head(const T* qkv, const AttentionShape& s, int64_t at)
+      : q(qkv + at / s.heads * s.t * 3 * s.heads * s.d + at % s.heads * s.d),
+        k(q + s.heads * s.d),
+        v(k + s.heads * s.d),
+        token(3 * s.heads * s.d) {}
+};
+
+// to[r][e] (rows `line` apart) = factor from[first + r][e] for r < rows; zeros from row `end` on.
+template <class T>
+__device__ void load_rows(const T* from, int64_t distance, int64_t first, int64_t end, int rows, int64_t d, T factor,
+                          T* to, int64_t line) {
+  for (int64_t e = threadIdx.x; e < rows * d; e += kThreads) {
+    const int64_t r = e / d, column = e % d;
+    to[r * line + column] = first + r < end ? factor * from[(first + r) * distance + column] : T(0);
+  }
+}
+
+// sum over i < n of a(i) b(i): a chain a block of k, block sums in order.
+template <class T, class A, class B>
+__device__ __forceinline__ T product(int64_t n, A&& a, B&& b) {
+  const int64_t block = k_block(n);
+  T sum = 0;
+  for (int64_t begin = 0; begin < n; begin += block) {
+    const int64_t end = begin + block < n ? begin + block : n;
+    T chain = 0;
+    for (int64_t i = begin; i < end; ++i) chain = fma(a(i), b(i), chain);
+    sum = begin == 0 ? chain : sum + chain;
+  }
+  return sum;
+}
+
+// out[e] for e = lane, lane + 32, ... < d: factor times the product over j < t of row[j] and m[j][e].
+template <class T>
+__device__ void multiply_row(const T* row, int64_t t, const T* m, int64_t distance, int64_t d, T factor, T* out) {
+  for (int64_t e = lane(); e < d; e += kWarpSize)
+    out[e] = factor * product<T>(
+                          t, [&](int64_t j) { return row[j]; }, [&](int64_t j) { return m[j * distance + e]; });
+}
+
+// ---- forward --------------------------------------------------------------------------------------------------------
+
+template <class T, int kQueries>
+__global__ void attention_forward_kernel(const T* qkv, T* out, T* stats, AttentionShape s, T scale) {
+  constexpr int kEach = kQueries / kWarps;
+  Shared shared;
+  T* const q = shared.take<T>(kQueries * s.d);
+  T* const keys = shared.take<T>(kWarpSize * (s.d + 1));
+  T* const scores = shared.take<T>(kQueries * s.t);
+  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kQueries;
+  const Head<T> head(qkv, s, at);
+  const int mine = static_cast<int>(threadIdx.x) / kWarpSize * kEach;  // this warp's first query
+  load_rows(head.q, head.token, first, s.tq, kQueries, s.d, scale, q, s.d);
+  for (int64_t j0 = 0; j0 < s.t; j0 += kWarpSize) {
+    __syncthreads();
+    load_rows(head.k, head.token, j0, s.t, kWarpSize, s.d, T(1), keys, s.d + 1);
+    __syncthreads();
+    if (j0 + lane() >= s.t) continue;
+    const T* const key = keys + lane() * (s.d + 1);
+    for (int i = mine; i < mine + kEach; ++i)
+      scores[i * s.t + j0 + lane()] = product<T>(
+          s.d, [&](int64_t e) { return q[i * s.d + e]; }, [&](int64_t e) { return key[e]; });
+  }
+  __syncwarp();
+  for (int i = mine; i < mine + kEach && first + i < s.tq; ++i) {
+    T* const row = scores + i * s.t;
+    const T m = row_max<T>(s.t, [&](int64_t j) { return row[j]; });
+    const T z = T(1) / row_sum<T>(s.t, [&](int64_t j) { return row[j] = exp(row[j] - m); });
+    __syncwarp();
+    multiply_row(row, s.t, head.v, head.token, s.d, z,
+                 out + ((at / s.heads * s.tq + first + i) * s.heads + at % s.heads) * s.d);
+    if (stats == nullptr || lane() != 0) continue;
+    stats[2 * (at * s.tq + first + i)] = m;
+    stats[2 * (at * s.tq + first + i) + 1] = z;
+  }
+}
+
+// ---- backward -------------------------------------------------------------------------------------------------------
+
+// P and dP of one pair from what a lane holds of both sides.
+template <class T>
+__device__ __forceinline__ void pair(const T* q, const T* k, const T* dout, const T* v, int64_t d, T m, T z, T* p,
+                                     T* dp) {
+  const T score = product<T>(
+      d, [&](int64_t e) { return q[e]; }, [&](int64_t e) { return k[e]; });
+  *p = exp(score - m) * z;
+  *dp = product<T>(
+      d, [&](int64_t e) { return dout[e]; }, [&](int64_t e) { return v[e]; });
+}
+
+// dQ, and mean (b, heads, tq) = D for the kernel of keys. Queries from tq on get zeros.
+template <class T, int kQueries>
+__global__ void attention_backward_queries_kernel(const T* qkv, const T* stats, const T* dout, T* dqkv, T* mean,
+                                                  AttentionShape s, T scale) {
+  constexpr int kEach = kQueries / kWarps;
+  Shared shared;
+  T* const q = shared.take<T>(kQueries * s.d);
+  T* const dout_rows = shared.take<T>(kQueries * s.d);
+  T* const keys = shared.take<T>(kWarpSize * (s.d + 1));
+  T* const values = shared.take<T>(kWarpSize * (s.d + 1));
+  T* const p = shared.take<T>(kQueries * s.t);
+  T* const ds = shared.take<T>(kQueries * s.t);
+  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kQueries;
+  const Head<T> head(qkv, s, at);
+  T* const dq = dqkv + (head.q - qkv);
+  const T* const dout_head = dout + (at / s.heads * s.tq * s.heads + at % s.heads) * s.d;
+  const int mine = static_cast<int>(threadIdx.x) / kWarpSize * kEach;
+  load_rows(head.q, head.token, first, s.tq, kQueries, s.d, scale, q, s.d);
+  load_rows(dout_head, s.heads * s.d, first, s.tq, kQueries, s.d, T(1), dout_rows, s.d);
+  for (int64_t j0 = 0; j0 < s.t; j0 += kWarpSize) {
+    __syncthreads();
+    load_rows(head.k, head.token, j0, s.t, kWarpSize, s.d, T(1), keys, s.d + 1);
+    load_rows(head.v, head.token, j0, s.t, kWarpSize, s.d, T(1), values, s.d + 1);
+    __syncthreads();
+    if (j0 + lane() >= s.t) continue;
+    for (int i = mine; i < mine + kEach && first + i < s.tq; ++i) {
+      const T* const row_stats = stats + 2 * (at * s.tq + first + i);
+      pair(q + i * s.d, keys + lane() * (s.d + 1), dout_rows + i * s.d, values + lane() * (s.d + 1), s.d, row_stats[0],
+           row_stats[1], p + i * s.t + j0 + lane(), ds + i * s.t + j0 + lane());
+    }
+  }
+  __syncwarp();
+  for (int i = mine; i < mine + kEach && first + i < s.t; ++i) {
+    T* const to = dq + (first + i) * head.token;
+    if (first + i >= s.tq) {
+      for (int64_t e = lane(); e < s.d; e += kWarpSize) to[e] = 0;
+      continue;
+    }
+    T *const p_row = p + i * s.t, *const ds_row = ds + i * s.t;
+    const T d = row_sum<T>(s.t, [&](int64_t j) { return p_row[j] * ds_row[j]; });
+    if (lane() == 0) mean[at * s.tq + first + i] = d;
+    for (int64_t j = lane(); j < s.t; j += kWarpSize) ds_row[j] = p_row[j] * (ds_row[j] - d);
+    __syncwarp();
+    multiply_row(ds_row, s.t, head.k, head.token, s.d, scale, to);
+  }
+}
+
+// dK and dV of kKeys keys: the queries go by 32 at a time, a lane a query, and every thread keeps the chains of its
+// elements of dK and dV in shared memory from one to the next.
+template <class T>
+__global__ void attention_backward_keys_kernel(const T* qkv, const T* stats, const T* dout, const T* mean, T* dqkv,
+                                               AttentionShape s, T scale) {
+  constexpr int kEach = kKeys / kWarps;
+  Shared shared;
+  T* const keys = shared.take<T>(kKeys * s.d);
+  T* const values = shared.take<T>(kKeys * s.d);
+  T* const q = shared.take<T>(kWarpSize * (s.d + 1));
+  T* const dout_rows = shared.take<T>(kWarpSize * (s.d + 1));
+  T* const p = shared.take<T>(kKeys * (kWarpSize + 1));
+  T* const ds = shared.take<T>(kKeys * (kWarpSize + 1));
+  T* const chains = shared.take<T>(4 * kKeys * s.d);  // (dK, dV) chains, then sums of blocks
+  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kKeys, size = 2 * kKeys * s.d;
+  const Head<T> head(qkv, s, at);
+  const T* const dout_head = dout + (at / s.heads * s.tq * s.heads + at % s.heads) * s.d;
+  T* const sums = chains + size;
+  const int mine = static_cast<int>(threadIdx.x) / kWarpSize * kEach;
+  load_rows(head.k, head.token, first, s.t, kKeys, s.d, T(1), keys, s.d);
+  load_rows(head.v, head.token, first, s.t, kKeys, s.d, T(1), values, s.d);
+  for (int64_t e = threadIdx.x; e < size; e += kThreads) chains[e] = sums[e] = 0;
+  const int64_t block = k_block(s.tq);
+  for (int64_t begin = 0; begin < s.tq; begin += block) {
+    const int64_t end = begin + block < s.tq ? begin + block : s.tq;
+    for (int64_t i0 = begin; i0 < end; i0 += kWarpSize) {
+      __syncthreads();
+      load_rows(head.q, head.token, i0, end, kWarpSize, s.d, scale, q, s.d + 1);
+      load_rows(dout_head, s.heads * s.d, i0, end, kWarpSize, s.d, T(1), dout_rows, s.d + 1);
+      __syncthreads();
+      const int64_t row = at * s.tq + i0 + lane();
+      if (i0 + lane() < end)
+        for (int j = mine; j < mine + kEach; ++j) {
+          T* const p_of = p + j * (kWarpSize + 1) + lane();
+          T* const ds_of = ds + j * (kWarpSize + 1) + lane();
+          pair(q + lane() * (s.d + 1), keys + j * s.d, dout_rows + lane() * (s.d + 1), values + j * s.d, s.d,
+               stats[2 * row], stats[2 * row + 1], p_of, ds_of);
+          *ds_of = *p_of * (*ds_of - mean[row]);
+        }
+      __syncthreads();
+      const int queries = static_cast<int>(end - i0 < kWarpSize ? end - i0 : kWarpSize);
+      for (int64_t e = threadIdx.x; e < kKeys * s.d; e += kThreads) {
+        const int64_t j = e / s.d, column = e % s.d;
+        T dk = chains[e], dv = chains[kKeys * s.d + e];
+        for (int i = 0; i < queries; ++i) {
+          dk = fma(ds[j * (kWarpSize + 1) + i], q[i * (s.d + 1) + column], dk);
+          dv = fma(p[j * (kWarpSize + 1) + i], dout_rows[i * (s.d + 1) + column], dv);
+        }
+        chains[e] = dk;
+        chains[kKeys * s.d + e] = dv;
+      }
+    }
+    for (int64_t e = threadIdx.x; e < kKeys * s.d; e += kThreads)
+      for (int64_t at_sum = e; at_sum < size; at_sum += kKeys * s.d) {
+        sums[at_sum] = begin == 0 ? chains[at_sum] : sums[at_sum] + chains[at_sum];
+        chains[at_sum] = 0;
+      }
+  }
+  T* const dk = dqkv + (head.k - qkv);
+  T* const dv = dqkv + (head.v - qkv);
+  for (int64_t e = threadIdx.x; e < kKeys * s.d; e += kThreads) {
+    const int64_t j = e / s.d, column = e % s.d;
+    if (first + j >= s.t) continue;
+    dk[(first + j) * head.token + column] = sums[e];
+    dv[(first + j) * head.token + column] = sums[kKeys * s.d + e];
+  }
+}
+
+template <class T>
+size_t bytes(std::initializer_list<int64_t> counts) {
+  size_t sum = 0;
+  for (const int64_t count : counts) sum += (static_cast<size_t>(count) * sizeof(T) + 15) / 16 * 16;
+  return sum;
+}
+
+unsigned blocks(int64_t n, int64_t of) { return static_cast<unsigned>((n + of - 1) / of); }
+
+constexpr size_t kMostShared = size_t{96} << 10;  // what every GPU from sm_80 on gives a block
+
+}  // namespace
+
+template <class T>
+void attention_forward(Stream stream, const T* qkv, T* out, T* stats, const AttentionShape& s) {
+  if (s.b * s.heads * s.tq * s.d == 0) return;
+  const auto run = [&](auto kernel, int64_t queries) {
+    launch(kernel, dim3(blocks(s.tq, queries), static_cast<unsigned>(s.b * s.heads)), kThreads,
+           bytes<T>({queries * s.d, kWarpSize * (s.d + 1), queries * s.t}), stream, qkv, out, stats, s,
+           static_cast<T>(s.scale));
+  };
+  if (bytes<T>({16 * s.d, kWarpSize * (s.d + 1), 16 * s.t}) <= kMostShared)
+    run(attention_forward_kernel<T, 16>, 16);
+  else
+    run(attention_forward_kernel<T, 4>, 4);
+}
+
+template <class T>
+void attention_backward(Stream stream, const T* qkv, const T* stats, const T* dout, T* dqkv, const AttentionShape& s) {
+  if (s.b * s.heads * s.t * s.d == 0) return;
+  const DeviceScratch<T> mean(s.b * s.heads * s.tq);
+  const auto heads = static_cast<unsigned>(s.b * s.heads);
+  const auto run = [&](auto kernel, int64_t queries) {
+    launch(kernel, dim3(blocks(s.t, queries), heads), kThreads,
+           bytes<T>({queries * s.d, queries * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), queries * s.t,
+                     queries * s.t}),
+           stream, qkv, stats, dout, dqkv, static_cast<T*>(mean), s, static_cast<T>(s.scale));
+  };
+  if (bytes<T>({32 * s.d, 2 * kWarpSize * (s.d + 1), 32 * s.t}) <= kMostShared)
+    run(attention_backward_queries_kernel<T, 16>, 16);
+  else
+    run(attention_backward_queries_kernel<T, 4>, 4);
+  launch(attention_backward_keys_kernel<T>, dim3(blocks(s.t, kKeys), heads), kThreads,
+         bytes<T>({kKeys * s.d, kKeys * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), kKeys * (kWarpSize + 1),
+                   kKeys * (kWarpSize + 1), 4 * kKeys * s.d}),
+         stream, qkv, stats, dout, static_cast<const T*>(mean), dqkv, s, static_cast<T>(s.scale));
+}
+
+#define TAUT_INSTANTIATE(T)                                                            \
+  template void attention_forward<T>(Stream, const T*, T*, T*, const AttentionShape&); \
+  template void attention_backward<T>(Stream, const T*, const T*, const T*, T*, const AttentionShape&);
+TAUT_INSTANTIATE(float)
+TAUT_INSTANTIATE(double)
+
+}  // namespace taut::TAUT_GPU

@@ -1,0 +1,270 @@
+// Convolutions as implicit matrix products (kernels/product.cuh): an operand finds its element in the images, the
+// matrix of windows never exists. In the numeric contract's orders (docs/numerics.md); Winograd's algorithm is the
+// CPU's alone.
+#include "kernels/conv2d.h"
+
+#include "kernels/conv2d_phase.h"
+#include "kernels/matmul.h"
+#include "kernels/product.cuh"
+
+namespace taut::TAUT_GPU {
+namespace {
+
+constexpr int kThreads = 256;
+
+// Below this many input channels the input gradient is added pixel by pixel, as the CPU does.
+constexpr int64_t kFewChannels = 4;
+
+// The windows of images (n, h, w, c) that positions (image, i, j) of rows_h x rows_w see: element (position, (r, s,
+// c)), c innermost within the channels of a group, is
+//   x[image, i step.h + top + r tap_step.h, j step.w + left + s tap_step.w, first + c], 0 outside the image.
+// With `transposed`, the result index is (r, s, c) and k the position.
+template <class T, bool transposed>
+struct Windows {
+  const T* x;
+  int64_t n, h, w, c, channels, rows_h, rows_w;
+  HW step;
+  int64_t top, left, taps_h, taps_w;
+  HW tap_step;
+  int64_t first = 0;
+
+  __device__ Windows item(int64_t group) const {
+    Windows to = *this;
+    to.first = group * channels;
+    return to;
+  }
+  __host__ __device__ int64_t size() const { return transposed ? taps_h * taps_w * channels : n * rows_h * rows_w; }
+  __device__ bool dense_along_k() const { return !transposed; }
+  __device__ T load(int64_t i, int64_t k) const { return transposed ? element(k, i) : element(i, k); }
+  __device__ T element(int64_t position, int64_t column) const {
+    const int64_t j = position % rows_w, i = position / rows_w % rows_h, image = position / rows_w / rows_h;
+    const int64_t channel = column % channels, s = column / channels % taps_w, r = column / channels / taps_w;
+    const int64_t y = i * step.h + top + r * tap_step.h, at = j * step.w + left + s * tap_step.w;
+    return y < 0 || y >= h || at < 0 || at >= w ? T(0) : x[((image * h + y) * w + at) * c + first + channel];
+  }
+};
+
+// Weights (c_out, c_in / groups, kh, kw) as (tap, c) -> o of a group.
+template <class T>
+struct ForwardWeights {
+  const T* weights;
+  int64_t group_in, group_out, taps;
+  __device__ ForwardWeights item(int64_t group) const {
+    return {weights + group * group_out * group_in * taps, group_in, group_out, taps};
+  }
+  __host__ __device__ int64_t size() const { return group_out; }
+  __device__ bool dense_along_k() const { return false; }
+  __device__ T load(int64_t o, int64_t k) const { return weights[(o * group_in + k % group_in) * taps + k / group_in]; }
+};
+
+// The same as (tap of a phase, o) -> c.
+template <class T>
+struct BackwardWeights {
+  const T* weights;
+  int64_t group_in, group_out, kh, kw;
+  PhaseTaps rows, columns;
+  __device__ BackwardWeights item(int64_t group) const {
+    BackwardWeights to = *this;
+    to.weights += group * group_out * group_in * kh * kw;
+    return to;
+  }
+  __host__ __device__ int64_t size() const { return group_in; }
+  __device__ bool dense_along_k() const { return false; }
+  __device__ T load(int64_t channel, int64_t k) const {
+    const int64_t o = k % group_out, tap = k / group_out;
+    const int64_t r = rows.tap(tap / columns.count), s = columns.tap(tap % columns.count);
+    return weights[((o * group_in + channel) * kh + r) * kw + s];
+  }
+};
+
+// dy (positions, c_out) as (position) -> o of a group.
+template <class T>
+struct OutputGradients {
+  const T* dy;
+  int64_t c_out, group_out;
+  __device__ OutputGradients item(int64_t group) const { return {dy + group * group_out, c_out, group_out}; }
+  __host__ __device__ int64_t size() const { return group_out; }
+  __device__ bool dense_along_k() const { return false; }
+  __device__ T load(int64_t o, int64_t position) const { return dy[position * c_out + o]; }
+};
+
+// Position (image, i, j) of a product goes to pixel (image, top + i step.h, left + j step.w).
+template <class T>
+struct Pixels {
+  T* y;
+  const T* bias;
+  int64_t h, w, c, channels, rows_h, rows_w;
+  HW step;
+  int64_t top, left;
+  __device__ Pixels item(int64_t group) const {
+    Pixels to = *this;
+    to.y += group * channels;
+    if (bias != nullptr) to.bias += group * channels;
+    return to;
+  }
+  __device__ void store(int64_t position, int64_t channel, T s) const {
+    const int64_t j = position % rows_w, i = position / rows_w % rows_h, image = position / rows_w / rows_h;
+    const int64_t pixel = (image * h + top + i * step.h) * w + left + j * step.w;
+    y[pixel * c + channel] = bias == nullptr ? s : s + bias[channel];
+  }
+};
+
+// Row (tap, c), column o of the weight gradient.
+template <class T>
+struct WeightGradients {
+  T* dw;
+  int64_t group_in, group_out, taps;
+  __device__ WeightGradients item(int64_t group) const {
+    return {dw + group * group_out * group_in * taps, group_in, group_out, taps};
+  }
+  __device__ void store(int64_t row, int64_t o, T s) const {
+    dw[(o * group_in + row % group_in) * taps + row / group_in] = s;
+  }
+};
+
+template <class T, bool transposed>
+Windows<T, transposed> windows_of(const T* x, const ConvShape& s) {
+  return {x,         s.n,      s.h,          s.w,          s.c_in, s.group_in(), s.out_h(),
+          s.out_w(), s.stride, -s.padding.h, -s.padding.w, s.kh,   s.kw,         s.dilation};
+}
+
+// ---- few input channels ---------------------------------------------------------------------------------------------
+
+// Every pixel adds, from zero and in ascending order of the outputs that see it, products over c_out.
+template <class T>
+__global__ void few_backward_input_kernel(const T* dy, const T* w, T* dx, ConvShape s, int64_t block) {
+  const int64_t out_h = s.out_h(), out_w = s.out_w();
+  for (int64_t at = thread_in_grid(); at < s.n * s.h * s.w * s.c_in; at += threads_in_grid()) {
+    const int64_t channel = at % s.c_in, x = at / s.c_in % s.w, y = at / s.c_in / s.w % s.h;
+    const int64_t image = at / s.c_in / s.w / s.h;
+    const PhaseTaps rows(s.rows(), y % s.stride.h), columns(s.columns(), x % s.stride.w);
+    T sum = 0;
+    for (int64_t u = 0; u < rows.count; ++u) {
+      const int64_t i = y / s.stride.h + rows.offset + u * rows.step;
+      if (i < 0 || i >= out_h) continue;
+      for (int64_t v = 0; v < columns.count; ++v) {
+        const int64_t j = x / s.stride.w + columns.offset + v * columns.step;
+        if (j < 0 || j >= out_w) continue;
+        const T* const g = dy + ((image * out_h + i) * out_w + j) * s.c_out;
+        const T* const weights = w + (channel * s.kh + rows.tap(u)) * s.kw + columns.tap(v);
+        T product = 0;
+        for (int64_t begin = 0; begin < s.c_out; begin += block) {
+          T chain = 0;
+          for (int64_t o = begin; o < begin + block && o < s.c_out; ++o)
+            chain = fma(weights[o * s.c_in * s.kh * s.kw], g[o], chain);
+          product = begin == 0 ? chain : product + chain;
+        }
+        sum = sum + product;
+      }
+    }
+    dx[at] = sum;
+  }
+}
+
+// ---- a group for each channel ---------------------------------------------------------------------------------------
+
+// One chain over the taps.
+template <class T>
+__global__ void depthwise_kernel(Windows<T, false> windows, const T* w, int64_t kh, int64_t kw, PhaseTaps rows,
+                                 PhaseTaps columns, Pixels<T> to, int64_t count) {
+  for (int64_t at = thread_in_grid(); at < count; at += threads_in_grid()) {
+    const int64_t channel = at % windows.c, position = at / windows.c;
+    const Windows<T, false> mine = windows.item(channel);
+    T sum = 0;
+    for (int64_t u = 0; u < rows.count; ++u)
+      for (int64_t v = 0; v < columns.count; ++v)
+        sum = fma(mine.element(position, u * columns.count + v), w[(channel * kh + rows.tap(u)) * kw + columns.tap(v)],
+                  sum);
+    to.store(position, channel, sum);
+  }
+}
+
+template <class T>
+__global__ void depthwise_backward_weight_kernel(Windows<T, false> windows, const T* dy, T* dw, int64_t taps,
+                                                 int64_t positions, int64_t block) {
+  for (int64_t at = thread_in_grid(); at < windows.c * taps; at += threads_in_grid()) {
+    const int64_t channel = at / taps, tap = at % taps;
+    const Windows<T, false> mine = windows.item(channel);
+    T sum = 0;
+    for (int64_t begin = 0; begin < positions; begin += block) {
+      T chain = 0;
+      for (int64_t p = begin; p < begin + block && p < positions; ++p)
+        chain = fma(mine.element(p, tap), dy[p * windows.c + channel], chain);
+      sum = begin == 0 ? chain : sum + chain;
+    }
+    dw[at] = sum;
+  }
+}
+
+bool is_linear(const ConvShape& s) {
+  return s.groups == 1 && s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0 && s.extra == 0;
+}
+bool is_depthwise(const ConvShape& s) { return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out; }
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(Stream stream, const T* x, const T* w, const T* bias, T* y, const ConvShape& s) {
+  if (is_linear(s))
+    return linear_forward<T>(stream, x, w, bias, nullptr, y, nullptr, s.rows_out(), s.c_in, s.c_out,
+                             bias == nullptr ? Epilogue::kNone : Epilogue::kBias);
+  const Windows<T, false> windows = windows_of<T, false>(x, s);
+  const Pixels<T> to{y, bias, s.out_h(), s.out_w(), s.c_out, s.group_out(), s.out_h(), s.out_w(), HW(1), 0, 0};
+  if (is_depthwise(s)) {
+    const int64_t count = s.rows_out() * s.c_out;
+    return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw,
+                  PhaseTaps::all(s.kh), PhaseTaps::all(s.kw), to, count);
+  }
+  const int64_t taps = s.kh * s.kw;
+  launch_product<T>(stream, windows, ForwardWeights<T>{w, s.group_in(), s.group_out(), taps}, to, taps * s.group_in(),
+                    s.groups);
+}
+
+template <class T>
+void conv2d_backward_input(Stream stream, const T* dy, const T* w, T* dx, const ConvShape& s) {
+  if (is_linear(s)) return linear_backward_input(stream, dy, w, dx, s.rows_out(), s.c_in, s.c_out);
+  if (s.groups == 1 && s.c_in <= kFewChannels) {
+    const int64_t count = s.n * s.h * s.w * s.c_in;
+    return launch(few_backward_input_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, dy, w, dx, s,
+                  k_block(s.c_out));
+  }
+  for (int64_t top = 0; top < s.stride.h && top < s.h; ++top)
+    for (int64_t left = 0; left < s.stride.w && left < s.w; ++left) {
+      const PhaseTaps rows(s.rows(), top), columns(s.columns(), left);
+      const int64_t rows_h = (s.h - top + s.stride.h - 1) / s.stride.h;
+      const int64_t rows_w = (s.w - left + s.stride.w - 1) / s.stride.w;
+      const Windows<T, false> windows{
+          dy,     s.n,   s.out_h(),   s.out_w(),      s.c_out,    s.group_out(), rows_h,
+          rows_w, HW(1), rows.offset, columns.offset, rows.count, columns.count, HW(rows.step, columns.step)};
+      const Pixels<T> to{dx, nullptr, s.h, s.w, s.c_in, s.group_in(), rows_h, rows_w, s.stride, top, left};
+      if (is_depthwise(s)) {
+        const int64_t count = s.n * rows_h * rows_w * s.c_in;
+        launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw, rows,
+               columns, to, count);
+        continue;
+      }
+      launch_product<T>(stream, windows, BackwardWeights<T>{w, s.group_in(), s.group_out(), s.kh, s.kw, rows, columns},
+                        to, rows.count * columns.count * s.group_out(), s.groups);
+    }
+}
+
+template <class T>
+void conv2d_backward_weight(Stream stream, const T* dy, const T* x, T* dw, const ConvShape& s) {
+  if (is_linear(s)) return linear_backward_weight(stream, dy, x, dw, s.rows_out(), s.c_in, s.c_out);
+  const int64_t taps = s.kh * s.kw, positions = s.rows_out();
+  if (is_depthwise(s))
+    return launch(depthwise_backward_weight_kernel<T>, grid_for(s.c_in * taps, kThreads), kThreads, 0, stream,
+                  windows_of<T, false>(x, s), dy, dw, taps, positions, k_block(positions));
+  launch_product<T>(stream, windows_of<T, true>(x, s), OutputGradients<T>{dy, s.c_out, s.group_out()},
+                    WeightGradients<T>{dw, s.group_in(), s.group_out(), taps}, positions, s.groups);
+}
+
+#define TAUT_INSTANTIATE(T)                                                                    \
+  template void conv2d_forward<T>(Stream, const T*, const T*, const T*, T*, const ConvShape&); \
+  template void conv2d_backward_input<T>(Stream, const T*, const T*, T*, const ConvShape&);    \
+  template void conv2d_backward_weight<T>(Stream, const T*, const T*, T*, const ConvShape&);
+TAUT_INSTANTIATE(float)
+TAUT_INSTANTIATE(double)
+#undef TAUT_INSTANTIATE
+
+}  // namespace taut::TAUT_GPU

@@ -1,0 +1,194 @@
+// PHM in the numeric contract's order (kernels/phm.h). A warp works on a row: its few coefficients (u, v or gt, gu)
+// stay in shared memory between the row sums that make them and the products that use them. For the gradients of the
+// factors they are kept, and a thread adds an element over a chunk of 32 rows.
+#include "kernels/phm.h"
+
+#include "kernels/device.cuh"
+#include "kernels/sums.cuh"
+
+namespace taut::TAUT_GPU {
+namespace {
+
+constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
+
+// Coefficients of a row lie as [a or b][i,r]: n times n rank of them.
+__device__ int64_t values_of(const PhmShape& s) { return s.n * s.n * s.rank; }
+
+// to[a,f] = row sum over p of x[a,p] factor(f, p), by the warp; x (n, width).
+template <class T, class Factor>
+__device__ void dots(const PhmShape& s, const T* x, int64_t width, Factor&& factor, T* to) {
+  const int64_t factors = s.n * s.rank;
+  for (int64_t a = 0; a < s.n; ++a)
+    for (int64_t f = 0; f < factors; ++f) {
+      const T sum = row_sum<T>(width, [&](int64_t p) { return x[a * width + p] * factor(f, p); });
+      if (lane() == 0) to[a * factors + f] = sum;
+    }
+  __syncwarp();
+}
+
+// to[b,i,r] = sum_a rule[i,a,b] from[a,i,r]; with `transposed`, to[a,i,r] = sum_b rule[i,a,b] from[b,i,r].
+template <class T>
+__device__ void mix(const PhmShape& s, const T* rule, bool transposed, const T* from, T* to) {
+  const int64_t factors = s.n * s.rank;
+  for (int64_t at = lane(); at < values_of(s); at += kWarpSize) {
+    const int64_t b = at / factors, f = at % factors;
+    const T* const part = rule + f / s.rank * s.n * s.n;
+    T sum = 0;
+    for (int64_t a = 0; a < s.n; ++a)
+      sum = fma(transposed ? part[b * s.n + a] : part[a * s.n + b], from[a * factors + f], sum);
+    to[at] = sum;
+  }
+  __syncwarp();
+}
+
+// y[b,q] = sum_f coefficients[b,f] factor(f, q) (+ bias[b,q]); y (n, width).
+template <class T, class Factor>
+__device__ void combine(const PhmShape& s, const T* coefficients, int64_t width, Factor&& factor, const T* bias, T* y) {
+  const int64_t factors = s.n * s.rank;
+  for (int64_t at = lane(); at < s.n * width; at += kWarpSize) {
+    const int64_t b = at / width, q = at % width;
+    T sum = 0;
+    for (int64_t f = 0; f < factors; ++f) sum = fma(coefficients[b * factors + f], factor(f, q), sum);
+    y[at] = bias == nullptr ? sum : sum + bias[at];
+  }
+}
+
+// left is stored (n, width, rank), right (n, rank, width): element (f = (i, r), p) of each.
+template <class T>
+struct LeftFactor {
+  const T* left;
+  int64_t width, rank;
+  __device__ T operator()(int64_t f, int64_t p) const { return left[(f / rank * width + p) * rank + f % rank]; }
+};
+template <class T>
+struct RightFactor {
+  const T* right;
+  int64_t width;
+  __device__ T operator()(int64_t f, int64_t q) const { return right[f * width + q]; }
+};
+
+template <class T>
+__global__ void phm_forward_kernel(const T* x, const T* rule, const T* left, const T* right, const T* bias, T* y,
+                                   PhmShape s) {
+  Shared shared;
+  T* const u = shared.take<T>(kWarps * 2 * values_of(s)) + threadIdx.x / kWarpSize * 2 * values_of(s);
+  T* const v = u + values_of(s);
+  for (int64_t row = warp_in_grid(); row < s.rows; row += warps_in_grid()) {
+    dots(s, x + row * s.in, s.in / s.n, LeftFactor<T>{left, s.in / s.n, s.rank}, u);
+    mix(s, rule, false, u, v);
+    combine(s, v, s.out / s.n, RightFactor<T>{right, s.out / s.n}, bias, y + row * s.out);
+    __syncwarp();
+  }
+}
+
+// dx, and the coefficients that the gradients of the factors need: kept (rows, 4, values) as u, v, gt, gu, or null.
+template <class T>
+__global__ void phm_backward_rows_kernel(const T* dy, const T* x, const T* rule, const T* left, const T* right, T* dx,
+                                         T* kept, PhmShape s) {
+  Shared shared;
+  const int64_t values = values_of(s);
+  T* const mine = shared.take<T>(kWarps * 4 * values) + threadIdx.x / kWarpSize * 4 * values;
+  T *const u = mine, *const v = u + values, *const gt = v + values, *const gu = gt + values;
+  const LeftFactor<T> left_factor{left, s.in / s.n, s.rank};
+  const RightFactor<T> right_factor{right, s.out / s.n};
+  for (int64_t row = warp_in_grid(); row < s.rows; row += warps_in_grid()) {
+    dots(s, dy + row * s.out, s.out / s.n, right_factor, gt);
+    mix(s, rule, true, gt, gu);
+    if (dx != nullptr) combine(s, gu, s.in / s.n, left_factor, static_cast<const T*>(nullptr), dx + row * s.in);
+    if (kept == nullptr) continue;
+    dots(s, x + row * s.in, s.in / s.n, left_factor, u);
+    mix(s, rule, false, u, v);
+    for (int64_t at = lane(); at < 4 * values; at += kWarpSize) kept[row * 4 * values + at] = mine[at];
+    __syncwarp();
+  }
+}
+
+// list (chunks, n^3): the row sum over a chunk's rows of the chain over r of u[a,i,r] gt[b,i,r]; a lane a row.
+template <class T>
+__global__ void phm_rule_chunks_kernel(const T* kept, T* list, int64_t chunks, PhmShape s) {
+  const int64_t cols = s.n * s.n * s.n, values = values_of(s), factors = s.n * s.rank;
+  for (int64_t task = warp_in_grid(); task < chunks * cols; task += warps_in_grid()) {
+    const int64_t chunk = task / cols, i = task % cols / (s.n * s.n), a = task / s.n % s.n, b = task % s.n;
+    const int64_t row = chunk * kChunkRows + lane();
+    T chain = 0;
+    if (row < s.rows) {
+      const T* const u = kept + row * 4 * values + a * factors + i * s.rank;
+      const T* const gt = kept + (row * 4 + 2) * values + b * factors + i * s.rank;
+      for (int64_t r = 0; r < s.rank; ++r) chain = fma(u[r], gt[r], chain);
+    }
+    const T sum = fold_64(chain, T(0));
+    if (lane() == 0) list[task] = sum;
+  }
+}
+
+// list (chunks, elements): the chain over a chunk's (row, b) of g[row,b,q] coefficients[row][b,f], element e being
+// (f, q), or (i, q, r) as left is stored.
+template <class T>
+__global__ void phm_factor_chunks_kernel(const T* g, const T* coefficients, T* list, int64_t chunks, int64_t width,
+                                         bool as_left, PhmShape s) {
+  const int64_t factors = s.n * s.rank, elements = factors * width, values = values_of(s);
+  for (int64_t task = thread_in_grid(); task < chunks * elements; task += threads_in_grid()) {
+    const int64_t chunk = task / elements, e = task % elements;
+    const int64_t q = as_left ? e / s.rank % width : e % width;
+    const int64_t f = as_left ? e / (width * s.rank) * s.rank + e % s.rank : e / width;
+    T chain = 0;
+    for (int64_t row = chunk * kChunkRows; row < s.rows && row < (chunk + 1) * kChunkRows; ++row)
+      for (int64_t b = 0; b < s.n; ++b)
+        chain = fma(coefficients[row * 4 * values + b * factors + f], g[(row * s.n + b) * width + q], chain);
+    list[task] = chain;
+  }
+}
+
+size_t coefficient_bytes(const PhmShape& s, int kinds, size_t element) {
+  return static_cast<size_t>(kWarps * kinds * s.n * s.n * s.rank) * element;
+}
+
+}  // namespace
+
+template <class T>
+void phm_forward(Stream stream, const T* x, const T* rule, const T* left, const T* right, const T* bias, T* y,
+                 const PhmShape& s) {
+  launch(phm_forward_kernel<T>, grid_of_warps(s.rows, kThreads), kThreads, coefficient_bytes(s, 2, sizeof(T)), stream,
+         x, rule, left, right, bias, y, s);
+}
+
+template <class T>
+void phm_backward(Stream stream, const T* dy, const T* x, const T* rule, const T* left, const T* right, T* dx, T* drule,
+                  T* dleft, T* dright, const PhmShape& s) {
+  const bool weights = drule != nullptr || dleft != nullptr || dright != nullptr;
+  const int64_t values = s.n * s.n * s.rank, chunks = row_chunks(s.rows);
+  const DeviceScratch<T> kept_memory(weights ? s.rows * 4 * values : 0);
+  T* const kept = weights ? static_cast<T*>(kept_memory) : nullptr;
+  launch(phm_backward_rows_kernel<T>, grid_of_warps(s.rows, kThreads), kThreads, coefficient_bytes(s, 4, sizeof(T)),
+         stream, dy, x, rule, left, right, dx, kept, s);
+  const int64_t rule_size = s.n * s.n * s.n, left_size = s.rank * s.in, right_size = s.rank * s.out;
+  const int64_t most = left_size > right_size ? left_size : right_size;
+  const DeviceScratch<T> list(weights ? chunks * (most > rule_size ? most : rule_size) : 0);
+  const auto fold = [&](T* to, int64_t cols) {
+    fold_column_chunks(stream, ColumnTargets<T, 1>{{to}}, static_cast<const T*>(list), cols, chunks);
+  };
+  if (drule != nullptr) {
+    launch(phm_rule_chunks_kernel<T>, grid_of_warps(chunks * rule_size, kThreads), kThreads, 0, stream,
+           static_cast<const T*>(kept), static_cast<T*>(list), chunks, s);
+    fold(drule, rule_size);
+  }
+  if (dleft != nullptr) {
+    launch(phm_factor_chunks_kernel<T>, grid_for(chunks * left_size, kThreads), kThreads, 0, stream, x,
+           static_cast<const T*>(kept + 3 * values), static_cast<T*>(list), chunks, s.in / s.n, true, s);
+    fold(dleft, left_size);
+  }
+  if (dright != nullptr) {
+    launch(phm_factor_chunks_kernel<T>, grid_for(chunks * right_size, kThreads), kThreads, 0, stream, dy,
+           static_cast<const T*>(kept + values), static_cast<T*>(list), chunks, s.out / s.n, false, s);
+    fold(dright, right_size);
+  }
+}
+
+#define TAUT_INSTANTIATE(T)                                                                                    \
+  template void phm_forward<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, const PhmShape&); \
+  template void phm_backward<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, T*, T*, T*,      \
+                                const PhmShape&);
+TAUT_INSTANTIATE(float)
+TAUT_INSTANTIATE(double)
+
+}  // namespace taut::TAUT_GPU

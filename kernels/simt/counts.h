@@ -1,0 +1,42 @@
+// What a profiler counts, from the accesses that the runner sees: the k-th time the lanes of a warp pass one access
+// instruction between two barriers is one request of the warp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace taut::runner {
+
+// One instruction of a kernel that reads or writes memory.
+struct SiteCounts {
+  std::string site;  // "kernels/norm.cu:57"
+  bool shared = false, write = false;
+  int bytes = 0;              // of one thread
+  int64_t requests = 0;       // of a warp
+  int64_t lanes = 0;          // that took part, summed over requests
+  int64_t sectors = 0;        // of 32 bytes, global memory
+  int64_t ideal_sectors = 0;  // the fewest that hold as many bytes
+  int64_t wavefronts = 0;     // passes over the banks, shared memory
+  int64_t ideal_wavefronts = 0;
+};
+struct KernelCounts {
+  std::string kernel;
+  int64_t launches = 0;
+  std::vector<SiteCounts> sites;
+};
+
+// Counting is off until asked for; the counts of the kernels since then, sorted by kernel and site.
+void start_counts();
+std::vector<KernelCounts> take_counts();
+
+// ---- between the parts of the runner --------------------------------------------------------------------------------
+
+extern bool counting;
+void count_access(uintptr_t address, size_t bytes, bool write, uintptr_t site);
+void begin_counting(const void* kernel);
+void finish_warp_segment();  // the lanes of the warp have all come to a barrier
+void end_counting();
+
+}  // namespace taut::runner

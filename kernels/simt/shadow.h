@@ -1,0 +1,64 @@
+// What the runner knows about every access of device code, and what it finds: accesses outside live memory, misaligned
+// ones, reads of what nobody wrote, and races (two threads, one of them writing, no barrier between).
+//
+// Two accesses are ordered if one thread made them, if a block barrier that both threads took lies between, or a
+// warp function that both lanes took. Accesses of different blocks of a launch are never ordered.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/simt/runner.h"
+
+namespace taut::runner {
+
+enum class Fault : uint8_t { kRace, kDivergentBarrier, kOutOfBounds, kMisaligned, kUninitialised };
+const char* name(Fault fault);  // "race", "divergent-barrier", "out-of-bounds", "misaligned", "uninitialised"
+
+struct Finding {
+  Fault fault;
+  std::string text;
+  uintptr_t site = 0, other_site = 0;  // the access and, in a race, the one before it
+};
+
+// Findings of the launches since the last call; a launch with findings throws, and leaves them here for a test.
+std::vector<Finding> take_findings();
+
+// ---- between the parts of the runner --------------------------------------------------------------------------------
+
+enum class Access : uint8_t { kRead, kWrite, kAtomic };
+
+// An access of the running thread to `bytes` bytes at `address`; `site` is the code's own address.
+void check_access(uintptr_t address, size_t bytes, Access access, uintptr_t site);
+// One finding a fault and pair of sites, of each launch: a mistake is usually made by every thread.
+void add_finding(Fault fault, std::string text, uintptr_t site = 0, uintptr_t other_site = 0);
+// Ends the launch from whatever stack is running.
+[[noreturn]] void abandon_launch();
+
+// Leaves the accounting of an access that never returns.
+void leave_hook();
+void atomic_access(void* pointer, size_t bytes, void* site);
+
+// Where the running thread stands among the others, for the order of accesses.
+struct Standing {
+  uint32_t thread = 0, block_first = 0;  // in the grid: the running thread, and the first of its block
+  uint32_t block_threads = 1;
+  uint64_t now = 1;  // the runner's clock: one more with every barrier and warp function
+  uint64_t launch_began = 0, block_began = 0, last_barrier = 0;
+  uint64_t warp_synced = 0;               // the last warp function of all lanes of the warp
+  const uint64_t* pair_synced = nullptr;  // of this lane with each of the 32
+  bool on_callers_stack = true;
+  uintptr_t callers_frame = 0;  // frames of the launch lie above it
+};
+extern Standing standing;
+extern bool watching;   // a kernel runs, and is watched or counted
+extern bool detecting;  // and detectors are on
+
+void begin_watching();
+void throw_findings(const std::string& kernel);  // of the launch that just ended, if there are any
+bool is_fiber_stack(uintptr_t address);
+std::string describe_thread(uint32_t thread);
+
+}  // namespace taut::runner
