@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "finetune/strategy.h"
@@ -128,7 +129,6 @@ RunResult read_run(const PlanRow& row, const std::string& run, const std::string
     r.eval_flops = result.at("eval_flops");
     r.images_trained = result.at("images_trained");
     evaluations = result.at("evaluations");
-    r.samples = read_samples(run + "/samples/images.safetensors");
   } else if (const auto last = read_last_checkpoint(run, [](const std::string&) {})) {
     evaluations = last->state.at("evaluations");
   }
@@ -174,7 +174,9 @@ std::string whose(const Plan& plan, const std::string& key, const std::string& v
   return text;
 }
 
-// Every setting that names a run: once where all runs share it, else once for each of its values.
+// Every setting that names a run: once where all runs share it, else once for each of its values, or, of a sweep, a
+// line for all of them.
+constexpr size_t kMostValues = 12;
 std::vector<Setting> settings_of(const Plan& plan) {
   std::vector<Setting> settings;
   for (const Key& key : all_keys()) {
@@ -187,7 +189,18 @@ std::vector<Setting> settings_of(const Plan& plan) {
       settings.push_back({key.name, first, source == Source::kHint});
       continue;
     }
+    std::vector<std::string> values;
     std::set<std::string> seen;
+    for (const PlanRow& row : plan.rows)
+      if (seen.insert(value(row)).second) values.push_back(value(row));
+    if (values.size() > kMostValues) {
+      settings.push_back(
+          {key.name,
+           fmt::format("{} values: {}, {}, {}, ... {}", values.size(), values[0], values[1], values[2], values.back()),
+           source == Source::kHint});
+      continue;
+    }
+    seen.clear();
     for (const PlanRow& row : plan.rows) {
       if (!seen.insert(value(row)).second) continue;
       settings.push_back({key.name, whose(plan, key.name, value(row)) + ": " + value(row),
@@ -223,15 +236,21 @@ StudyResults collect(const Plan& plan, const std::string& folder) {
   results.attack = attack_phrase(first);
   results.settings = settings_of(plan);
   if (fs::exists(folder + "/commands.txt")) results.commands = lines_of(read_text_file(folder + "/commands.txt"));
-  const std::vector<Row> states = study_status(folder);
-  for (size_t i = 0; i < plan.rows.size(); ++i) {
-    const PlanRow& row = plan.rows[i];
+  std::map<std::string, std::pair<std::string, std::string>> states;  // of a run: state, error
+  for (const Row& s : study_status(folder)) states[s["run_id"]] = {s["state"], s["error"]};
+  std::set<std::pair<std::string, std::string>> with_images;
+  for (const PlanRow& row : plan.rows) {
     const std::string run = folder + "/runs/" + row.run_id;
-    const auto it = std::ranges::find_if(states, [&](const Row& s) { return s["run_id"] == row.run_id; });
+    const auto it = states.find(row.run_id);
     const bool planned = it != states.end();
     try {
-      results.runs.push_back(read_run(row, run, planned ? (*it)["state"].get<std::string>() : "todo",
-                                      planned ? (*it)["error"].get<std::string>() : ""));
+      results.runs.push_back(read_run(row, run, planned ? it->second.first : "todo", planned ? it->second.second : ""));
+      // The report shows the images of a strategy's first run; those of hundreds would fill the memory.
+      RunResult& added = results.runs.back();
+      if (added.state == RunState::kDone && !with_images.contains({row.dataset, row.strategy})) {
+        added.samples = read_samples(run + "/samples/images.safetensors");
+        if (!added.samples.empty()) with_images.insert({row.dataset, row.strategy});
+      }
     } catch (const nlohmann::json::exception& error) {
       fail(Exit::kBadData, "[{}] cannot be understood: {}", run, error.what());
     }

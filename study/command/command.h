@@ -49,6 +49,7 @@ StudyText study_text(const std::string& file_or_preset);
 void add_eval_commands(CLI::App& app, const ExitCode& code);  // eval, attack
 void add_train_command(CLI::App& app, const ExitCode& code);  // train
 void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line);
+void add_store_commands(CLI::App& study, const ExitCode& code);        // study merge, study export
 std::vector<Row> model_rows();                                         // `models ls` and `ls models`
 void add_models_commands(CLI::App& app, const ExitCode& code);         // models show, models ls
 void add_weights_commands(CLI::App& app, const ExitCode& code);        // weights inspect, weights convert

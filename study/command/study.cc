@@ -104,6 +104,8 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
     begin(*report_common);
     print_report(make_report(remembered_plan(options->folder), options->folder));
   });
+
+  add_store_commands(*study, code);
 }
 
 }  // namespace taut::study

@@ -3,68 +3,102 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <map>
+#include <set>
 
-#include "study/report/looks.h"
 #include "study/report/markup.h"
 #include "study/report/tables.h"
 
 namespace taut::study {
 namespace {
 
-std::string label_html(const std::string& strategy) { return html_escape(look_of(strategy, 0).label); }
-
 std::string seconds_or_unknown(const std::optional<double>& seconds) {
   return seconds ? seconds_text(*seconds) : "not recorded";
 }
 
-std::string cost_section(const StudyResults& results, Captions& captions) {
-  HtmlTable table({"data set", "strategy", "variant", "trainable", "of all", "images trained", "training", "evaluation",
-                   "time training", "time evaluating", "recipe"});
+// Runs that one row of the table of cost stands for.
+struct CostRow {
+  const RunResult* first;
+  std::vector<const RunResult*> runs;
+};
+
+// By data set, strategy and variant; a sweep of many variants by data set and strategy.
+std::vector<CostRow> cost_rows(const StudyResults& results, bool by_variant) {
+  std::vector<CostRow> rows;
+  std::map<std::array<std::string, 3>, size_t> places;
   for (const RunResult& run : results.runs) {
+    const std::array<std::string, 3> key = {run.dataset, run.strategy, by_variant ? run.variant : ""};
+    const auto [it, fresh] = places.emplace(key, rows.size());
+    if (fresh) rows.push_back({&run, {}});
+    CostRow& row = rows[it->second];
+    if (row.first->total == 0 && run.total > 0) row.first = &run;
+    row.runs.push_back(&run);
+  }
+  return rows;
+}
+
+// The mean over the runs that have it.
+std::optional<double> mean(const std::vector<const RunResult*>& runs,
+                           const std::function<std::optional<double>(const RunResult&)>& of) {
+  double sum = 0;
+  int64_t n = 0;
+  for (const RunResult* run : runs) {
+    if (const auto value = of(*run)) sum += *value, ++n;
+  }
+  return n == 0 ? std::nullopt : std::optional(sum / static_cast<double>(n));
+}
+
+std::string cost_section(const ReportContext& report, Captions& captions) {
+  constexpr size_t kMostRows = 60;
+  std::vector<CostRow> rows = cost_rows(report.results, true);
+  const bool by_variant = rows.size() <= kMostRows;
+  if (!by_variant) rows = cost_rows(report.results, false);
+  HtmlTable table({"data set", "strategy", "variant", "runs", "trainable", "of all", "images trained", "training",
+                   "evaluation", "time training", "time evaluating", "recipe"},
+                  "sortable");
+  for (const CostRow& row : rows) {
+    const RunResult& run = *row.first;
     const double percent =
         run.total > 0 ? 100 * static_cast<double>(run.trainable) / static_cast<double>(run.total) : 0;
-    table.row({html_escape(run.dataset), label_html(run.strategy), html_escape(run.variant), grouped(run.trainable),
-               fmt::format("{:.3g}\u00a0%", percent), grouped(run.images_trained), flops_text(run.train_flops),
-               flops_text(run.eval_flops), seconds_or_unknown(run.train_seconds), seconds_or_unknown(run.eval_seconds),
-               html_escape(run.recipe)});
+    std::set<std::string> variants, recipes;
+    for (const RunResult* r : row.runs) variants.insert(r->variant), recipes.insert(r->recipe);
+    const auto done = [](const RunResult& r, double value) {
+      return r.state == RunState::kDone ? std::optional(value) : std::nullopt;
+    };
+    const auto of = [&](double RunResult::*member) {
+      return mean(row.runs, [&](const RunResult& r) { return done(r, r.*member); }).value_or(0);
+    };
+    const double images =
+        mean(row.runs, [&](const RunResult& r) { return done(r, static_cast<double>(r.images_trained)); }).value_or(0);
+    table.row({html_escape(run.dataset), label_html(run.strategy),
+               variants.size() == 1 ? html_escape(run.variant) : fmt::format("{} variants", variants.size()),
+               std::to_string(row.runs.size()), grouped(run.trainable), fmt::format("{:.3g}\u00a0%", percent),
+               grouped(static_cast<int64_t>(images + 0.5)), flops_text(of(&RunResult::train_flops)),
+               flops_text(of(&RunResult::eval_flops)),
+               seconds_or_unknown(mean(row.runs, [](const RunResult& r) { return r.train_seconds; })),
+               seconds_or_unknown(mean(row.runs, [](const RunResult& r) { return r.eval_seconds; })),
+               recipes.size() == 1 ? html_escape(run.recipe) : fmt::format("{} recipes", recipes.size())});
   }
   return "<section id=\"cost\"><h2>Parameters and cost</h2>\n" + table.finish() +
          fmt::format(
-             "<p class=\"caption\"><b>{}.</b> Trainable parameters include the new head. FLOPs count two for each "
-             "multiply-add of linear layers, convolutions and attention products, nothing else; evaluation is nearly "
-             "all "
-             "attack. Times are of the machine that ran it. {}</p></section>\n",
-             captions.table(), file_link("parameters.csv", "parameters.csv"));
-}
-
-std::string runs_section(const StudyResults& results, const Analysis& analysis, Captions& captions) {
-  HtmlTable table({"run", "data set", "strategy", "variant", "seed", "state", "evaluations", "hypervolume"});
-  for (size_t r = 0; r < results.runs.size(); ++r) {
-    const RunResult& run = results.runs[r];
-    std::string state = state_name(run.state);
-    if (run.state != RunState::kDone) {
-      state = fmt::format("<span class=\"bad\">{}</span>", state);
-      if (!run.points.empty()) state += fmt::format(" after step {} of {}", run.points.back().step, run.steps);
-      if (!run.error.empty()) state += ": " + html_escape(run.error);
-    }
-    table.row({"<code>" + html_escape(run.run_id) + "</code>", html_escape(run.dataset), label_html(run.strategy),
-               html_escape(run.variant), std::to_string(run.seed), state, std::to_string(run.points.size()),
-               run.state == RunState::kDone ? fmt::format("{:.4f}", analysis.run_area[r]) : "none"});
-  }
-  return "<section id=\"runs\"><h2>Runs</h2>\n" + table.finish() +
-         fmt::format(
-             "<p class=\"caption\"><b>{}.</b> Every planned run. Runs that are not done enter no area and no "
-             "figure; what they measured is in {}. The hypervolume is uncorrected. {}</p></section>\n",
-             captions.table(), file_link("points.csv", "points.csv"), file_link("runs.csv", "runs.csv"));
+             "<p class=\"caption\"><b>{}.</b> Of several runs: the mean of a run; parameters are those of the first. "
+             "Trainable parameters include the new head. FLOPs count two for each multiply-add of linear layers, "
+             "convolutions and attention products, nothing else; evaluation is nearly all attack. Times are of the "
+             "machine that ran it. {}</p></section>\n",
+             captions.table(), report.link("parameters.csv"));
 }
 
 std::string settings_section(const StudyResults& results, Captions& captions) {
+  constexpr size_t kMostText = 400;
   HtmlTable table({"setting", "value"});
   bool hinted = false;
   for (const Setting& setting : results.settings) {
-    table.row({"<code>" + html_escape(setting.key) + "</code>",
-               html_escape(setting.value) + (setting.hinted ? " <span class=\"tag\">hinted</span>" : "")});
+    table.row(
+        {"<code>" + html_escape(setting.key) + "</code>",
+         html_escape(setting.value.size() > kMostText ? setting.value.substr(0, kMostText) + " ..." : setting.value) +
+             (setting.hinted ? " <span class=\"tag\">hinted</span>" : "")});
     hinted = hinted || setting.hinted;
   }
   std::string out = "<section id=\"settings\"><h2>Settings</h2>\n" + table.finish();
@@ -79,7 +113,8 @@ std::string settings_section(const StudyResults& results, Captions& captions) {
   return out + "</section>\n";
 }
 
-std::string checks_section(const StudyResults& results, Captions& captions) {
+std::string checks_section(const ReportContext& report, Captions& captions) {
+  constexpr int64_t kMostRows = 500;  // checks.csv has all
   struct Tally {
     int64_t ran = 0, passed = 0;
   };
@@ -87,17 +122,18 @@ std::string checks_section(const StudyResults& results, Captions& captions) {
   std::map<std::string, Tally> tallies;
   HtmlTable every({"run", "check", "value", "result"}), failing({"run", "check", "value"});
   int64_t failed = 0;
-  for (const RunResult& run : results.runs) {
+  int64_t all = 0;
+  for (const RunResult& run : report.results.runs) {
     for (const Check& check : run.checks) {
       if (!tallies.contains(check.name)) names.push_back(check.name);
       ++tallies[check.name].ran;
       tallies[check.name].passed += check.pass;
       const std::string id = "<code>" + html_escape(run.run_id) + "</code>";
-      every.row({id, html_escape(check.name), html_escape(check.value),
-                 check.pass ? "<span class=\"ok\">pass</span>" : "<span class=\"bad\">FAIL</span>"});
+      if (++all <= kMostRows)
+        every.row({id, html_escape(check.name), html_escape(check.value),
+                   check.pass ? "<span class=\"ok\">pass</span>" : "<span class=\"bad\">FAIL</span>"});
       if (check.pass) continue;
-      failing.row({id, html_escape(check.name), html_escape(check.value)});
-      ++failed;
+      if (++failed <= kMostRows) failing.row({id, html_escape(check.name), html_escape(check.value)});
     }
   }
   std::string out = "<section id=\"checks\"><h2>Checks that ran</h2>\n";
@@ -105,13 +141,15 @@ std::string checks_section(const StudyResults& results, Captions& captions) {
   HtmlTable summary({"check", "passed", "of runs"});
   for (const std::string& name : names) {
     const Tally& tally = tallies[name];
-    const bool all = tally.passed == tally.ran;
-    summary.row({html_escape(name), fmt::format("<span class=\"{}\">{}</span>", all ? "ok" : "bad", tally.passed),
+    const char* look = tally.passed == tally.ran ? "ok" : "bad";
+    summary.row({html_escape(name), fmt::format("<span class=\"{}\">{}</span>", look, tally.passed),
                  std::to_string(tally.ran)});
   }
   out += summary.finish() + fmt::format("<p class=\"caption\"><b>{}.</b> Checks by name. {}</p>\n", captions.table(),
-                                        file_link("checks.csv", "checks.csv"));
+                                        report.link("checks.csv"));
   if (failed > 0) out += "<h3 class=\"bad\">Failed</h3>\n" + failing.finish();
+  if (failed > kMostRows) out += fmt::format("<p>and {} more</p>\n", failed - kMostRows);
+  if (all > kMostRows) return out + "</section>\n";
   return out + "<details><summary>Every check of every run</summary>\n" + every.finish() + "</details></section>\n";
 }
 
@@ -151,12 +189,11 @@ attack, the start included, is misclassified; they are never mixed with those by
 
 }  // namespace
 
-std::string appendix_html(const StudyResults& results, const Analysis& analysis, Captions& captions) {
-  std::string out = cost_section(results, captions);  // one by one: captions count in the order of the page
-  out += runs_section(results, analysis, captions);
-  out += settings_section(results, captions);
-  out += checks_section(results, captions);
-  return out + methods_section(analysis);
+std::string appendix_html(const ReportContext& report, Captions& captions) {
+  std::string out = cost_section(report, captions);  // one by one: captions count in the order of the page
+  out += settings_section(report.results, captions);
+  out += checks_section(report, captions);
+  return out + methods_section(report.analysis);
 }
 
 }  // namespace taut::study

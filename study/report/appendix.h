@@ -1,13 +1,13 @@
-// The second half of the report: what the numbers rest on. Cost, runs, settings, checks, methods, command lines.
+// The second half of the overview: what the numbers rest on. Cost, settings, checks, methods, command lines.
 #pragma once
 
 #include <string>
 
-#include "study/analysis.h"
 #include "study/report/html.h"
+#include "study/report/page.h"
 
 namespace taut::study {
 
-std::string appendix_html(const StudyResults& results, const Analysis& analysis, Captions& captions);
+std::string appendix_html(const ReportContext& report, Captions& captions);
 
 }  // namespace taut::study

@@ -3,44 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 #include <set>
 
 #include "attacks/evaluate.h"
+#include "study/report/drawn.h"
 #include "study/report/plot.h"
 
 namespace taut::study {
 namespace {
-
-// A strategy that has a done run, as it is drawn.
-struct Drawn {
-  const StrategySummary* summary;
-  Look look;
-  std::vector<const RunResult*> runs;  // done
-};
-
-std::vector<Drawn> drawn_strategies(const StudyResults& results, const DatasetSummary& dataset) {
-  std::vector<Drawn> out;
-  for (size_t s = 0; s < dataset.strategies.size(); ++s) {
-    const StrategySummary& summary = dataset.strategies[s];
-    if (summary.done == 0) continue;
-    Drawn drawn{&summary, look_of(summary.strategy, s), {}};
-    for (size_t r : summary.runs) {
-      if (results.runs[r].state == RunState::kDone) drawn.runs.push_back(&results.runs[r]);
-    }
-    out.push_back(std::move(drawn));
-  }
-  return out;
-}
 
 std::vector<Look> looks_of(const std::vector<Drawn>& drawn) {
   std::vector<Look> looks;
   for (const Drawn& d : drawn) looks.push_back(d.look);
   return looks;
 }
-
-double share(int64_t correct, int64_t n) { return static_cast<double>(correct) / static_cast<double>(n); }
 
 std::string name_of(const Drawn& drawn, const RunResult& run) {
   return drawn.runs.size() == 1 ? drawn.look.label : fmt::format("{}, {}", drawn.look.label, run.run_id);
@@ -53,24 +30,6 @@ std::string tip(const Drawn& drawn, const RunResult& run, const Point& p) {
 
 // --- trajectories ---
 
-using Count = int64_t Point::*;
-
-// Steps that all runs of a strategy evaluated, with the mean of the accuracy over the runs.
-std::map<int64_t, double> mean_course(const Drawn& drawn, Count correct) {
-  std::map<int64_t, std::pair<double, size_t>> sums;
-  for (const RunResult* run : drawn.runs) {
-    for (const Point& p : run->points) {
-      sums[p.step].first += share(p.*correct, p.n);
-      ++sums[p.step].second;
-    }
-  }
-  std::map<int64_t, double> mean;
-  for (const auto& [step, sum] : sums) {
-    if (sum.second == drawn.runs.size()) mean[step] = sum.first / static_cast<double>(sum.second);
-  }
-  return mean;
-}
-
 void draw_courses(Svg& svg, const Panel& panel, const std::vector<Drawn>& all, Count correct) {
   // Strategies stand side by side at a step, so that markers and bars do not hide one another.
   constexpr double kDodge = 2.2;
@@ -80,23 +39,25 @@ void draw_courses(Svg& svg, const Panel& panel, const std::vector<Drawn>& all, C
     const auto spot = [&](int64_t step, double value) {
       return Spot{panel.x(static_cast<double>(step)) + dodge, panel.y(value)};
     };
-    if (d.runs.size() > 1) {
+    // Those of many runs have panels of their own: courses_figure.
+    if (d.runs.size() > 1 && d.runs.size() <= kFewRuns) {
       for (const RunResult* run : d.runs) {
         std::vector<Spot> line;
-        for (const Point& p : run->points) line.push_back(spot(p.step, share(p.*correct, p.n)));
+        for (const Point* p : shown_points(*run)) line.push_back(spot(p->step, share(p->*correct, p->n)));
         svg.polyline(line, {.colour = d.look.colour, .width = 0.8, .opacity = 0.35});
       }
-    } else {
-      for (const Point& p : d.runs[0]->points) {
-        const attacks::Interval interval = attacks::binomial_interval(p.*correct, p.n);
-        svg.line(spot(p.step, interval.low), spot(p.step, interval.high),
+    } else if (d.runs.size() == 1) {
+      for (const Point* p : shown_points(*d.runs[0])) {
+        const attacks::Interval interval = attacks::binomial_interval(p->*correct, p->n);
+        svg.line(spot(p->step, interval.low), spot(p->step, interval.high),
                  {.colour = d.look.colour, .width = 1, .opacity = 0.45});
       }
     }
+    const std::vector<StepMean> mean = mean_course(d, correct);
     std::vector<Spot> line;
-    for (const auto& [step, value] : mean_course(d, correct)) line.push_back(spot(step, value));
+    for (const auto& [step, value] : mean) line.push_back(spot(step, value));
     svg.polyline(line, {.colour = d.look.colour, .width = 1.6});
-    for (const auto& [step, value] : mean_course(d, correct)) {
+    for (const auto& [step, value] : mean) {
       svg.marker(d.look.marker, spot(step, value), 3.4, d.look.colour, true,
                  fmt::format("{}, step {}: {:.3f}", d.look.label, step, value));
     }
@@ -109,10 +70,12 @@ void draw_courses(Svg& svg, const Panel& panel, const std::vector<Drawn>& all, C
 std::vector<Spot> stairs(const Panel& panel, const std::vector<TradeOff<double>>& front, double left) {
   std::vector<Spot> spots;
   double right = left;
-  for (auto p = front.rbegin(); p != front.rend(); ++p) {
-    spots.push_back(panel.at(right, p->robust));
-    spots.push_back(panel.at(p->clean, p->robust));
-    right = p->clean;
+  std::vector<size_t> order = thinned(front.size(), kMostPointsDrawn);
+  std::reverse(order.begin(), order.end());
+  for (size_t i : order) {
+    spots.push_back(panel.at(right, front[i].robust));
+    spots.push_back(panel.at(front[i].clean, front[i].robust));
+    right = front[i].clean;
   }
   spots.push_back(panel.at(right, 0));
   return spots;
@@ -122,7 +85,7 @@ std::vector<Spot> stairs(const Panel& panel, const std::vector<TradeOff<double>>
 void draw_points(Svg& svg, const Panel& panel, const Drawn& drawn, const RunResult& run, double radius, double left) {
   const auto points = trade_off(run, Judged::kLastIterate);
   const auto front = pareto_front(points);
-  for (size_t i = 0; i < points.size(); ++i) {
+  for (size_t i : thinned(points.size(), kMostPointsDrawn)) {
     if (points[i].clean < left) continue;
     const bool on_front = std::find(front.begin(), front.end(), points[i]) != front.end();
     svg.marker(drawn.look.marker, panel.at(points[i].clean, points[i].robust), on_front ? radius : 0.8 * radius,
@@ -193,13 +156,14 @@ std::string plane_figure(const StudyResults& results, const DatasetSummary& data
   const Axis x = span_axis("clean accuracy", std::max(range.least_clean - margin, 0.0), range.most_clean);
   const Panel panel(svg, {60, kTop}, kWidth, kHeight, x, linear_axis("robust accuracy", range.most_robust));
   for (const Drawn& d : all) {
-    for (const RunResult* run : d.runs) {
+    for (const RunResult* run : d.shown) {
       svg.polyline(stairs(panel, pareto_front(trade_off(*run, Judged::kLastIterate)), x.low),
                    {.colour = d.look.colour, .width = 1.4, .opacity = d.runs.size() > 1 ? 0.4 : 0.85});
     }
   }
   for (const Drawn& d : all) {
-    for (const RunResult* run : d.runs) draw_points(svg, panel, d, *run, 4, x.low);
+    if (d.runs.size() > kFewRuns) continue;  // markers of many runs would hide one another
+    for (const RunResult* run : d.shown) draw_points(svg, panel, d, *run, 4, x.low);
   }
   return svg.finish();
 }
@@ -218,18 +182,22 @@ std::string fronts_figure(const StudyResults& results, const DatasetSummary& dat
                       linear_axis(s % kColumns == 0 ? "robust accuracy" : "", range.most_robust),
                       fmt::format("{}: {:.3f}", all[s].look.label, all[s].summary->area.value));
     for (const Drawn& other : all) {
+      if (other.runs.size() > kFewRuns) continue;
       for (const RunResult* run : other.runs) {
         const auto outline = stairs(panel, pareto_front(trade_off(*run, Judged::kLastIterate)), 0);
         if (&other != &all[s]) svg.polyline(outline, {.colour = "#bbb", .width = 0.8});
       }
     }
-    for (const RunResult* run : all[s].runs) {
+    const bool few = all[s].runs.size() <= kFewRuns;
+    for (const RunResult* run : all[s].shown) {
       const auto points = trade_off(*run, Judged::kLastIterate);
       std::vector<Spot> area = stairs(panel, pareto_front(points), 0), course;
-      svg.polyline(area, {.colour = all[s].look.colour, .width = 1.6});
+      svg.polyline(area, {.colour = all[s].look.colour, .width = few ? 1.6 : 0.8, .opacity = few ? 1 : 0.6});
       area.push_back(panel.at(0, 0));
-      svg.polygon(area, all[s].look.colour, 0.18 / static_cast<double>(all[s].runs.size()));
-      for (const auto& p : points) course.push_back(panel.at(p.clean, p.robust));
+      svg.polygon(area, all[s].look.colour, 0.18 / static_cast<double>(all[s].shown.size()));
+      if (!few) continue;
+      for (size_t i : thinned(points.size(), kMostPointsDrawn))
+        course.push_back(panel.at(points[i].clean, points[i].robust));
       svg.polyline(course, {.colour = all[s].look.colour, .width = 0.8, .opacity = 0.7, .dash = "2 2"});
       draw_points(svg, panel, all[s], *run, 3, 0);
     }
@@ -301,14 +269,14 @@ std::string shift_figure(const StudyResults& results, const DatasetSummary& data
     const double start = span_axis("", least, most).low, end = span_axis("", least, most).high;
     svg.line(panel.at(start, start), panel.at(end, end), {.colour = "#999", .dash = "4 4"});
     for (const Drawn& d : all) {
-      for (const RunResult* run : d.runs) {
-        for (const Point& p : run->points) {
-          for (const ShiftedCount& count : p.shifted) {
+      for (const RunResult* run : d.shown) {
+        for (const Point* p : shown_points(*run, d.runs.size() > kFewRuns ? 4 : kMostPointsDrawn)) {
+          for (const ShiftedCount& count : p->shifted) {
             if (count.domain != shift.domain) continue;
-            svg.marker(d.look.marker, panel.at(share(p.clean_correct, p.n), share(count.correct, count.n)), 3.2,
-                       d.look.colour, &p == &run->points.back(),
-                       fmt::format("{}, step {}: clean {:.3f}, {} {:.3f}", name_of(d, *run), p.step,
-                                   share(p.clean_correct, p.n), shift.domain, share(count.correct, count.n)));
+            svg.marker(d.look.marker, panel.at(share(p->clean_correct, p->n), share(count.correct, count.n)), 3.2,
+                       d.look.colour, p == &run->points.back(),
+                       fmt::format("{}, step {}: clean {:.3f}, {} {:.3f}", name_of(d, *run), p->step,
+                                   share(p->clean_correct, p->n), shift.domain, share(count.correct, count.n)));
           }
         }
       }

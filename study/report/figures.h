@@ -1,4 +1,5 @@
-// The figures of the report, one data set each, as SVG. Only done runs are drawn; callers check that there is one.
+// The figures of the report, one data set each, as SVG. Only done runs are drawn; callers check that there is one. Of
+// many runs and long courses some are drawn (drawn.h).
 #pragma once
 
 #include <string>
@@ -20,6 +21,14 @@ std::string fronts_figure(const StudyResults& results, const DatasetSummary& dat
 
 // Areas with their intervals, largest first.
 std::string areas_figure(const DatasetSummary& dataset);
+
+// Of studies with many runs. Small multiples, a panel a strategy: robust accuracy over the step, thin lines are runs,
+// the thick one is the mean at the steps they share, grey are the means of the others. Empty unless a strategy has more
+// than kFewRuns (drawn.h).
+std::string courses_figure(const StudyResults& results, const DatasetSummary& dataset);
+
+// The area of every run, a row a strategy; the bar is the mean. Empty unless a strategy has more than one.
+std::string runs_figure(const StudyResults& results, const Analysis& analysis, const DatasetSummary& dataset);
 
 // Accuracy on each shifted domain against clean accuracy.
 std::string shift_figure(const StudyResults& results, const DatasetSummary& dataset);

@@ -1,13 +1,16 @@
 #include "study/report/html.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
 
 #include "study/report/markup.h"
 
 namespace taut::study {
 
-HtmlTable::HtmlTable(std::vector<std::string> head_html, std::string_view css_class) {
-  out_ = fmt::format("<div class=\"scroll\"><table{}><thead><tr>",
+HtmlTable::HtmlTable(std::vector<std::string> head_html, std::string_view css_class, bool tall) {
+  out_ = fmt::format("<div class=\"scroll{}\"><table{}><thead><tr>", tall ? " tall" : "",
                      css_class.empty() ? "" : fmt::format(" class=\"{}\"", css_class));
   for (const std::string& cell : head_html) out_ += "<th scope=\"col\">" + cell + "</th>";
   out_ += "</tr></thead>\n<tbody>\n";
@@ -25,12 +28,17 @@ std::string file_link(std::string_view file, std::string_view text) {
   return fmt::format("<a href=\"{}\">{}</a>", html_escape(file), html_escape(text));
 }
 
+std::string canvas(std::string_view svg_html) {
+  // The width stands in the drawing itself: viewBox="0 0 WIDTH HEIGHT".
+  const size_t at = svg_html.find("viewBox=\"0 0 ");
+  const bool wide = at != std::string_view::npos && std::atof(std::string(svg_html.substr(at + 13, 8)).c_str()) > 700;
+  return fmt::format("<div class=\"canvas{}\">{}</div>\n", wide ? " wide" : "", svg_html);
+}
+
 std::string figure(Captions& captions, std::string_view svg_html, std::string_view caption_html,
-                   const std::vector<std::string>& files, std::string_view data_html) {
-  std::string links;
-  for (const std::string& file : files) links += (links.empty() ? "" : " · ") + file_link(file, file);
+                   const std::vector<std::string>& links_html, std::string_view data_html) {
   std::string out = fmt::format("<figure>\n{}<figcaption><b>{}.</b> {} <span class=\"files\">{}</span></figcaption>\n",
-                                svg_html, captions.figure(), caption_html, links);
+                                canvas(svg_html), captions.figure(), caption_html, fmt::join(links_html, " · "));
   if (!data_html.empty()) out += fmt::format("<details><summary>Data</summary>\n{}</details>\n", data_html);
   return out + "</figure>\n";
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "attacks/evaluate.h"
+#include "study/report/drawn.h"
 #include "study/report/looks.h"
 #include "study/report/markup.h"
 
@@ -17,7 +18,7 @@ std::string number(double v) { return std::isfinite(v) ? fmt::format("{:.10g}", 
 
 std::string optional(const std::optional<double>& v) { return v ? number(*v) : ""; }
 
-double share(int64_t correct, int64_t n) { return static_cast<double>(correct) / static_cast<double>(n); }
+constexpr size_t kMostRows = 2000;  // of a run in points.csv
 
 // `run_id,dataset,strategy,variant,seed`, what every table of runs starts with.
 constexpr const char* kRunHead = "run_id,dataset,strategy,variant,seed";
@@ -84,7 +85,8 @@ std::string points_csv(const StudyResults& results) {
   }
   out += '\n';
   for (const RunResult& run : results.runs) {
-    for (const Point& p : run.points) {
+    for (const Point* point : shown_points(run, kMostRows)) {
+      const Point& p = *point;
       out += fmt::format("{},{},{},{},{},{},{},{},{}", run_key(run), state_name(run.state), p.step, p.n,
                          count_columns(p.clean_correct, p.n), count_columns(p.robust_last_correct, p.n),
                          count_columns(p.robust_best_correct, p.n), number(p.mean_loss_clean), number(p.mean_loss_adv));

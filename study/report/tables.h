@@ -8,8 +8,10 @@
 
 namespace taut::study {
 
-std::string areas_csv(const Analysis& analysis);                              // a row a data set and strategy
-std::string points_csv(const StudyResults& results);                          // a row an evaluation, nothing averaged
+std::string areas_csv(const Analysis& analysis);  // a row a data set and strategy
+// A row an evaluation, nothing averaged; of a run with more than 2,000 2,000 at even distances: the
+// others are in its metrics.jsonl.
+std::string points_csv(const StudyResults& results);
 std::string fronts_csv(const StudyResults& results);                          // a row a point of a run's front
 std::string pairs_csv(const Analysis& analysis);                              // a row a pair of strategies
 std::string parameters_csv(const StudyResults& results);                      // a row a run: sizes and cost

@@ -12,6 +12,7 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "study/report/script.h"
 #include "study/report/tables.h"
 #include "tests/report/synthetic.h"
 
@@ -146,35 +147,45 @@ TEST_CASE("points.csv holds every evaluation, fronts.csv only points that no oth
   }
 }
 
-TEST_CASE("the page stands alone: no script, nothing loaded from outside, every link leads to a file of the report") {
+TEST_CASE("pages stand alone: only our script, nothing loaded from outside, every link leads to a file of the report") {
   auto files = files_of(synthetic_results());
-  const std::string& page = files["index.html"];
-  CHECK(count(page, "<svg") == 10);  // five figures for each of two data sets
-  CHECK(count(page, "</svg>") == 10);
-  CHECK(count(page, "<script") == 0);
-  CHECK(!std::regex_search(page, std::regex("<[a-z]+ [^>]*\\bon[a-z]+=")));  // no event handler
-  CHECK(count(page, "@import") == 0);
-  CHECK(count(page, "url(") == 0);
-  CHECK(count(page, "<link") == 0);
   const std::regex attribute("(src|href)=\"([^\"]*)\"");
   size_t links = 0;
-  for (auto it = std::sregex_iterator(page.begin(), page.end(), attribute); it != std::sregex_iterator(); ++it) {
-    const std::string kind = (*it)[1], target = (*it)[2];
-    CAPTURE(target.substr(0, 60));
-    if (kind == "src") {
-      CHECK(target.starts_with("data:image/png;base64,"));
-    } else if (target.starts_with("#")) {
-      CHECK(page.find("id=\"" + target.substr(1) + "\"") != std::string::npos);
-    } else {
-      CHECK(files.contains(target));
+  std::string all;
+  for (const std::string name : {"index.html", "01-fine.html", "02-easy.html"}) {
+    CAPTURE(name);
+    REQUIRE(files.contains(name));
+    const std::string& page = files[name];
+    all += page;
+    const size_t drawings = name == "index.html" ? 2 : 5;  // areas of two data sets; five figures for one
+    CHECK(count(page, "<svg") == drawings);
+    CHECK(count(page, "</svg>") == drawings);
+    CHECK(count(page, "<script") == 1);
+    CHECK(count(page, kReportScript) == 1);
+    CHECK(!std::regex_search(page, std::regex("<[a-z]+ [^>]*\\bon[a-z]+=")));  // no event handler
+    CHECK(count(page, "@import") == 0);
+    CHECK(count(page, "url(") == 0);
+    CHECK(count(page, "<link") == 0);
+    for (auto it = std::sregex_iterator(page.begin(), page.end(), attribute); it != std::sregex_iterator(); ++it) {
+      const std::string kind = (*it)[1], target = (*it)[2];
+      CAPTURE(target.substr(0, 60));
+      const size_t anchor = target.find('#');
+      const std::string file = anchor == 0 ? name : target.substr(0, anchor);
+      if (kind == "src") {
+        CHECK(target.starts_with("data:image/png;base64,"));
+      } else {
+        REQUIRE(files.contains(file));
+        if (anchor != std::string::npos)
+          CHECK(files[file].find("id=\"" + target.substr(anchor + 1) + "\"") != std::string::npos);
+      }
+      ++links;
     }
-    ++links;
   }
-  CHECK(links > 30);
+  CHECK(links > 60);
   for (const char* text : {"2 of 14", "hinted", "25 of 256 steps, scaled", "multiplied by 15.9", "re-judge",
-                           "Figure 10.", "study/presets/demo.toml", "8.00/255"}) {
+                           "Figure 5.", "study/presets/demo.toml", "8.00/255", "Every planned run is done."}) {
     CAPTURE(text);
-    CHECK((std::string(text) == "2 of 14") == (page.find(text) == std::string::npos));
+    CHECK((std::string(text) == "2 of 14") == (all.find(text) == std::string::npos));
   }
 }
 
@@ -221,7 +232,8 @@ TEST_CASE("a study without any done run still has a report that says so") {
     run.checks.clear();
   }
   auto files = files_of(results);
-  CHECK(files["index.html"].find("No run is done, so there is nothing to draw.") != std::string::npos);
+  CHECK(files["01-fine.html"].find("No run is done, so there is nothing to draw.") != std::string::npos);
+  CHECK(files["index.html"].find("14 of 14 runs are not done") != std::string::npos);
   CHECK(count(files["index.html"], "<svg") == 0);
   CHECK(rows_of(files["areas.csv"]).empty());
   CHECK(files_of(StudyResults{}).contains("index.html"));
@@ -234,7 +246,7 @@ TEST_CASE("one evaluation at step 0, one image, an unknown strategy: degenerate 
   options.steps = {0};
   options.images = 1;
   auto files = files_of(synthetic_results(options));
-  CHECK(count(files["index.html"], "<svg") == 5);
+  CHECK(count(files["01-tiny.html"], "<svg") == 5);
   for (const auto& [path, text] : files) {
     CAPTURE(path);
     if (path.ends_with(".svg")) CHECK(text.find("nan") == std::string::npos);
@@ -258,13 +270,17 @@ TEST_CASE("hostile names stay text everywhere") {
   results.settings[0] = {"<script>", "<script>", true};
   results.notes[0] = results.commands[0] = "<script>";
   auto files = files_of(results);
-  CHECK(files["index.html"].find("<script") == std::string::npos);
-  CHECK(files["index.html"].find("<img src=x") == std::string::npos);
-  size_t figures = 0;
+  size_t figures = 0, pages = 0;
   for (const auto& [path, text] : files) {
     CAPTURE(path);
     CHECK(path.find("..") == std::string::npos);
     if (path.ends_with(".svg")) CHECK(text.find("<script") == std::string::npos);
+    if (path.ends_with(".html")) {
+      CHECK(count(text, "<script") == 1);
+      CHECK(text.find("<script>alert") == std::string::npos);
+      CHECK(text.find("<img src=x") == std::string::npos);
+      ++pages;
+    }
     if (path.ends_with(".csv")) {
       CHECK(text.find("\n=") == std::string::npos);
       CHECK(text.find("\n@") == std::string::npos);
@@ -273,6 +289,7 @@ TEST_CASE("hostile names stay text everywhere") {
     figures += path.starts_with("figures/");
   }
   CHECK(figures == 10);  // the two data sets do not overwrite each other's
+  CHECK(pages == 3);
 }
 
 TEST_CASE("results that contradict themselves are refused with run and step") {
@@ -315,7 +332,8 @@ TEST_CASE("writing: all files, no temporary ones, stale figures gone, other file
   CHECK(index == (folder / "index.html").string());
   size_t files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) files += entry.is_regular_file();
-  CHECK(files == 9 + 5 + 1);
+  CHECK(files == 8 + 5 + 2 + 1);
+  CHECK(!fs::exists(folder / "02-easy.html"));
   CHECK(fs::exists(folder / "figures" / "mine.txt"));
   CHECK(!fs::exists(folder / "figures" / "02-easy-plane.svg"));
   fs::remove_all(folder);
