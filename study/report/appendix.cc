@@ -57,7 +57,7 @@ std::string cost_section(const ReportContext& report, Captions& captions) {
   if (!by_variant) rows = cost_rows(report.results, false);
   HtmlTable table({"data set", "strategy", "variant", "runs", "trainable", "of all", "images trained", "training",
                    "evaluation", "time training", "time evaluating", "recipe"},
-                  "sortable");
+                  "cost sortable");
   for (const CostRow& row : rows) {
     const RunResult& run = *row.first;
     const double percent =

@@ -216,7 +216,7 @@ std::string areas_figure(const DatasetSummary& dataset) {
   std::stable_sort(order.begin(), order.end(), [&dataset](size_t a, size_t b) {
     return dataset.strategies[a].area.value > dataset.strategies[b].area.value;
   });
-  constexpr double kRow = 40, kLeft = 118, kWidth = 230, kTop = 62;
+  constexpr double kRow = 40, kLeft = 118, kWidth = 230, kTop = 12;
   const double height = std::max(kRow * static_cast<double>(order.size()) + 8, 120.0);
   Svg svg(470, kTop + height + 44, fmt::format("{}: area under the front with its interval", dataset.dataset));
   Axis rows;  // no ticks: names stand there instead

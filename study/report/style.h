@@ -15,7 +15,7 @@ h2 { font-size: 20px; margin: 44px 0 10px; padding-bottom: 4px; border-bottom: 2
 h3 { font-size: 16px; margin: 26px 0 8px; }
 p, li { max-width: 82ch; }
 .lead { color: var(--soft); margin: 0 0 18px; }
-nav { font-size: 14px; margin: 14px 0 0; display: flex; flex-wrap: wrap; gap: 4px 14px; }
+nav { font-size: 14px; margin: 14px 0; display: flex; flex-wrap: wrap; gap: 4px 14px; }
 a { color: var(--link); }
 dl.facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 16px; margin: 14px 0; }
 dl.facts dt { color: var(--soft); }
@@ -33,7 +33,10 @@ table.sortable thead th[tabindex] { cursor: pointer; }
 th[aria-sort=ascending]::after { content: " \25B2"; font-size: 0.8em; }
 th[aria-sort=descending]::after { content: " \25BC"; font-size: 0.8em; }
 .filter { font: inherit; font-size: 13.5px; margin: 6px 0 0; padding: 3px 8px; width: min(26em, 100%); }
-table.runs th code { white-space: nowrap; }
+table.runs th code, table.runs .muted { white-space: nowrap; }
+table.runs .muted { display: block; }
+table.cost td:last-child { min-width: 17em; }
+table.matrix thead th:first-child { min-width: 9em; }
 table.matrix td { text-align: center; min-width: 88px; }
 table.matrix td.apart { background: var(--apart); font-weight: bold; }
 table.matrix small { display: block; font-weight: normal; color: var(--soft); }
@@ -46,7 +49,7 @@ figure { margin: 18px 0 26px; break-inside: avoid; }
 figcaption { font-size: 13.5px; color: var(--soft); margin-top: 6px; max-width: 110ch; }
 .pair { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start; }
 .pair figure { flex: 56 1 0; min-width: min(380px, 100%); margin: 8px 0; }
-.pair figure + figure { flex-grow: 47; }
+.pair figure + figure { flex-grow: 47; margin-top: 44px; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(420px, 100%), 1fr)); gap: 18px 26px; }
 .grid figure { margin: 0; }
 .grid h3 { margin: 0 0 4px; }
@@ -63,6 +66,7 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.93
   h1 { font-size: 22px; }
   dl.facts { grid-template-columns: minmax(0, 1fr); gap: 0; }
   dl.facts dd { margin: 0 0 6px; }
+  .pair figure + figure { margin-top: 8px; }
   .canvas.wide svg { max-width: none; width: 760px; }
 }
 @media screen and (prefers-color-scheme: dark) {
