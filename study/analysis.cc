@@ -197,7 +197,7 @@ std::vector<ShiftCorrelation> correlations(const std::vector<const RunResult*>& 
           fail(Exit::kBadData, "[report] run {}, step {}: expected a count of shifted images, got {} of {} on {}",
                run->run_id, point.step, shift.correct, shift.n, shift.domain);
         }
-        if (!points.contains(shift.domain)) out.push_back({shift.domain, 0, 0});
+        if (!points.contains(shift.domain)) out.push_back({shift.domain, 0, 0, shift.other_domain});
         points[shift.domain].emplace_back(static_cast<double>(point.clean_correct) / static_cast<double>(point.n),
                                           static_cast<double>(shift.correct) / static_cast<double>(shift.n));
       }
@@ -264,10 +264,9 @@ std::vector<std::string> findings(const StudyResults& results, const Analysis& a
           look_of(best->strategy, 0).label, best->area.value, look_of(worst->strategy, 0).label, worst->area.value));
     }
     for (const ShiftCorrelation& shift : dataset.shifts) {
-      out.push_back(
-          fmt::format("{}: accuracy on the shifted domain {} and clean accuracy correlate at {:.2f} over {} "
-                      "evaluations.",
-                      dataset.dataset, shift.domain, shift.correlation, shift.points));
+      out.push_back(fmt::format(
+          "{}: accuracy on the {} domain {} and clean accuracy correlate at {:.2f} over {} evaluations.",
+          dataset.dataset, shift.other_domain ? "other" : "shifted", shift.domain, shift.correlation, shift.points));
     }
   }
   const auto is_not_done = [](const RunResult& run) { return run.state != RunState::kDone; };

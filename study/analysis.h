@@ -45,6 +45,7 @@ struct ShiftCorrelation {
   std::string domain;
   int64_t points = 0;
   double correlation = 0;  // Pearson, of clean with shifted accuracy over all points of all done runs
+  bool other_domain = false;
 };
 
 struct DatasetSummary {

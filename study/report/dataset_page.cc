@@ -5,7 +5,9 @@
 #include <set>
 
 #include "attacks/evaluate.h"
+#include "study/report/domains.h"
 #include "study/report/drawn.h"
+#include "study/report/figures.h"
 #include "study/report/html.h"
 #include "study/report/markup.h"
 #include "study/report/page.h"
@@ -73,13 +75,14 @@ std::string area_data(const DatasetSummary& dataset) {
 
 std::string shift_data(const StudyResults& results, const DatasetSummary& dataset) {
   std::vector<std::string> head = {"strategy", "step", "clean"};
-  for (const ShiftCorrelation& shift : dataset.shifts) head.push_back(html_escape(shift.domain));
+  const std::vector<ShiftCorrelation> shifts = changed_images(dataset);
+  for (const ShiftCorrelation& shift : shifts) head.push_back(html_escape(shift.domain));
   HtmlTable table(head);
   for (const RunResult* run : done_runs(results, dataset)) {
     for (const Point& p : run->points) {
       std::vector<std::string> cells = {run_label(dataset, *run), std::to_string(p.step),
                                         fmt::format("{:.3f}", share(p.clean_correct, p.n))};
-      for (const ShiftCorrelation& shift : dataset.shifts) {
+      for (const ShiftCorrelation& shift : shifts) {
         const auto found = std::find_if(p.shifted.begin(), p.shifted.end(),
                                         [&shift](const ShiftedCount& count) { return count.domain == shift.domain; });
         cells.push_back(found == p.shifted.end() ? "not evaluated"
@@ -251,6 +254,17 @@ std::string dataset_page(const ReportContext& report, size_t d) {
                   {report.link("runs.csv"), file("runs")}, {});
   }
   out += run_table(report, dataset, captions);
+  if (!drawn.domains.empty()) {
+    out += "<h2>Out of domain</h2>\n" +
+           figure(captions, drawn.domains,
+                  fmt::format("{}: accuracy on images of other domains against accuracy in the domain of the training "
+                              "images, at all evaluations; filled at the end of training. Both axes are probits, on "
+                              "which related models tend to lie on one line. On the dashed line a domain costs "
+                              "nothing; the other one is fitted to all points.{}",
+                              name, left_out),
+                  {report.link("points.csv"), file("domains")}, {}) +
+           domains_table(results, dataset, captions, report.link("domains.csv"));
+  }
   if (!drawn.shifts.empty()) {
     out += "<h2>Shifted domains</h2>\n" +
            figure(captions, drawn.shifts,

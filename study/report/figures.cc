@@ -240,11 +240,19 @@ std::string areas_figure(const DatasetSummary& dataset) {
   return svg.finish();
 }
 
+std::vector<ShiftCorrelation> changed_images(const DatasetSummary& dataset) {
+  std::vector<ShiftCorrelation> shifts = dataset.shifts;
+  std::erase_if(shifts, [](const ShiftCorrelation& s) { return s.other_domain; });
+  return shifts;
+}
+
 std::string shift_figure(const StudyResults& results, const DatasetSummary& dataset) {
   const std::vector<Drawn> all = drawn_strategies(results, dataset);
   constexpr double kSide = 270, kTop = 62, kLeft = 60, kRight = 345, kDown = 350;
   constexpr size_t kColumns = 3;
-  const auto rows = static_cast<double>((dataset.shifts.size() + kColumns - 1) / kColumns);
+  const std::vector<ShiftCorrelation> shifts = changed_images(dataset);
+  if (shifts.empty()) return {};
+  const auto rows = static_cast<double>((shifts.size() + kColumns - 1) / kColumns);
   Svg svg(1040, kTop + (rows - 1) * kDown + kSide + 44,
           fmt::format("{}: accuracy on shifted domains", dataset.dataset));
   double least = 1, most = 0;
@@ -252,15 +260,16 @@ std::string shift_figure(const StudyResults& results, const DatasetSummary& data
     for (const RunResult* run : d.runs) {
       for (const Point& p : run->points) {
         std::vector<double> values = {share(p.clean_correct, p.n)};
-        for (const ShiftedCount& count : p.shifted) values.push_back(share(count.correct, count.n));
+        for (const ShiftedCount& count : p.shifted)
+          if (!count.other_domain) values.push_back(share(count.correct, count.n));
         least = std::min(least, *std::min_element(values.begin(), values.end()));
         most = std::max(most, *std::max_element(values.begin(), values.end()));
       }
     }
   }
   legend(svg, {60, 14}, 960, looks_of(all));
-  for (size_t i = 0; i < dataset.shifts.size(); ++i) {
-    const ShiftCorrelation& shift = dataset.shifts[i];
+  for (size_t i = 0; i < shifts.size(); ++i) {
+    const ShiftCorrelation& shift = shifts[i];
     const Spot corner{kLeft + kRight * static_cast<double>(i % kColumns),
                       kTop + kDown * static_cast<double>(i / kColumns)};
     const Panel panel(svg, corner, kSide, kSide, span_axis("clean accuracy", least, most),

@@ -30,7 +30,9 @@ std::string courses_figure(const StudyResults& results, const DatasetSummary& da
 // The area of every run, a row a strategy; the bar is the mean. Empty unless a strategy has more than one.
 std::string runs_figure(const StudyResults& results, const Analysis& analysis, const DatasetSummary& dataset);
 
-// Accuracy on each shifted domain against clean accuracy.
+// Shifts that are the test images, changed; other domains have a part of their own (domains.h).
+std::vector<ShiftCorrelation> changed_images(const DatasetSummary& dataset);
+// Accuracy on each of them against clean accuracy; empty where there is none.
 std::string shift_figure(const StudyResults& results, const DatasetSummary& dataset);
 
 }  // namespace taut::study

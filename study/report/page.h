@@ -15,7 +15,7 @@ namespace taut::study {
 struct DatasetFigures {
   std::string stem;  // of the file names: figures/STEM-trajectories.svg, STEM.html
   // SVG; empty where there is nothing to draw
-  std::string trajectories, plane, areas, fronts, courses, runs, shifts;
+  std::string trajectories, plane, areas, fronts, courses, runs, domains, shifts;
 
   std::string page() const { return stem + ".html"; }
 };

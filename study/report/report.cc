@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "kernels/error.h"
+#include "study/report/domains.h"
 #include "study/report/figures.h"
 #include "study/report/markup.h"
 #include "study/report/page.h"
@@ -33,7 +34,8 @@ std::vector<DatasetFigures> draw(const StudyResults& results, const Analysis& an
       figures.fronts = fronts_figure(results, dataset);
       figures.courses = courses_figure(results, dataset);
       figures.runs = runs_figure(results, analysis, dataset);
-      if (!dataset.shifts.empty()) figures.shifts = shift_figure(results, dataset);
+      figures.domains = domains_figure(results, dataset);
+      figures.shifts = shift_figure(results, dataset);
     }
     out.push_back(std::move(figures));
   }
@@ -71,6 +73,8 @@ std::vector<ReportFile> report_files(const StudyResults& results, const Analysis
       {"fronts.csv", fronts_csv(results)},         {"pairs.csv", pairs_csv(analysis)},
       {"parameters.csv", parameters_csv(results)}, {"runs.csv", runs_csv(results, analysis)},
       {"checks.csv", checks_csv(results)},         {"table.md", area_table_markdown(results, analysis)}};
+  const auto has_domains = [](const DatasetFigures& f) { return !f.domains.empty(); };
+  if (std::ranges::any_of(figures, has_domains)) files.push_back({"domains.csv", domains_csv(results, analysis)});
   ReportContext report{results, analysis, figures, {}};
   for (ReportFile& file : files) {
     if (file.text.size() <= kLargestPlain || file.path == "areas.csv") continue;
@@ -84,6 +88,7 @@ std::vector<ReportFile> report_files(const StudyResults& results, const Analysis
                                     {"fronts", &f.fronts},
                                     {"courses", &f.courses},
                                     {"runs", &f.runs},
+                                    {"domains", &f.domains},
                                     {"shifts", &f.shifts}}) {
       if (!svg->empty()) files.push_back({fmt::format("figures/{}-{}.svg", f.stem, kind), *svg});
     }

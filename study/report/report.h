@@ -2,10 +2,12 @@
 //
 //   index.html                    the overview (page.h)
 //   NN-DATASET.html               a page a data set
-//   areas.csv points.csv fronts.csv pairs.csv parameters.csv runs.csv checks.csv     the data (tables.h); but for
-//                                 areas.csv one of more than a megabyte is written as .csv.gz
+//   areas.csv points.csv fronts.csv pairs.csv parameters.csv runs.csv checks.csv     the data (tables.h), and
+//   domains.csv                   where runs were judged on other domains; but for areas.csv one of more than a
+//                                 megabyte is written as .csv.gz
 //   table.md                      the table of areas, what the study prints
-//   figures/NN-DATASET-KIND.svg   the figures; KIND is trajectories, plane, areas, fronts, courses, runs or shifts
+//   figures/NN-DATASET-KIND.svg   the figures; KIND is trajectories, plane, areas, fronts, courses, runs, domains or
+//                                 shifts
 #pragma once
 
 #include <string>

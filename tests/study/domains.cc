@@ -338,6 +338,12 @@ TEST_CASE("a report tells other domains from changed test images") {
   REQUIRE(taut(arguments, "XDG_CACHE_HOME=" + home).code == 0);
   CHECK(files(home + "/taut") == 5);
   CHECK(!fs::exists(arguments[4] + "/decoded"));
+  arguments[4] = d.folder / "nowhere";
+  arguments.emplace_back("data.cache=/proc/taut");
+  const Outcome nowhere = taut(arguments);
+  CHECK(nowhere.code == 0);
+  CHECK(nowhere.err.find("they are decoded every time") != std::string::npos);
+  arguments.pop_back();
   // A file that must not grow is a failed write, not the end of the process by a signal.
   arguments[4] = d.folder / "limited";
   CHECK(taut(arguments, "ulimit -f 1;").code == 74);
