@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "autograd/ops.h"
@@ -51,12 +52,18 @@ Json read_config(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::stringstream text;
   text << in.rdbuf();
-  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
+  // The keys of the objects that are open, so that none is read twice.
+  std::vector<std::set<std::string>> keys;
+  const auto checked = [&](int depth, Json::parse_event_t event, Json& value) {
     if (depth > kMaxConfigDepth)
       fail(Exit::kBadData, "[{}] expected at most {} nested values, got more", path, kMaxConfigDepth);
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second)
+      fail(Exit::kBadData, "[{}] key '{}' appears twice", path, printable(value.get<std::string>()));
     return true;
   };
-  Json config = Json::parse(text.str(), shallow, false);
+  Json config = Json::parse(text.str(), checked, false);
   if (!config.is_object()) fail(Exit::kBadData, "[{}] expected a JSON object", path);
   return config;
 }
@@ -83,7 +90,7 @@ void ConfigKeys::expect(const char* key, const Json& value) {
 
 void ConfigKeys::wrong(const std::string& key, const std::string& expected) const {
   fail(Exit::kBadData, "[{}] key '{}': expected {}, got {}; hint: this changes the function in a way that is not built",
-       file_, key, expected, config_.at(key).dump().substr(0, kMaxShownBytes));
+       file_, printable(key), expected, printable(config_.at(key).dump(), kMaxShownBytes));
 }
 
 void ConfigKeys::finish() const {
@@ -107,7 +114,8 @@ Edits::Edits(nn::Model& model, std::string file) : model_(model), file_(std::mov
 Tensor Edits::read(const TensorFile& file, const std::string& stored) const {
   const Tensor t = file.read(stored);
   if (!is_floating(t.dtype()))
-    fail(Exit::kBadData, "[{}] tensor '{}': expected floating numbers, got {}", file.path(), stored, name(t.dtype()));
+    fail(Exit::kBadData, "[{}] tensor '{}': expected floating numbers, got {}", file.path(), printable(stored),
+         name(t.dtype()));
   return t.to(model_.dtype());
 }
 
@@ -118,7 +126,7 @@ const nn::NameEntry* Edits::find(const std::string& name) const {
 
 const nn::NameEntry& Edits::entry(const std::string& name) const {
   const nn::NameEntry* e = find(name);
-  if (e == nullptr) fail(Exit::kBadData, "[{}] the model has no parameter '{}'", file_, name);
+  if (e == nullptr) fail(Exit::kBadData, "[{}] the model has no parameter '{}'", file_, printable(name));
   return *e;
 }
 
@@ -141,13 +149,13 @@ void Edits::fold(const std::string& module, const Update& u) {
   const NoGrad no_grad;
   const nn::NameEntry &weight = entry(module + ".weight"), *bias_entry = find(module + ".bias");
   const auto refuse = [&](const char* what, const Tensor& t, const std::string& expected) {
-    fail(Exit::kBadData, "[{}] {} of '{}': expected {}, got {}", file_, what, module, expected,
+    fail(Exit::kBadData, "[{}] {} of '{}': expected {}, got {}", file_, what, printable(module), expected,
          t.defined() ? to_string(t.shape()) : "nothing");
   };
   const size_t dims = weight.shape.size();
   if (dims != 2 && dims != 4)
     fail(Exit::kBadData, "[{}] '{}' is no linear layer and no convolution, and only those can be adapted here", file_,
-         module);
+         printable(module));
   // A convolution is a linear layer of its input's patches: (out, in, k k); a linear layer is one of k = 1.
   const int64_t out = weight.shape[0], in = weight.shape[1];
   Tensor to = rows(weight);

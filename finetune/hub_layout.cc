@@ -63,7 +63,7 @@ void load_loras(const HubConfig& hub, const WeightsFile& file, Edits& edits, For
   const auto alpha = keys.get<double>("alpha", 8);
   const bool is_lora = mode == "add";
   if (!is_lora && mode != "scale")
-    fail(Exit::kBadData, "[{}] key 'composition_mode': expected add or scale, got '{}'", hub.file, mode);
+    fail(Exit::kBadData, "[{}] key 'composition_mode': expected add or scale, got '{}'", hub.file, printable(mode));
   keys.finish();
   if (rank < 1) fail(Exit::kBadData, "[{}] key 'r': expected a rank >= 1, got {}", hub.file, rank);
   const double scale = ignores_alpha(hub.version) ? 1 : alpha / rank;
@@ -73,8 +73,8 @@ void load_loras(const HubConfig& hub, const WeightsFile& file, Edits& edits, For
     const size_t at = stored.find(marker);
     const std::string part = at == std::string::npos ? "" : stored.substr(at + marker.size());
     if (part != "lora_B" && !(is_lora && part == "lora_A"))
-      fail(Exit::kBadData, "[{}] tensor '{}' is unexpected in {} called '{}'", file.path(), stored,
-           is_lora ? "LoRA" : "(IA)^3", hub.name);
+      fail(Exit::kBadData, "[{}] tensor '{}' is unexpected in {} called '{}'", file.path(), printable(stored),
+           is_lora ? "LoRA" : "(IA)^3", printable(hub.name));
     Update& u = updates[stored.substr(0, at)];
     const Tensor t = edits.read(file, stored);
     (part == "lora_A" ? u.a : is_lora ? u.b : u.l) = t;
@@ -142,7 +142,11 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
     if (n.ends_with("adapters." + hub.name + bias) && !file.info(n).shape.empty())
       delta.options.bottleneck = file.info(n).shape[0];
   if (delta.options.bottleneck < 1)
-    fail(Exit::kBadData, "[{}] expected bottlenecks called '{}', got none", file.path(), hub.name);
+    fail(Exit::kBadData, "[{}] expected bottlenecks called '{}', got none", file.path(), printable(hub.name));
+
+  if (phm && (config.dim % delta.options.phm_n != 0 || delta.options.bottleneck % delta.options.phm_n != 0))
+    fail(Exit::kBadData, "[{}] key 'phm_dim': expected a divisor of the width {} and of the bottleneck {}, got {}",
+         hub.file, config.dim, delta.options.bottleneck, delta.options.phm_n);
 
   const std::string ours = delta.strategy->name();
   std::set<std::string> used;
@@ -165,14 +169,14 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
     }
     const Tensor t = edits.read(file, stored);
     if (t.shape() != e.shape)
-      fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}", file.path(), stored, to_string(e.shape),
+      fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}", file.path(), printable(stored), to_string(e.shape),
            to_string(t.shape()));
     sites += stored.ends_with(bias) ? 1 : 0;
     used.insert(stored);
     values.emplace_back(e, t);
   }
   for (const std::string& n : file.names())
-    if (!used.contains(n)) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), n);
+    if (!used.contains(n)) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), printable(n));
   delta.description = fmt::format("{} of size {} at {} places in AdapterHub's layout", phm ? "Compacter" : "adapters",
                                   delta.options.bottleneck, sites);
   return values;
@@ -193,7 +197,7 @@ void load_head(const std::string& folder, Edits& edits) {
     edits.set(std::string("classifier.") + part, edits.read(file, prefix + part));
   for (const std::string& n : file.names())
     if (n != prefix + "weight" && n != prefix + "bias")
-      fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), n);
+      fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), printable(n));
 }
 
 // What the library writes beside the method's own keys.
@@ -286,7 +290,7 @@ ForeignDelta load_adapterhub(const std::string& folder, nn::Vit& vit) {
       values = read_bottlenecks(hub, file, edits, vit.config(), delta);
     else
       fail(Exit::kBadData, "[{}] key 'architecture': expected lora or null (bottlenecks), got {}", hub.file,
-           kind.dump());
+           printable(kind.dump()));
   }
   edits.commit();
   if (values.empty()) return delta;

@@ -2,6 +2,7 @@
 // folded into.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -64,6 +65,7 @@ class ConfigKeys {
     known_.push_back(key);
     const auto it = config_.find(key);
     if (it == config_.end() || it->is_null()) return otherwise;
+    if (!fits<T>(*it)) wrong(key, "a whole number of 64 bits");
     try {
       return it->get<T>();
     } catch (const Json::exception&) {
@@ -75,6 +77,16 @@ class ConfigKeys {
 
  private:
   [[noreturn]] void wrong(const std::string& key, const std::string& expected) const;
+  // The library would cut or wrap a number to make it whole.
+  template <class T>
+  static bool fits(const Json& value) {
+    if constexpr (std::is_same_v<T, int64_t>)
+      return !value.is_number() || (value.is_number_integer() &&
+                                    (!value.is_number_unsigned() || value.get<uint64_t>() <= uint64_t{INT64_MAX}));
+    if constexpr (std::is_same_v<T, std::vector<int64_t>>)
+      return !value.is_array() || std::all_of(value.begin(), value.end(), fits<int64_t>);
+    return true;
+  }
 
   const Json& config_;
   std::string file_;

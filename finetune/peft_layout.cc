@@ -44,7 +44,7 @@ void check_pattern(const char* key, const std::string& pattern, const std::strin
     if ((repeats && i > 0 && pattern[i - 1] == ')') || repetitions > kMostRepetitions || i >= kMostBytes)
       fail(Exit::kBadData,
            "[{}] key '{}': expected a pattern of at most {} bytes and {} repetitions, none of a group, got '{}'", file,
-           key, kMostBytes, kMostRepetitions, pattern.substr(0, kMostBytes));
+           key, kMostBytes, kMostRepetitions, printable(pattern, kMostBytes));
   }
 }
 
@@ -55,7 +55,7 @@ bool matches(const char* key, const std::string& pattern, const std::string& mod
   try {
     return std::regex_match(module, std::regex(before + "(" + pattern + ")"));
   } catch (const std::regex_error&) {
-    fail(Exit::kBadData, "[{}] key '{}': '{}' is no regular expression", file, key, pattern);
+    fail(Exit::kBadData, "[{}] key '{}': '{}' is no regular expression", file, key, printable(pattern));
   }
 }
 
@@ -86,7 +86,7 @@ LoraConfig check_config(const Json& config, const std::string& file, bool& is_lo
   ConfigKeys keys(config, file);
   const auto type = keys.get<std::string>("peft_type", "");
   if (type != "LORA" && type != "IA3")
-    fail(Exit::kBadData, "[{}] key 'peft_type': expected LORA or IA3, got '{}'", file, type);
+    fail(Exit::kBadData, "[{}] key 'peft_type': expected LORA or IA3, got '{}'", file, printable(type));
   is_lora = type == "LORA";
   keys.ignore({"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision", "task_type",
                "target_modules", "exclude_modules", "modules_to_save", "runtime_config"});
@@ -136,7 +136,8 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model&
   std::map<std::string, Update> updates;
   for (const std::string& stored : file.names()) {
     if (!stored.starts_with(kPrefix))
-      fail(Exit::kBadData, "[{}] tensor '{}': expected a name that begins with '{}'", file.path(), stored, kPrefix);
+      fail(Exit::kBadData, "[{}] tensor '{}': expected a name that begins with '{}'", file.path(), printable(stored),
+           kPrefix);
     const auto [module, part] = split_name(stored.substr(std::string(kPrefix).size()));
     // A batch norm's, which counts and computes nothing.
     if (module.ends_with(kCounter) &&
@@ -159,18 +160,18 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model&
       std::string name = module;
       if (const size_t at = name.find(".base_layer."); at != std::string::npos) name.erase(at, 11);
       const nn::NameEntry* e = edits.find(name);
-      if (e == nullptr) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), stored);
+      if (e == nullptr) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file.path(), printable(stored));
       delta.has_head = delta.has_head || e->path == model.head_path() + ".weight";
       edits.set(name, t);
     }
   }
   for (auto& [module, u] : updates) {
     if (is_lora == u.l.defined())
-      fail(Exit::kBadData, "[{}] module '{}': expected {} as the configuration says", file.path(), module,
+      fail(Exit::kBadData, "[{}] module '{}': expected {} as the configuration says", file.path(), printable(module),
            is_lora ? "LoRA" : "(IA)^3");
     if (lora.dora != u.magnitude.defined() || (lora.dora && u.b_bias.defined()))
-      fail(Exit::kBadData, "[{}] module '{}': expected {} magnitude vector{}, as use_dora says", file.path(), module,
-           lora.dora ? "a" : "no", lora.dora ? " and no bias" : "");
+      fail(Exit::kBadData, "[{}] module '{}': expected {} magnitude vector{}, as use_dora says", file.path(),
+           printable(module), lora.dora ? "a" : "no", lora.dora ? " and no bias" : "");
     if (u.a.defined() && u.a.ndim() > 0 && u.a.size(0) > 0) {
       const auto rank = static_cast<double>(u.a.size(0));
       u.scale = alpha_of(lora.alphas, module, lora.alpha, file.path()) / (lora.rslora ? std::sqrt(rank) : rank);

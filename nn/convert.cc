@@ -6,7 +6,6 @@
 #include "nn/recognise.h"
 #include "nn/resnet.h"
 #include "tensor/npz_writer.h"
-#include "tensor/safetensors.h"
 #include "tensor/weights_file.h"
 
 namespace taut::nn {
@@ -100,7 +99,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   const bool npz = out.ends_with(".npz");
   TAUT_CHECK(npz || out.ends_with(".safetensors"), "[{}] expected an output that ends in .safetensors or .npz", out);
   TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, target);
-  const WeightsFile file = WeightsFile::open(in);
+  const WeightsFile file = WeightsFile::open(in, {.v2_is_bf16 = options.v2_is_bf16});
   const std::optional<Recognised> known = recognise(file);
   if (!known) fail(Exit::kBadData, "[{}] expected the tensors of a ViT or of a listed convolutional net", in);
   const bool is_vit = known->vit.has_value();
@@ -125,7 +124,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
     map = name_map(*known->net->build());
   }
   std::vector<FoundEntry> found = names.find(map, config.dim, absent);
-  ConvertReport report{known->text, 0, {}};
+  ConvertReport report{known->text, 0, out, {}};
   std::erase_if(found, [&](const FoundEntry& f) {
     return is_vit && is_between_backbone_and_head(f.stored) && matches_any(f.stored, options.drop);
   });
@@ -177,7 +176,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   if (npz)
     write_npz(out, tensors, dtypes);
   else
-    write_safetensors(out, tensors, {{"format", "pt"}}, dtypes);
+    report.written = write_safetensors_shards(out, tensors, {{"format", "pt"}}, dtypes, options.shard_bytes);
   report.tensors = std::ssize(tensors);
   return report;
 }

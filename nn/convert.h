@@ -6,16 +6,20 @@
 #include <vector>
 
 #include "nn/weights.h"
+#include "tensor/shard_writer.h"
 
 namespace taut::nn {
 
 struct ConvertOptions {
-  std::vector<std::string> drop;  // regular expressions over the input's names: tensors that may be left out
-  std::string prefix = {};        // put before every name: one that readers strip ("module.")
+  std::vector<std::string> drop;      // regular expressions over the input's names: tensors that may be left out
+  std::string prefix = {};            // put before every name: one that readers strip ("module.")
+  int64_t shard_bytes = kShardBytes;  // more than that become several .safetensors files and an index
+  bool v2_is_bf16 = false;            // of NumPy's files (tensor/files/any_weights.h)
 };
 struct ConvertReport {
   std::string recognised;  // what the input is: "timm names, ViT-Ti/16 at 224, 1000 classes"
   int64_t tensors = 0;     // of the output
+  std::string written;     // `out`, or the index of several files (tensor/shard_writer.h)
   std::vector<std::string> dropped;
 };
 

@@ -91,15 +91,20 @@ bool is_between_backbone_and_head(const std::string& name) {
 }
 
 bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& p) { return std::regex_search(name, std::regex(p)); });
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
+    try {
+      return std::regex_search(name, std::regex(p));
+    } catch (const std::regex_error&) {
+      fail(Exit::kUsage, "[names] expected a regular expression, got '{}'", p);
+    }
+  });
 }
 
 std::string list_of(const char* what, const std::vector<std::string>& names) {
   if (names.empty()) return "";
   constexpr size_t kShown = 8;
   std::string text = fmt::format("{} {}: ", names.size(), what);
-  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + names[i];
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + printable(names[i], 160);
   if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
   return text;
 }
@@ -107,15 +112,13 @@ std::string list_of(const char* what, const std::vector<std::string>& names) {
 FileNames::FileNames(const TensorFile& file) : file_(file), style_(style_of(file.names())) {
   for (const std::string& n : file.names()) {
     const auto [it, is_new] = stored_.emplace(without_prefixes(n, style_), n);
-    if (!is_new) fail(Exit::kBadData, "[{}] tensors '{}' and '{}' are the same parameter", file.path(), it->second, n);
+    if (!is_new)
+      fail(Exit::kBadData, "[{}] tensors '{}' and '{}' are the same parameter", file.path(), printable(it->second),
+           printable(n));
   }
 }
 
-std::string FileNames::without_prefix(const std::string& stored) const {
-  for (const auto& [name, in_file] : stored_)
-    if (in_file == stored) return name;
-  return stored;
-}
+std::string FileNames::without_prefix(const std::string& stored) const { return without_prefixes(stored, style_); }
 
 bool FileNames::find_one(const NameEntry& e, FoundEntry& found) const {
   for (const std::string& s : spellings(e.external)) {

@@ -29,9 +29,13 @@ Shape shape_of(const FileNames& names, const std::string& path) {
   return shape;
 }
 
-int64_t blocks_of(const FileNames& names) {
+int64_t blocks_of(const TensorFile& file, const FileNames& names) {
   VitConfig many;
-  many.depth = 1000;
+  constexpr int64_t kMostBlocks = 1000;
+  int64_t most = std::ssize(file.tensors());
+  for (const StoredTensor& t : file.tensors())
+    if (t.name.find("encoderblock/") != std::string::npos && !t.shape.empty()) most = std::max(most, t.shape[0]);
+  many.depth = std::min(kMostBlocks, most);
   std::vector<NameEntry> map = name_map(many, names.style()), missing;
   std::erase_if(map, [](const NameEntry& e) { return !e.path.ends_with("norm1.weight"); });
   return std::ssize(names.find(map, many.dim, missing));
@@ -56,7 +60,7 @@ std::string described(NameStyle style, const VitConfig& c) {
                      c.classes > 0 ? fmt::format("{} classes", c.classes) : "no head");
 }
 
-std::optional<Recognised> recognise_vit(const FileNames& names) {
+std::optional<Recognised> recognise_vit(const TensorFile& file, const FileNames& names) {
   const Shape patch = shape_of(names, "patch_embed.proj.weight"), positions = shape_of(names, "pos_embed"),
               fc1 = shape_of(names, "blocks.0.mlp.fc1.weight"), head = shape_of(names, "head.weight");
   if (patch.size() != 4 || patch[2] != patch[3] || positions.size() != 3 || fc1.size() != 2) return std::nullopt;
@@ -69,13 +73,32 @@ std::optional<Recognised> recognise_vit(const FileNames& names) {
   c.image_size = side * c.patch;
   c.mlp = fc1[0];
   c.classes = head.size() == 2 ? head[0] : 0;
-  c.depth = blocks_of(names);
+  c.depth = blocks_of(file, names);
   const Shape query = shape_of(names, "blocks.0.attn.qkv.weight");  // Google's: (heads, width of one, inputs)
   c.heads = query.size() == 3 ? query[0] : listed_heads(c);
-  if (c.depth < 1 || c.mlp < 1) return std::nullopt;
+  if (c.depth < 1 || c.mlp < 1 || c.heads < 0 || (query.size() == 3 && (c.heads < 1 || c.dim % c.heads != 0)))
+    return std::nullopt;
   Recognised r{names.style(), c, c.heads >= 1, nullptr, described(names.style(), c)};
   if (!r.heads_known) r.vit->heads = 1;
   return r;
+}
+
+struct ListedNet {
+  std::string name;
+  std::shared_ptr<ModelConfig> config;
+  int64_t layers;
+};
+
+const std::vector<ListedNet>& listed_nets() {
+  static const std::vector<ListedNet> all = [] {
+    std::vector<ListedNet> nets;
+    for (const std::string& name : model_names())
+      if (const std::shared_ptr<ModelConfig> config = model_config(name);
+          dynamic_cast<const VitConfig*>(config.get()) == nullptr)
+        nets.push_back({name, config, std::ssize(config->layer_costs())});
+    return nets;
+  }();
+  return all;
 }
 
 // The listed net all of whose tensors the file has, with its shapes but the number of classes.
@@ -83,13 +106,12 @@ std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames&
   std::vector<std::string> layers;
   for (const auto& [name, stored] : names.stored())
     if (const size_t dims = file.info(stored).shape.size(); dims == 2 || dims == 4) layers.push_back(name);
-  for (const std::string& model : model_names()) {
-    std::shared_ptr<ModelConfig> config = model_config(model);
-    if (dynamic_cast<const VitConfig*>(config.get()) != nullptr) continue;
+  for (const ListedNet& listed : listed_nets()) {
     // Only nets with as many layers are built to be compared.
     const auto run = std::count_if(layers.begin(), layers.end(),
-                                   [&](const std::string& name) { return !is_never_run(*config, name); });
-    if (std::ssize(config->layer_costs()) != run) continue;
+                                   [&](const std::string& name) { return !is_never_run(*listed.config, name); });
+    if (listed.layers != run) continue;
+    const std::shared_ptr<ModelConfig> config = listed.config->clone();
     const std::shared_ptr<Model> net = config->build();
     std::vector<NameEntry> missing;
     const std::vector<FoundEntry> found = names.find(name_map(*net), 0, missing);
@@ -104,7 +126,7 @@ std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames&
     }
     if (fits)
       return Recognised{names.style(), std::nullopt, false, config,
-                        fmt::format("{}, {} classes", model, config->classes)};
+                        fmt::format("{}, {} classes", listed.name, config->classes)};
   }
   return std::nullopt;
 }
@@ -123,7 +145,7 @@ const char* name(NameStyle style) {
 
 std::optional<Recognised> recognise(const TensorFile& file) {
   const FileNames names(file);
-  return names.style() == NameStyle::kTorchvision ? recognise_net(file, names) : recognise_vit(names);
+  return names.style() == NameStyle::kTorchvision ? recognise_net(file, names) : recognise_vit(file, names);
 }
 
 }  // namespace taut::nn

@@ -141,9 +141,10 @@ void load_state(Module& module, const std::map<std::string, Tensor>& state, cons
            to_string(p.var.shape()), to_string(it->second, 0));
   }
   if (state.size() != parameters.size())
-    for (const auto& [path, tensor] : state)
-      if (std::none_of(parameters.begin(), parameters.end(), [&](const NamedParameter& p) { return p.path == path; }))
-        fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file, path);
+    for (const auto& entry : state)
+      if (std::none_of(parameters.begin(), parameters.end(),
+                       [&](const NamedParameter& p) { return p.path == entry.first; }))
+        fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", file, entry.first);
   for (NamedParameter& p : parameters) p.var.set_value(state.at(p.path).clone());
 }
 

@@ -61,7 +61,8 @@ std::vector<std::string> TensorFile::names() const {
 
 const StoredTensor& TensorFile::info(const std::string& name) const {
   const auto it = index_.find(name);
-  if (it == index_.end()) fail(Exit::kBadData, "[{}] expected a tensor '{}', the file has none", path(), name);
+  if (it == index_.end())
+    fail(Exit::kBadData, "[{}] expected a tensor '{}', the file has none", path(), printable(name));
   return contents_.tensors[it->second];
 }
 

@@ -1,9 +1,10 @@
-// Weights of any origin: one way to open every format, recognised from a file's content, never from its name.
+// Weights of any origin: one way to open every format, recognised from a file's content, never from its name (which
+// only says, of a file too damaged to be recognised, whose rules it breaks).
 //
-//   safetensors          tensor/files/safetensors_header.h
-//   safetensors index    {"weight_map": {name: file}}, the index of a model in several files
-//   (tensor/files/shard_index.h) torch zip, legacy    what torch.save writes (tensor/files/torch_file.h); no code of
-//   the file is ever run npy, npz             arrays of NumPy (tensor/files/npy.h)
+//   safetensors         tensor/files/safetensors_header.h
+//   safetensors index   {"weight_map": {name: file}}, the index of a model in several files; shard_index.h
+//   torch zip, legacy   what torch.save writes; torch_file.h; no code of the file is ever run
+//   npy, npz            arrays of NumPy; npy.h
 //
 // A torch file's state dict is found inside the wrappers people save it in; prefixes of names ("module.") stay. A file
 // that holds one unnamed array gives it the file's name without folder and ending.
@@ -11,14 +12,10 @@
 
 #include <string>
 
+#include "tensor/files/any_weights.h"
 #include "tensor/tensor_file.h"
 
 namespace taut {
-
-struct WeightsOptions {
-  // NumPy knows no bfloat16 and writes such arrays as two bytes without a meaning ('|V2'); true reads them as BF16.
-  bool v2_is_bf16 = false;
-};
 
 class WeightsFile : public TensorFile {
  public:

@@ -44,8 +44,8 @@ bool is_readable(const std::string& dtype) {
          dtype != "U64";
 }
 
-std::vector<Row> inspect(const std::string& path) {
-  const WeightsFile file = WeightsFile::open(path);
+std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
+  const WeightsFile file = WeightsFile::open(path, {.v2_is_bf16 = v2_is_bf16});
   std::vector<Row> rows;
   int64_t elements = 0, non_finite = 0;
   for (const StoredTensor& t : file.tensors()) {
@@ -71,8 +71,9 @@ std::vector<Row> inspect(const std::string& path) {
 }
 
 struct Arguments {
-  std::string in, out, names, prefix;
+  std::string in, out, names, prefix, shard_size = "5GB";
   std::vector<std::string> drop;
+  bool v2_is_bf16 = false;
 };
 
 // Deltas of a run go to peft or AdapterHub's adapters as folders; whole files of weights, to any names.
@@ -83,10 +84,15 @@ Row convert(const Arguments& a) {
     finetune::write_foreign_delta(a.in, a.out, is_hub ? finetune::Layout::kAdapterHub : finetune::Layout::kPeft);
     return {{"in", a.in}, {"out", a.out}, {"names", a.names}};
   }
-  const nn::ConvertReport report = nn::convert_weights(a.in, a.out, a.names, {a.drop, a.prefix});
+  const nn::ConvertReport report =
+      nn::convert_weights(a.in, a.out, a.names, {a.drop, a.prefix, bytes_by_name(a.shard_size), a.v2_is_bf16});
   fmt::print(stderr, "{}: {}\n", a.in, report.recognised);
   for (const std::string& name : report.dropped) fmt::print(stderr, "left out: {}\n", name);
-  return {{"in", a.in}, {"out", a.out}, {"names", a.names}, {"tensors", report.tensors}};
+  return {{"in", a.in}, {"out", report.written}, {"names", a.names}, {"tensors", report.tensors}};
+}
+
+void add_v2_option(CLI::App& app, bool& v2_is_bf16) {
+  app.add_flag("--v2-is-bf16", v2_is_bf16, "of .npz and .npy: elements of type V2 (JAX's bfloat16) are bf16");
 }
 
 }  // namespace
@@ -99,9 +105,11 @@ void add_weights_commands(CLI::App& app, const ExitCode&) {
   const CommonPtr common = add_common(*inspected);
   const auto file = std::make_shared<std::string>();
   inspected->add_option("file", *file, "safetensors or its index, .pth, .pt, .th, .bin, .npz, .npy")->required();
-  inspected->callback([common, file] {
+  const auto v2_is_bf16 = std::make_shared<bool>(false);
+  add_v2_option(*inspected, *v2_is_bf16);
+  inspected->callback([common, file, v2_is_bf16] {
     begin(*common);
-    print_rows(inspect(*file), format_by_name(common->format));
+    print_rows(inspect(*file, *v2_is_bf16), format_by_name(common->format));
   });
 
   CLI::App* converted = weights->add_subcommand("convert", "the same weights under another library's names");
@@ -117,6 +125,9 @@ void add_weights_commands(CLI::App& app, const ExitCode&) {
       ->required();
   converted->add_option("--prefix", a->prefix, "put before every name: module., model., ...");
   converted->add_option("--drop", a->drop, "regular expression: tensors that may be left out")->allow_extra_args(false);
+  converted->add_option("--shard-size", a->shard_size,
+                        "500MB, 5GB, 2GiB, ...: larger models become several .safetensors files and an index");
+  add_v2_option(*converted, a->v2_is_bf16);
   converted->callback([convert_common, a] {
     begin(*convert_common);
     print_rows({convert(*a)}, format_by_name(convert_common->format));

@@ -93,7 +93,7 @@ class HeaderText {
     const bool bfloat = descr == "|V2" || descr == "<V2";
     if (bfloat && options.v2_is_bf16) return "BF16";
     bad("expected '<f4', '<f2', '<f8', '<i8', '<i4' or '|u1', got '{}'{}", printable(descr),
-        bfloat                                           ? "; hint: it may be bfloat16, which has to be asked for"
+        bfloat ? "; hint: it may be bfloat16; taut weights convert --v2-is-bf16 reads it as that"
         : descr.starts_with('|') && descr.find('O') == 1 ? ": objects are pickles, which are not run"
         : descr.starts_with('>')                         ? "; hint: save x.astype(x.dtype.newbyteorder('<'))"
                                                          : "");

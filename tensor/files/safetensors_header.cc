@@ -130,7 +130,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 bool looks_like_safetensors(const FileBytes& file) {
-  if (file.size() < 9 || load<uint64_t>(file.data()) > kMaxHeader) return false;
+  if (file.size() < 9) return false;
+  // Eight printable bytes are a text, perhaps JSON; as a length they would be far over kMaxHeader.
+  const std::string_view length = file.text(0, 8);
+  if (std::all_of(length.begin(), length.end(),
+                  [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; }))
+    return false;
   const std::string_view start = file.text(8, std::min<uint64_t>(file.size() - 8, 64));
   const size_t first = start.find_first_not_of(" \t\n\r");
   return first != std::string_view::npos && start[first] == '{';

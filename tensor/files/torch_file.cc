@@ -167,7 +167,7 @@ int64_t bytes_of(const PickledStorage& s) { return bits_of(s.dtype, {s.numel}) /
 
 }  // namespace
 
-bool looks_like_torch_legacy(const FileBytes& file) { return file.starts_with(kMagic); }
+bool looks_like_torch_legacy(const FileBytes& file) { return file.starts_with(kMagic.substr(0, 4)); }
 
 bool looks_like_torch_zip(const ZipArchive& zip) {
   return std::any_of(zip.entries().begin(), zip.entries().end(), [](const ZipEntry& e) { return is_pickle(e); });
@@ -213,8 +213,7 @@ FileContents parse_torch_zip(const ZipArchive& zip) {
 
 FileContents parse_torch_legacy(FileBytes file) {
   const std::string path = file.path();
-  if (!looks_like_torch_legacy(file))
-    fail(Exit::kBadData, "[{}] expected the magic number of torch's old format", path);
+  if (!file.starts_with(kMagic)) fail(Exit::kBadData, "[{}] expected the magic number of torch's old format", path);
   uint64_t at = kMagic.size();
   const auto next = [&](const char* what) {
     Pickle pickle(file.text(at, file.size() - at), fmt::format("[{}] pickle of {}", path, what), at);

@@ -21,7 +21,7 @@ FileContents parse_torch_legacy(FileBytes file);
 
 // Whether an archive is torch's: it has an entry ROOT/data.pkl.
 bool looks_like_torch_zip(const ZipArchive& zip);
-// Whether a file begins with the pickle of the legacy magic number.
+// Whether a file begins like the pickle of the legacy magic number: with an integer of ten bytes.
 bool looks_like_torch_legacy(const FileBytes& file);
 
 }  // namespace taut

@@ -24,12 +24,18 @@ std::vector<Seed> torch_legacy_seeds();
 std::vector<Seed> npy_seeds();
 std::vector<Seed> npz_seeds();
 std::vector<Seed> shard_index_seeds();
+std::vector<Seed> weights_seeds();
+std::vector<Seed> sharded_seeds();
+std::vector<Seed> adapter_seeds();
+std::vector<Seed> convert_seeds();
 
 // A reader under test: parses a file and reads every tensor of it. Throws Error(kBadData) where it refuses the file.
+// The last three read several files, which one input stands for (folder.h).
 struct Reader {
   const char* name;
   void (*read)(const FileBytes& file);
   std::vector<Seed> (*seeds)();
+  bool many_files = false;
 };
 std::span<const Reader> readers();
 const Reader& reader(const std::string& name);  // throws Error(kUsage) for an unknown one

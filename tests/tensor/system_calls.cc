@@ -49,7 +49,7 @@ TEST_CASE("drill 22: reading a torch file asks the system for that file and for 
   const std::set<std::string> memory{"mmap", "munmap", "mremap", "brk", "madvise", "futex", "getrandom"};
   const std::regex call_name(R"(^\s*\d*\s*(\w+)\()");
   int read = 0;
-  for (const char* name : {"torch_zip", "torch_legacy"}) {
+  for (const char* name : {"torch_zip", "torch_legacy", "pickle"}) {
     int of_this = 0;
     for (const fuzz::Seed& seed : fuzz::reader(name).seeds()) {
       // Those that would call something, and a few that are accepted.
@@ -59,7 +59,8 @@ TEST_CASE("drill 22: reading a torch file asks the system for that file and for 
       const std::string file = (folder / "file.pt").string();
       write_file_atomically(file, seed.bytes);
       const int code = run(strace + TAUT_READ_WEIGHTS " " + file + " >" + log + " 2>&1");
-      CHECK(code == static_cast<int>(seed.reason.empty() ? Exit::kOk : Exit::kBadData));
+      const bool accepted = seed.reason.empty() && name != std::string("pickle");  // a bare one is no weights
+      CHECK(code == static_cast<int>(accepted ? Exit::kOk : Exit::kBadData));
       int opened = 0;
       for (const std::string& line : calls_of_reading(trace)) {
         INFO(line);
@@ -77,6 +78,6 @@ TEST_CASE("drill 22: reading a torch file asks the system for that file and for 
       ++read;
     }
   }
-  CHECK(read > 60);
+  CHECK(read > 90);
   fs::remove_all(folder);
 }

@@ -8,11 +8,15 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "tensor/atomic_file.h"
 #include "tensor/safetensors.h"
 #include "tensor/sha256.h"
+#include "tensor/shard_writer.h"
 #include "tests/fuzz/build_pickle.h"
 
 namespace fs = std::filesystem;
@@ -162,19 +166,98 @@ TEST_CASE("a model in several files: the index and the files agree, and its hash
   CHECK(WeightsFile::open(index(good)).sha256() != before);
   CHECK(WeightsFile::open(path("1.safetensors")).sha256() == sha256_of_file(path("1.safetensors")));
 
+  refused(folder.file("model.safetensors.index.json", R"({"metadata":{"total_size":13},"weight_map":{)" + good + "}}"),
+          "'total_size': expected 12 bytes as the files' tensors have, got 13");
   refused(index(good + R"(,"d":"2.safetensors")"), "tensor 'd': the index says it is in '2.safetensors', it is not");
   refused(index(R"("a":"1.safetensors","c":"2.safetensors")"),
           "tensor 'b' is in '1.safetensors', the index says nothing");
   refused(index(R"("a":"2.safetensors","b":"1.safetensors","c":"2.safetensors")"), "the index says 2.safetensors");
-  refused(index(good + R"(,"d":"3.safetensors")"), "3.safetensors] cannot open", Exit::kMissing);
+  refused(index(good + R"(,"d":"3.safetensors")"), "file '3.safetensors', which the index names, is missing",
+          Exit::kMissing);
   refused(index(R"("a":"model.safetensors.index.json")"), "expected weights as safetensors, torch");
+}
+
+TEST_CASE("a model too large for one file is written as several and an index, all or nothing") {
+  const Folder folder;
+  const auto path = [&](const char* name) { return (folder.path / name).string(); };
+  const auto all_files = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder.path)) names.insert(entry.path().filename().string());
+    return names;
+  };
+  using Names = std::set<std::string>;
+  const auto numbers = [](float from, int64_t n) {
+    std::vector<float> values;
+    for (int64_t i = 0; i < n; ++i) values.push_back(from + static_cast<float>(i));
+    return Tensor::from(values, {n});
+  };
+  // 8, 4, 40, 4 and 4 bytes.
+  const std::vector<std::pair<std::string, Tensor>> tensors = {{"e", numbers(0, 2)},
+                                                               {"d", numbers(10, 1)},
+                                                               {"c", numbers(20, 10)},
+                                                               {"b", numbers(40, 1)},
+                                                               {"a", numbers(50, 1)}};
+  const auto write = [&](int64_t bytes) {
+    return write_safetensors_shards(path("m.safetensors"), tensors, {{"format", "pt"}}, {}, bytes);
+  };
+  const auto read_back = [&](const std::string& from) {
+    const WeightsFile file = WeightsFile::open(from);
+    CHECK(file.tensors().size() == tensors.size());
+    for (const auto& [name, t] : tensors) CHECK(file.read(name).to_doubles() == t.to_doubles());
+  };
+
+  CHECK(write(60) == path("m.safetensors"));
+  CHECK(all_files() == Names{"m.safetensors"});
+  read_back(path("m.safetensors"));
+
+  const std::string index = path("m.safetensors.index.json");
+  CHECK(write(12) == index);
+  CHECK(all_files() == Names{"m-00001-of-00003.safetensors", "m-00002-of-00003.safetensors",
+                             "m-00003-of-00003.safetensors", "m.safetensors.index.json"});
+  read_back(index);
+  CHECK(nlohmann::json::parse(std::ifstream(index)) == nlohmann::json{{"metadata", {{"total_size", 60}}},
+                                                                      {"weight_map",
+                                                                       {{"e", "m-00001-of-00003.safetensors"},
+                                                                        {"d", "m-00001-of-00003.safetensors"},
+                                                                        {"c", "m-00002-of-00003.safetensors"},
+                                                                        {"b", "m-00003-of-00003.safetensors"},
+                                                                        {"a", "m-00003-of-00003.safetensors"}}}});
+
+  write(1);  // each tensor alone; the three files of before go
+  CHECK(all_files().size() == 6);
+  CHECK(all_files().contains("m-00005-of-00005.safetensors"));
+  read_back(index);
+
+  // What cannot be finished leaves what was there.
+  const auto before = all_files();
+  std::vector<std::pair<std::string, Tensor>> twice = tensors;
+  twice.push_back(tensors[0]);
+  CHECK_THROWS_WITH_AS(write_safetensors_shards(path("m.safetensors"), twice, {}, {}, 12),
+                       doctest::Contains("tensor 'e' is given twice"), Error);
+  CHECK(all_files() == before);
+  read_back(index);
+
+  fs::remove(path("m-00002-of-00005.safetensors"));
+  refused(index, "file 'm-00002-of-00005.safetensors', which the index names, is missing", Exit::kMissing);
+
+  CHECK(write(60) == path("m.safetensors"));  // and back to one
+  CHECK(all_files() == Names{"m.safetensors"});
+
+  CHECK(bytes_by_name("500MB") == 500'000'000);
+  CHECK(bytes_by_name("2GiB") == int64_t{2} << 30);
+  CHECK(bytes_by_name("4096") == 4096);
+  for (const char* bad : {"", "MB", "0", "-1MB", "5 GB", "5mb", "1e9", "9999999999GB"})
+    CHECK_THROWS_WITH_AS(bytes_by_name(bad), doctest::Contains("hint: 500MB"), Error);
 }
 
 TEST_CASE("files that are no weights") {
   const Folder folder;
   refused(folder.file("page", "<!DOCTYPE html><html>"), "21 bytes that start with \"<!DOCTYPE html><\"");
   refused(folder.file("empty", ""), "got 0 bytes");
-  refused(folder.file("bare", "\x80\x04N."), "hint: a bare pickle is none of them");
+  refused(folder.file("bare", "\x80\x02N."), "got a bare pickle; hint: save with torch.save");
+  refused(folder.file("page.pth", "<!DOCTYPE html>"), "hint: a page of the web");
+  refused(folder.file("broken.PT", "cos\nsystem\n"), "expected a pickle at byte 0");
+  refused(folder.file("broken.safetensors", "short"), "expected a safetensors file, got 5 bytes");
   refused(folder.file("bytes", std::string(100, '\xff')), "\\xff\\xff");
   refused(folder.path.string(), "expected a regular file");
   refused((folder.path / "none").string(), "cannot open", Exit::kMissing);
