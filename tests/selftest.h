@@ -26,6 +26,14 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter = "", con
 // `planted`, `status` (pass: caught, or a twin left alone), `detail` (what the runner said).
 std::vector<Row> run_planted_faults();
 
+// Runs the largest case of an op, or the case that `filter` chooses (OP or OP/CASE, a regular expression), forward and
+// backward in f32 on the SIMT runner, and says of each kernel what was counted, what ptxas knows (where nvcc is), and
+// what a model of the GPU makes of it. Fields: `kernel`, `source`, `case`, `gpu`, `launches`, `blocks`, `threads`,
+// `shared_bytes`, `registers`, `spill_bytes` (null where nvcc is not), `occupancy_percent`, `occupancy_limiter`,
+// `requests`, `sectors`, `sector_percent`, `bytes_moved` and `bytes_minimum` of global memory, `wavefronts`,
+// `conflict_percent`, `active_lanes`, `barriers`, `fmas`, `bound_microseconds`, `limiter`.
+std::vector<Row> profile_ops(const std::string& filter, const std::string& gpu);
+
 // Times the cases that `filter` chooses in f32: `op`, `case`, `pass` (forward, forward+backward), `milliseconds`
 // (median), `gflops` (0 where a case states no FLOPs), `gb_per_second` (inputs read once and outputs written once).
 std::vector<Row> bench_op_cases(Device device, const std::string& filter = "");

@@ -5,6 +5,7 @@
 #include <map>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "kernels/simt/memory.h"
 #include "kernels/simt/shadow.h"
@@ -28,7 +29,8 @@ struct Site {
 };
 
 struct Kernel {
-  int64_t launches = 0;
+  KernelCounts counts;
+  std::unordered_set<uintptr_t> sectors;  // of the launch
   std::unordered_map<uintptr_t, Site> sites;
   std::vector<Site*> touched;
 };
@@ -103,7 +105,8 @@ std::vector<KernelCounts> take_counts() {
   wanted = false;
   std::vector<KernelCounts> all;
   for (auto& [name, kernel] : kernels()) {
-    KernelCounts k{name, kernel.launches, {}};
+    KernelCounts k = kernel.counts;
+    k.kernel = name;
     for (auto& [code, site] : kernel.sites) {
       site.counts.site = describe_site(code);
       k.sites.push_back(site.counts);
@@ -118,11 +121,14 @@ std::vector<KernelCounts> take_counts() {
   return all;
 }
 
-void begin_counting(const void* kernel) {
+void begin_counting(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes) {
   counting = wanted;
   if (!counting) return;
   current = &kernels()[describe_kernel(kernel)];
-  ++current->launches;
+  ++current->counts.launches;
+  current->counts.blocks += blocks;
+  current->counts.threads = threads;
+  current->counts.shared_bytes = shared_bytes;
 }
 
 void count_access(uintptr_t address, size_t bytes, bool write, uintptr_t site) {
@@ -138,6 +144,9 @@ void count_access(uintptr_t address, size_t bytes, bool write, uintptr_t site) {
   const auto lane = static_cast<size_t>(lane_id());
   const uint32_t pass = s.passes[lane]++;
   if (pass >= s.requests.size()) s.requests.emplace_back(Request{});
+  if (!s.counts.shared)
+    for (uintptr_t sector = address / 32; sector <= (address + bytes - 1) / 32; ++sector)
+      current->sectors.insert(sector);
   s.requests[pass][lane] = address;
 }
 
@@ -147,9 +156,13 @@ void finish_warp_segment() {
   current->touched.clear();
 }
 
-void end_counting() {
+void end_counting(int64_t barriers, int64_t fmas) {
   if (!counting) return;
   finish_warp_segment();
+  current->counts.barriers += barriers;
+  current->counts.fmas += fmas;
+  current->counts.touched_sectors += static_cast<int64_t>(current->sectors.size());
+  current->sectors.clear();
   counting = false;
 }
 

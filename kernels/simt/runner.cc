@@ -23,6 +23,7 @@ namespace context = boost::context::detail;
 Words words;
 Standing standing;
 bool watching = false, detecting = false;
+int64_t fma_count = 0;
 
 namespace {
 
@@ -327,14 +328,16 @@ void run_grid(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes, vo
   standing.launch_began = ++standing.now;
   standing.callers_frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   begin_watching();
-  begin_counting(kernel);
+  begin_counting(kernel, static_cast<int64_t>(grid.count()), static_cast<int>(r->threads),
+                 static_cast<int64_t>(shared_bytes));
+  const int64_t barriers = r->totals.barriers, fmas = fma_count;
   detecting = r->detect;
   watching = detecting || counting;
   if (setjmp(r->escape) == 0) run_blocks(grid.count());
   watching = false;
   leave_hook();
   r->running = -1;
-  end_counting();
+  end_counting(r->totals.barriers - barriers, fma_count - fmas);
   throw_findings(who);
 }
 

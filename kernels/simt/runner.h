@@ -55,6 +55,9 @@ struct Totals {
 };
 const Totals& totals();
 
+// Fused multiply-adds that kernels wrote as one (kernels/math.h), of a thread each.
+extern int64_t fma_count;
+
 // ---- device side ----------------------------------------------------------------------------------------------------
 
 void block_barrier(Place place);  // __syncthreads

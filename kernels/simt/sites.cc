@@ -84,9 +84,14 @@ std::string describe_kernel(const void* kernel) {
   char* plain = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
   if (status == 0 && plain != nullptr) name = plain;
   std::free(plain);
-  constexpr std::string_view kAnonymous = "(anonymous namespace)::";
-  for (size_t at; (at = name.find(kAnonymous)) != std::string::npos;) name.erase(at, kAnonymous.size());
+  return short_kernel_name(name);
+}
+
+std::string short_kernel_name(std::string name) {
+  for (const std::string_view scope : {"(anonymous namespace)::", "taut::simt::", "taut::cuda::"})
+    for (size_t at; (at = name.find(scope)) != std::string::npos;) name.erase(at, scope.size());
   name = name.substr(0, name.find('('));
+  if (name.starts_with("void ")) name.erase(0, 5);
   if (const size_t space = name.rfind(' '); space != std::string::npos && name.find('<') > space)
     name.erase(0, space + 1);
   if (const size_t scope = name.substr(0, name.find('<')).rfind("::"); scope != std::string::npos)

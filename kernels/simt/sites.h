@@ -16,6 +16,8 @@ inline uintptr_t from_short(uint32_t code) { return reinterpret_cast<uintptr_t>(
 
 std::string describe_site(uintptr_t code);  // "kernels/norm.cu:57" where there is debug information
 std::string describe_kernel(const void* kernel);
+// "norm_kernel<float, 24>" of a demangled function.
+std::string short_kernel_name(std::string demangled);
 
 // What device code may read outside device memory: the program's constants, and the arguments of a launch, which lie on
 // the stack of the host thread above the launch.

@@ -38,7 +38,7 @@ struct Options {
 
 }  // namespace
 
-void add_bench_commands(CLI::App& app, const ExitCode& code) {
+void add_bench_commands(CLI::App& app, const ExitCode& code, const Selftests& tests) {
   const auto options = std::make_shared<Options>();
   CLI::App* bench = app.add_subcommand("bench", "speed against the processor's peak");
   bench->require_subcommand(1);
@@ -94,7 +94,7 @@ void add_bench_commands(CLI::App& app, const ExitCode& code) {
     print_rows(rows_of(bench_conv2d(options->shapes, options->conv_passes, num_threads())),
                format_by_name(conv2d_common->format));
   });
-  add_kernel_lab_commands(*kernel, code);
+  add_kernel_lab_commands(*kernel, code, tests);
 }
 
 }  // namespace taut::study

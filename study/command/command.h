@@ -44,30 +44,36 @@ struct StudyText {
   Source source;
 };
 StudyText study_text(const std::string& file_or_preset);
-
-// One for each file command_*.cc.
-void add_eval_commands(CLI::App& app, const ExitCode& code);  // eval, attack
-void add_train_command(CLI::App& app, const ExitCode& code);  // train
-void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line);
-void add_store_commands(CLI::App& study, const ExitCode& code);        // study merge, study export
-std::vector<Row> model_rows();                                         // `models ls` and `ls models`
-void add_models_commands(CLI::App& app, const ExitCode& code);         // models show, models ls
-void add_weights_commands(CLI::App& app, const ExitCode& code);        // weights inspect, weights convert
-void add_data_commands(CLI::App& app, const ExitCode& code);           // data import, ls, show, check
-void add_bench_commands(CLI::App& app, const ExitCode& code);          // bench model, kernel bench matmul
-void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code);  // kernel ladder
-void add_list_commands(CLI::App& app, const ExitCode& code);           // ls
-void add_doctor_command(CLI::App& app, const ExitCode& code);          // doctor
+// What `taut study run` left in study.json. Throws Error(kMissing), Error(kBadData).
+Plan remembered_plan(const std::string& folder);
 
 // The tests of the program itself, which only main may know.
 struct Selftests {
   using Tick = std::function<void(int64_t done, int64_t all, const std::string& name)>;
   std::function<std::vector<Row>(Device device, const std::string& filter, const Tick& tick)> ops;
   std::function<std::vector<Row>()> simt;
+  std::function<std::vector<Row>(const std::string& filter, const std::string& gpu)> profile;
   std::function<std::vector<Row>(const std::string& filter)> bench_ops;
   std::function<std::vector<Row>(const std::string& folder, const std::string& dtype, const Tick& tick)> golden;
   std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;
 };
+
+// One for each file command_*.cc.
+void add_eval_commands(CLI::App& app, const ExitCode& code);  // eval, attack
+void add_train_command(CLI::App& app, const ExitCode& code);  // train
+void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line);
+std::vector<Row> model_rows();                                   // `models ls` and `ls models`
+void add_models_commands(CLI::App& app, const ExitCode& code);   // models show, models ls
+void add_weights_commands(CLI::App& app, const ExitCode& code);  // weights inspect, weights convert
+void add_data_commands(CLI::App& app, const ExitCode& code);     // data import, ls, show, check
+void add_bench_commands(CLI::App& app, const ExitCode& code,
+                        const Selftests& tests);  // bench model, kernel bench matmul
+void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code,
+                             const Selftests& tests);            // kernel ladder, kernel profile
+void add_list_commands(CLI::App& app, const ExitCode& code);     // ls
+void add_doctor_command(CLI::App& app, const ExitCode& code);    // doctor
+void add_store_commands(CLI::App& study, const ExitCode& code);  // study merge, study export
+
 void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests& tests);
 
 // Parses and runs; errors go to standard error. The exit codes are those of kernels/error.h, 2 for a bad command line.

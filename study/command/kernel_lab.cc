@@ -1,12 +1,12 @@
-// taut kernel ladder: variants of one kernel, counted.
+// taut kernel ladder, taut kernel profile: what is counted of kernels without a GPU.
 #include "kernels/error.h"
 #include "kernels/lab/ladder.h"
 #include "study/command/command.h"
 
 namespace taut::study {
 
-void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code) {
-  const auto op = std::make_shared<std::string>();
+void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
+  const auto op = std::make_shared<std::string>(), gpu = std::make_shared<std::string>("h100");
   CLI::App* ladder =
       kernel.add_subcommand("ladder", "one op from naive to production, each rung validated and counted");
   const CommonPtr common = add_common(*ladder);
@@ -36,6 +36,20 @@ void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code) {
                       {"shape", r.shape}});
     }
     print_rows(rows, format_by_name(common->format));
+  });
+
+  CLI::App* profile = kernel.add_subcommand(
+      "profile", "each kernel of an op: counts of the SIMT runner, what ptxas knows, and a model's bound and limiter");
+  const CommonPtr profile_common = add_common(*profile);
+  profile_common->device = "simt";
+  profile->add_option("op", *op, "an op, or a regular expression over OP/CASE: layer_norm, '^matmul/788x'")->required();
+  profile->add_option("--gpu", *gpu, "the model: h100, a100, rtx4090");
+  profile->callback([=] {
+    const Device device = begin_on_any_device(*profile_common);
+    if (device.kind != DeviceKind::kSimt)
+      fail(Exit::kUnavailable, "[--device] profiles are counted on simt, got '{}'; hint: --device simt",
+           profile_common->device);
+    print_rows(tests.profile(*op, *gpu), format_by_name(profile_common->format));
   });
 }
 

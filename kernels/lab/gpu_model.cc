@@ -1,0 +1,59 @@
+#include "kernels/lab/gpu_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/error.h"
+
+namespace taut::lab {
+namespace {
+
+constexpr Gpu kGpus[] = {
+    {"h100", "sm_90", 132, 1.98, 3350, 5500, 128, 65536, 228 * 1024, 64, 32},
+    {"a100", "sm_80", 108, 1.41, 2039, 4000, 64, 65536, 164 * 1024, 64, 32},
+    {"rtx4090", "sm_89", 128, 2.52, 1008, 5000, 128, 65536, 100 * 1024, 48, 24},
+};
+constexpr int64_t kRegisterUnit = 256;     // a warp's registers are given out in such units
+constexpr int64_t kReservedShared = 1024;  // of every block, for the system
+
+}  // namespace
+
+const Gpu& gpu_by_name(const std::string& name) {
+  for (const Gpu& gpu : kGpus)
+    if (name == gpu.name) return gpu;
+  fail(Exit::kUsage, "[--gpu] expected h100, a100 or rtx4090, got '{}'", name);
+}
+
+Occupancy occupancy(const Gpu& gpu, int threads, int64_t shared_bytes, const Resources& resources) {
+  const int64_t warps = (threads + 31) / 32;
+  const int64_t shared = shared_bytes + kReservedShared;
+  std::vector<std::pair<int64_t, std::string>> limits = {
+      {gpu.warps / warps, "warps"}, {gpu.blocks, "blocks"}, {gpu.shared_bytes / shared, "shared memory"}};
+  if (resources.registers > 0) {
+    const int64_t of_a_warp = (resources.registers * 32 + kRegisterUnit - 1) / kRegisterUnit * kRegisterUnit;
+    limits.emplace_back(gpu.registers / of_a_warp / warps, "registers");
+  }
+  const auto least = *std::min_element(limits.begin(), limits.end());
+  return {100.0 * static_cast<double>(least.first * warps) / gpu.warps, least.second};
+}
+
+Bound bound(const Gpu& gpu, const runner::KernelCounts& counts) {
+  double sectors = 0, requests = 0, wavefronts = 0;
+  for (const runner::SiteCounts& site : counts.sites) {
+    sectors += static_cast<double>(site.sectors);
+    requests += static_cast<double>(site.requests);
+    wavefronts += static_cast<double>(site.wavefronts);
+  }
+  const double blocks = static_cast<double>(counts.blocks) / static_cast<double>(std::max<int64_t>(counts.launches, 1));
+  const double clocks_per_microsecond = 1e3 * gpu.gigahertz * std::min<double>(gpu.multiprocessors, blocks);
+  const std::pair<double, std::string> times[] = {
+      {32 * static_cast<double>(counts.touched_sectors) / (1e3 * gpu.dram_gb_per_second), "DRAM"},
+      {32 * sectors / (1e3 * gpu.l2_gb_per_second), "L2"},
+      {requests / clocks_per_microsecond, "load/store"},
+      {wavefronts / clocks_per_microsecond, "shared memory"},
+      {static_cast<double>(counts.fmas) / gpu.fma_per_clock / clocks_per_microsecond, "FMA"}};
+  const auto& most = *std::max_element(std::begin(times), std::end(times));
+  return {most.first, most.second};
+}
+
+}  // namespace taut::lab
