@@ -44,8 +44,6 @@ struct StudyText {
   Source source;
 };
 StudyText study_text(const std::string& file_or_preset);
-// What `taut study run` left in study.json. Throws Error(kMissing), Error(kBadData).
-Plan remembered_plan(const std::string& folder);
 
 // The tests of the program itself, which only main may know.
 struct Selftests {
