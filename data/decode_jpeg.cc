@@ -13,7 +13,7 @@
 namespace taut {
 namespace {
 
-constexpr long kWorkingMemory = 400L << 20;  // coefficients of a progressive image; the pixels come on top
+constexpr int64_t kMemory = int64_t{480} << 20;  // pixels, and the coefficients of a progressive image
 
 struct ErrorManager {
   jpeg_error_mgr base;  // first, so that the library's pointer is ours too
@@ -47,7 +47,6 @@ void on_progress(j_common_ptr info) {
 bool read_header(jpeg_decompress_struct& decoder, ErrorManager& errors, const uint8_t* bytes, size_t size) {
   if (setjmp(errors.back) != 0) return false;
   jpeg_create_decompress(&decoder);
-  decoder.mem->max_memory_to_use = kWorkingMemory;
   jpeg_mem_src(&decoder, bytes, static_cast<unsigned long>(size));
   jpeg_read_header(&decoder, TRUE);
   return true;
@@ -110,8 +109,14 @@ Image decode_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
   decoder.dct_method = JDCT_ISLOW;
   decoder.do_fancy_upsampling = TRUE;
 
+  const int64_t pixels = int64_t{decoder.image_height} * decoder.image_width;
+  const int64_t pixel_bytes = pixels * (components == 3 ? 3 : 3 + components);
+  if (pixel_bytes >= kMemory) {
+    fail(Exit::kBadData, "[{}] expected an image that decodes in {} bytes, got {} x {} with {} components", name,
+         kMemory, decoder.image_height, decoder.image_width, components);
+  }
+  decoder.mem->max_memory_to_use = static_cast<long>(kMemory - pixel_bytes);
   Image image(decoder.image_height, decoder.image_width, 3);
-  const int64_t pixels = image.height * image.width;
   std::vector<uint8_t> raw;
   if (components != 3) raw.resize(static_cast<size_t>(pixels * components));
   uint8_t* out = components == 3 ? image.pixels.data() : raw.data();

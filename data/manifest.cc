@@ -45,6 +45,7 @@ Json header_of(const Manifest& m) {
           {"complete", m.complete},
           {"differences", m.differences},
           {"split", m.split_rule},
+          {"split_drawn", m.split_drawn},
           {"seed", m.seed},
           {"domains", m.domains},
           {"classes", m.classes},
@@ -150,6 +151,7 @@ Header read_header(const fs::path& folder) {
   m.folder = f.get<std::string>("folder");
   if (!m.folder.empty()) f.path("folder");
   m.split_rule = f.get<std::string>("split");
+  m.split_drawn = f.get<bool>("split_drawn");
   m.seed = f.get<uint64_t>("seed");
   m.complete = f.get<bool>("complete");
   m.classes = f.get<std::vector<std::string>>("classes");
@@ -241,6 +243,8 @@ Manifest read_manifest(const fs::path& folder) {
          m.images.size());
   return std::move(m);
 }
+
+bool split_was_drawn(const std::string& path) { return has_manifest(path) && read_header(path).manifest.split_drawn; }
 
 std::string imported_list_sha256(const std::string& path) {
   return has_manifest(path) ? read_header(path).manifest.sha256 : std::string{};

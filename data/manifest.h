@@ -37,12 +37,13 @@ struct SkippedFile {
 };
 
 struct Manifest {
-  std::string name;        // as known to `taut data import`
-  std::string layout;      // "images", or whose records the files hold: "cifar", "idx"
-  std::string folder;      // of records: where they lie within the data set's folder
-  std::string split_rule;  // one sentence
-  uint64_t seed = 0;       // of a split made here
-  bool complete = false;   // the known counts are reached
+  std::string name;          // as known to `taut data import`
+  std::string layout;        // "images", or whose records the files hold: "cifar", "idx"
+  std::string folder;        // of records: where they lie within the data set's folder
+  std::string split_rule;    // one sentence
+  bool split_drawn = false;  // the authors gave none
+  uint64_t seed = 0;         // of the import, which draws that split
+  bool complete = false;     // the known counts are reached
   std::vector<std::string> classes, domains;
   std::vector<std::string> differences;  // from what is known of the data set, one sentence each
   std::vector<std::string> notes;        // what a reader of results should be told
@@ -66,5 +67,9 @@ Manifest read_manifest(const std::filesystem::path& folder);
 
 // The SHA-256 of the list of an imported folder, "" for any other path.
 std::string imported_list_sha256(const std::string& path);
+
+// Whether an import drew the split of `path`, since its authors gave none: images of a domain that is not trained on
+// need not be divided by it.
+bool split_was_drawn(const std::string& path);
 
 }  // namespace taut

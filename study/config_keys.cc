@@ -55,6 +55,7 @@ std::vector<Key> make_keys() {
       integer("peft.phm_rank", "1", 1, 64, "compacter: rank of its factors"),
 
       text("data.path", "", "data set; its format is recognised: `taut ls datasets`"),
+      text("data.sha256", "", "SHA-256 of an imported set's list of images; empty: the one that data.path has"),
       text("data.fallback", "", "data set that takes the place of one that is not on this machine"),
       text("data.labels", "", "CSV with the columns file,class_index"),
       text("data.split", "", "train, validation, test or all; empty: test"),

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "data/manifest.h"
 #include "finetune/strategy.h"
 #include "kernels/error.h"
 #include "study/toml.h"
@@ -124,6 +125,13 @@ void fall_back(PlanRow& row) {
   row.config.set("data.classes", "", Source::kCommandLine);
 }
 
+// An imported data set's list of images becomes one of the settings: another list is another run.
+void name_list(PlanRow& row) {
+  if (!row.config.text("data.sha256").empty() || row.config.text("data.path").empty()) return;
+  const std::string sha256 = imported_list_sha256(located(row.config, "data.path"));
+  if (!sha256.empty()) row.config.set("data.sha256", sha256, row.config.source("data.path"));
+}
+
 PlanRow make_row(const StudyFile& study, const Part& dataset, const Part& variant, const std::string& strategy,
                  const std::string& seed, Source source, const std::vector<std::string>& arguments) {
   PlanRow row;
@@ -143,6 +151,7 @@ PlanRow make_row(const StudyFile& study, const Part& dataset, const Part& varian
   TAUT_CHECK(config.text("model.strategy") == strategy,
              "[model.strategy] a study runs the strategies of study.strategies; hint: edit those");
   fall_back(row);
+  name_list(row);
   config.set_hints();
   row.run_id = fmt::format("{}-{}-{}-s{}-{}", dataset.name, strategy, variant.name, config.integer("seed"),
                            config.hash().substr(0, 8));

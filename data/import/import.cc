@@ -66,6 +66,7 @@ class Import {
     manifest_.name = known_.name;
     manifest_.layout = "images";
     manifest_.seed = options.seed;
+    manifest_.complete = true;
     if (known_.note[0] != '\0') manifest_.notes.emplace_back(known_.note);
   }
 
@@ -152,7 +153,8 @@ class Import {
         const Layout::Use use = use_of(entry);
         all_bytes_ += entry.bytes;
         if (use == Layout::Use::kImage || use == Layout::Use::kRecords)
-          needed_ += (entry.bytes + kBlock - 1) / kBlock * kBlock + kManifestLine;
+          needed_ += (entry.bytes + kBlock - 1) / kBlock * kBlock +
+                     (use == Layout::Use::kImage ? kManifestLine : entry.bytes / 4);  // a line for each record
       }
     }
     if (sizes_.empty()) fail(Exit::kBadData, "[{}] expected files, got none", options_.archives[0]);
@@ -292,7 +294,6 @@ class Import {
   }
 
   void compare_counts() {
-    manifest_.complete = manifest_.differences.empty();
     const auto compare = [&](const char* what, int64_t expected, int64_t got) {
       if (expected == 0 || expected == got) return;
       manifest_.complete = false;

@@ -46,6 +46,7 @@ void split_by_seed(Manifest& manifest, uint64_t seed) {
     for (const int64_t k : drawn_for_testing(static_cast<int64_t>(members.size()), seed, key.second))
       manifest.images[members[static_cast<size_t>(k)]].split = "test";
   }
+  manifest.split_drawn = true;
   manifest.split_rule = fmt::format(
       "No official split: a fifth of each class{} was drawn for testing by the seed {}, the rest is for training.",
       manifest.domains.empty() ? "" : " in each domain", seed);
@@ -74,6 +75,7 @@ const std::pair<const std::string, std::vector<uint8_t>>& list_named(const Impor
 
 void report_absent(const std::vector<std::string>& absent, const std::string& list, Manifest& manifest) {
   if (absent.empty()) return;
+  manifest.complete = false;
   manifest.differences.push_back(fmt::format("{} of the images that {} names {} not in the archives, first '{}'",
                                              absent.size(), list, absent.size() == 1 ? "is" : "are", absent[0]));
 }

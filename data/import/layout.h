@@ -61,7 +61,7 @@ const std::pair<const std::string, std::vector<uint8_t>>& list_named(const Impor
                                                                      const std::string& name,
                                                                      const std::string& dataset);
 
-// Adds the sentence "N files of LIST are not in the archives, the first 'X'" where there are any.
+// Where there are any: a difference, and the data set is not complete.
 void report_absent(const std::vector<std::string>& absent, const std::string& list, Manifest& manifest);
 
 std::vector<std::string> components_of(const std::string& path);

@@ -91,7 +91,7 @@ class ClassFolders : public Layout {
     if (splits.contains("") && splits.size() == 1)
       split_by_seed(manifest, contents.seed);
     else
-      manifest.split_rule = "The folders'.";
+      manifest.split_rule = "The folders' (train, val, test).";
   }
 
  protected:

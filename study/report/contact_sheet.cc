@@ -17,7 +17,7 @@
 namespace taut::study {
 namespace {
 
-constexpr int64_t kThumbnail = 96;  // the longer side
+constexpr int64_t kThumbnail = 144;  // the longer side
 constexpr int kQuality = 80;
 
 constexpr const char* kSheetStyle = R"css(

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "data/dataset.h"
+#include "data/manifest.h"
 #include "data/shift.h"
 #include "kernels/error.h"
 #include "study/plan.h"
@@ -112,7 +113,16 @@ DatasetPtr open_domain(const Config& config, const std::string& domain) {
   DatasetOptions options = options_of(config);
   options.domain = domain;
   options.limit = tighter(config.integer("eval.n"), config.integer("data.limit"));
+  if (split_was_drawn(path_of(config))) options.split = "all";
   return open_dataset(path_of(config), options);
+}
+
+// The plan names the list it was made for; the folder may have got another one since.
+void check_list(const Config& config) {
+  const std::string &wanted = config.text("data.sha256"), found = imported_list_sha256(path_of(config));
+  if (!wanted.empty() && wanted != found)
+    fail(Exit::kMissing, "[data.sha256] expected the imported list {} in {}, got {}; hint: plan anew, or import again",
+         wanted, path_of(config), found.empty() ? "none" : found);
 }
 
 }  // namespace
@@ -128,6 +138,7 @@ std::string cache_folder(const Config& config, const std::string& beside) {
 RunData open_run_data(const Config& config, const Preprocess& how, const DecodedCache* cache) {
   // Everything is opened and compared before the first image is decoded.
   RunData data;
+  check_list(config);
   DatasetOptions options = options_of(config);
   options.split = "train";
   options.limit = config.integer("data.train_limit");

@@ -263,6 +263,7 @@ class Run {
                          {"eval_flops", static_cast<double>(points_.size()) * evaluation_cost(config_, data_) * flops},
                          {"warmup", config_.integer("train.warmup")},
                          {"best_step", state_.best_step},
+                         {"data_sha256", data_.train->dataset().list_sha256()},
                          {"config_sha256", config_.hash()},
                          {"base_sha256", model_.base_hash},
                          {"weights_sha256", model_.weights_sha256},

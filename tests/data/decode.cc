@@ -191,6 +191,21 @@ TEST_CASE("bombs and other formats are refused before memory is taken") {
   CHECK(refuse(scans).code == Exit::kBadData);
 }
 
+TEST_CASE("a large progressive JPEG that would take more memory than is granted is refused") {
+  // 9400 x 9400 pixels in the frame header: 265 MB of pixels, and as much of coefficients.
+  Bytes bytes = encode_jpeg(sample_image(16, 16, 3), {.progressive = true});
+  for (size_t i = 0; i + 8 < bytes.size(); ++i) {
+    if (bytes[i] != 0xFF || bytes[i + 1] != 0xC2) continue;
+    bytes[i + 5] = bytes[i + 7] = 9400 >> 8;
+    bytes[i + 6] = bytes[i + 8] = 9400 & 255;
+    break;
+  }
+  const Caught error = refuse(bytes, "large.jpg");
+  CHECK(error.code == Exit::kBadData);
+  CHECK(error.names("large.jpg"));
+  CHECK(error.names("Backing store"));
+}
+
 TEST_CASE("a JPEG whose Huffman table claims 4080 symbols is refused") {
   // The table that makes an older stb_image write out of bounds.
   Bytes bytes = encode_jpeg(sample_image(8, 8, 3));
