@@ -55,9 +55,12 @@ Bytes read_all(const fs::path& file) {
   return Bytes(std::istreambuf_iterator<char>(in), {});
 }
 
-Bytes gzipped(const Bytes& bytes) {
+namespace {
+
+// RFC 1950-1952; `window_bits` as zlib counts them: negative for a bare stream, 16 more for gzip.
+Bytes deflated_with(const Bytes& bytes, int level, int window_bits) {
   z_stream z{};
-  deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  deflateInit2(&z, level, Z_DEFLATED, window_bits, 9, Z_DEFAULT_STRATEGY);
   Bytes out(deflateBound(&z, bytes.size()) + 32);
   z.next_in = const_cast<Bytef*>(bytes.data());
   z.avail_in = static_cast<uInt>(bytes.size());
@@ -68,6 +71,12 @@ Bytes gzipped(const Bytes& bytes) {
   deflateEnd(&z);
   return out;
 }
+
+}  // namespace
+
+Bytes gzipped(const Bytes& bytes) { return deflated_with(bytes, 6, 15 + 16); }
+
+Bytes deflated(const Bytes& bytes) { return deflated_with(bytes, 9, -15); }
 
 Image sample_image(int64_t height, int64_t width, int64_t channels, uint64_t seed) {
   Image image(height, width, channels);

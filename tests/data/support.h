@@ -34,6 +34,7 @@ class TemporaryFolder {
 
 Bytes read_all(const std::filesystem::path& file);
 Bytes gzipped(const Bytes& bytes);
+Bytes deflated(const Bytes& bytes);  // a bare stream, as zip files hold it
 
 // Smooth colours with some noise, a function of the arguments.
 Image sample_image(int64_t height, int64_t width, int64_t channels, uint64_t seed = 1);
