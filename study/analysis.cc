@@ -6,6 +6,7 @@
 
 #include "attacks/evaluate.h"
 #include "kernels/error.h"
+#include "study/correlation.h"
 #include "study/report/looks.h"
 
 namespace taut::study {
@@ -157,7 +158,7 @@ void compare(DatasetSummary& dataset, const Resampled& resampled, double level) 
   for (size_t i = 0; i < with_area.size(); ++i) {
     StrategySummary& a = dataset.strategies[with_area[i]];
     a.percent_above_average = percent[i];
-    a.best = a.area.value > 0 && a.area.value == *std::max_element(values.begin(), values.end());
+    a.best = values.size() > 1 && a.area.value > 0 && a.area.value == *std::max_element(values.begin(), values.end());
     for (size_t j = i + 1; j < with_area.size(); ++j) {
       const StrategySummary& b = dataset.strategies[with_area[j]];
       PairComparison pair;
@@ -175,21 +176,9 @@ void compare(DatasetSummary& dataset, const Resampled& resampled, double level) 
   }
 }
 
-double pearson(const std::vector<std::pair<double, double>>& points) {
-  const auto n = static_cast<double>(points.size());
-  double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-  for (const auto& [x, y] : points) mx += x / n, my += y / n;
-  for (const auto& [x, y] : points) {
-    xx += (x - mx) * (x - mx);
-    yy += (y - my) * (y - my);
-    xy += (x - mx) * (y - my);
-  }
-  return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
-}
-
 std::vector<ShiftCorrelation> correlations(const std::vector<const RunResult*>& runs) {
   std::vector<ShiftCorrelation> out;
-  std::map<std::string, std::vector<std::pair<double, double>>> points;
+  std::map<std::string, Correlation> points;
   for (const RunResult* run : runs) {
     for (const Point& point : run->points) {
       for (const ShiftedCount& shift : point.shifted) {
@@ -198,14 +187,14 @@ std::vector<ShiftCorrelation> correlations(const std::vector<const RunResult*>& 
                run->run_id, point.step, shift.correct, shift.n, shift.domain);
         }
         if (!points.contains(shift.domain)) out.push_back({shift.domain, 0, 0, shift.other_domain});
-        points[shift.domain].emplace_back(static_cast<double>(point.clean_correct) / static_cast<double>(point.n),
-                                          static_cast<double>(shift.correct) / static_cast<double>(shift.n));
+        points[shift.domain].add(static_cast<double>(point.clean_correct) / static_cast<double>(point.n),
+                                 static_cast<double>(shift.correct) / static_cast<double>(shift.n));
       }
     }
   }
   for (ShiftCorrelation& shift : out) {
-    shift.points = static_cast<int64_t>(points[shift.domain].size());
-    shift.correlation = pearson(points[shift.domain]);
+    shift.points = points[shift.domain].size();
+    shift.correlation = points[shift.domain].value();
   }
   return out;
 }

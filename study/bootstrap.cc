@@ -13,37 +13,6 @@
 namespace taut::study {
 namespace {
 
-// How often a resample drew each image, as bit planes: an image was drawn sum over k of 2^k plane[k][image] times. The
-// weighted count of a set of images is then a handful of popcounts.
-class Draw {
- public:
-  Draw(int64_t n, uint64_t seed, int64_t resample) {
-    std::vector<uint32_t> times(static_cast<size_t>(n), 0);
-    Random random(seed, Purpose::kBootstrap, static_cast<uint64_t>(resample), static_cast<uint64_t>(n));
-    for (int64_t i = 0; i < n; ++i) ++times[random.below(static_cast<uint64_t>(n))];
-    const uint32_t most = *std::max_element(times.begin(), times.end());
-    planes_.assign(static_cast<size_t>(std::bit_width(most)), Bits(static_cast<size_t>((n + 63) / 64), 0));
-    for (size_t i = 0; i < times.size(); ++i) {
-      for (size_t k = 0; k < planes_.size(); ++k) {
-        planes_[k][i / 64] |= static_cast<uint64_t>(times[i] >> k & 1) << (i % 64);
-      }
-    }
-  }
-
-  int64_t count(const Bits& images) const {
-    int64_t sum = 0;
-    for (size_t k = 0; k < planes_.size(); ++k) {
-      int64_t ones = 0;
-      for (size_t w = 0; w < images.size(); ++w) ones += std::popcount(images[w] & planes_[k][w]);
-      sum += ones << k;
-    }
-    return sum;
-  }
-
- private:
-  std::vector<Bits> planes_;
-};
-
 // Share of the resamples below `x`, ties counted half, kept off 0 and 1 by one resample.
 double share_below(double x, std::span<const double> resampled) {
   int64_t twice = 0;
@@ -74,6 +43,31 @@ Bits pack_bits(std::span<const uint8_t> flags) {
   Bits bits((flags.size() + 63) / 64, 0);
   for (size_t i = 0; i < flags.size(); ++i) bits[i / 64] |= static_cast<uint64_t>(flags[i] != 0) << (i % 64);
   return bits;
+}
+
+// An image was drawn sum over k of 2^k plane[k][image] times, so that the weighted count of a set of images is a
+// handful of popcounts.
+Draw::Draw(int64_t n, uint64_t seed, int64_t resample) {
+  std::vector<uint32_t> times(static_cast<size_t>(n), 0);
+  Random random(seed, Purpose::kBootstrap, static_cast<uint64_t>(resample), static_cast<uint64_t>(n));
+  for (int64_t i = 0; i < n; ++i) ++times[random.below(static_cast<uint64_t>(n))];
+  const uint32_t most = *std::max_element(times.begin(), times.end());
+  planes_.assign(static_cast<size_t>(std::bit_width(most)), Bits(static_cast<size_t>((n + 63) / 64), 0));
+  for (size_t i = 0; i < times.size(); ++i) {
+    for (size_t k = 0; k < planes_.size(); ++k) {
+      planes_[k][i / 64] |= static_cast<uint64_t>(times[i] >> k & 1) << (i % 64);
+    }
+  }
+}
+
+int64_t Draw::count(const Bits& images) const {
+  int64_t sum = 0;
+  for (size_t k = 0; k < planes_.size(); ++k) {
+    int64_t ones = 0;
+    for (size_t w = 0; w < images.size(); ++w) ones += std::popcount(images[w] & planes_[k][w]);
+    sum += ones << k;
+  }
+  return sum;
 }
 
 ResampledAreas resampled_areas(std::span<const Outcomes> runs, const BootstrapOptions& options) {

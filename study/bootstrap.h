@@ -31,6 +31,17 @@ struct BootstrapOptions {
 using Bits = std::vector<uint64_t>;
 Bits pack_bits(std::span<const uint8_t> flags);
 
+// A resample: n draws of n images with replacement, a function of (seed, resample, n).
+class Draw {
+ public:
+  Draw(int64_t n, uint64_t seed, int64_t resample);
+  // How many of the drawn images are among these.
+  int64_t count(const Bits& images) const;
+
+ private:
+  std::vector<Bits> planes_;
+};
+
 // What came of the n images at each evaluated point of one run: clean, under attack by the last iterate, and by the
 // best.
 struct Outcomes {

@@ -7,6 +7,7 @@
 
 #include "finetune/strategy.h"
 #include "kernels/error.h"
+#include "study/bootstrap.h"
 #include "study/run/checkpoint.h"
 #include "study/run/directory.h"
 #include "study/run/evaluate.h"
@@ -23,6 +24,19 @@ std::vector<uint8_t> flags(const std::string& text) {
   std::vector<uint8_t> out;
   for (const char c : text) out.push_back(c == '1');
   return out;
+}
+
+// The verdicts on the images of other domains; those on changed test images are not needed.
+void read_domain_verdicts(const Json& domains, const std::string& file, Point& point) {
+  for (const Json& d : domains) {
+    const std::string name = d.at("domain");
+    const auto shift = std::ranges::find(point.shifted, name, &ShiftedCount::domain);
+    if (shift == point.shifted.end() || !shift->other_domain) continue;
+    const std::vector<uint8_t> ok = flags(d.at("clean"));
+    if (static_cast<int64_t>(ok.size()) != shift->n || std::count(ok.begin(), ok.end(), 1) != shift->correct)
+      fail(Exit::kBadData, "[{}] {}: expected {} verdicts, {} of them right", file, name, shift->n, shift->correct);
+    shift->clean_ok = pack_bits(ok);
+  }
 }
 
 Point read_point(const Json& json, const std::string& run) {
@@ -49,6 +63,7 @@ Point read_point(const Json& json, const std::string& run) {
   p.robust_best_ok = flags(samples.at("best"));
   for (const auto& list : {p.clean_ok, p.robust_last_ok, p.robust_best_ok})
     if (static_cast<int64_t>(list.size()) != p.n) fail(Exit::kBadData, "[{}] expected {} verdicts", file, p.n);
+  if (samples.contains("shifted")) read_domain_verdicts(samples["shifted"], file, p);
   return p;
 }
 

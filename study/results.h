@@ -14,6 +14,7 @@ struct ShiftedCount {
   int64_t n = 0, correct = 0;
   bool other_domain = false;                // images of their own, not the test images changed
   std::optional<int64_t> robust_last = {};  // right under attack too, where it was tried
+  std::vector<uint64_t> clean_ok = {};      // of another domain: a bit an image, bit i mod 64 of word i / 64
 };
 
 // One evaluation during a run. The flags of all points of a run are of the same images in the same order, and so are

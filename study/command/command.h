@@ -71,6 +71,7 @@ void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code,
 void add_list_commands(CLI::App& app, const ExitCode& code);     // ls
 void add_doctor_command(CLI::App& app, const ExitCode& code);    // doctor
 void add_store_commands(CLI::App& study, const ExitCode& code);  // study merge, study export
+void add_check_command(CLI::App& study, const ExitCode& code);   // study check
 
 void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests& tests);
 

@@ -106,6 +106,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
   });
 
   add_store_commands(*study, code);
+  add_check_command(*study, code);
 }
 
 }  // namespace taut::study
