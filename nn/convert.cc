@@ -5,6 +5,7 @@
 #include "nn/file_names.h"
 #include "nn/recognise.h"
 #include "nn/resnet.h"
+#include "tensor/files/file_bytes.h"
 #include "tensor/npz_writer.h"
 #include "tensor/weights_file.h"
 
@@ -101,7 +102,16 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, target);
   const WeightsFile file = WeightsFile::open(in, {.v2_is_bf16 = options.v2_is_bf16});
   const std::optional<Recognised> known = recognise(file);
-  if (!known) fail(Exit::kBadData, "[{}] expected the tensors of a ViT or of a listed convolutional net", in);
+  if (!known) {
+    std::vector<std::string> names = file.names();
+    const size_t all = names.size(), shown = std::min<size_t>(all, 5);
+    for (std::string& name : names) name = printable(name);
+    fail(Exit::kBadData,
+         "[{}] expected the tensors of a ViT or of a listed convolutional net, got {} tensors: {}{}; hint: `taut "
+         "models show NAME` lists what a net has, running statistics included",
+         in, all, fmt::join(names.begin(), names.begin() + static_cast<ptrdiff_t>(shown), ", "),
+         all > shown ? ", ..." : "");
+  }
   const bool is_vit = known->vit.has_value();
   const bool fits = is_vit ? style != NameStyle::kTorchvision : fits_net(*known->net, target);
   if (!fits)

@@ -65,7 +65,7 @@ std::vector<std::string> spellings(const std::string& name) {
 
 const std::vector<const char*>& prefixes(NameStyle style) {
   static const std::vector<const char*> google = {"opt/", "target/", "params/", "img/"},
-                                        torch = {"module.", "model.", "state_dict."};
+                                        torch = {"module.", "_orig_mod.", "model.", "state_dict."};
   return style == NameStyle::kGoogle ? google : torch;
 }
 

@@ -70,7 +70,8 @@ class Model : public Module {
   virtual const ModelConfig& config() const = 0;
   DType dtype() const { return dtype_; }
 
-  // images (b, channels, image_size, image_size) in [0, 1] -> logits (b, classes).
+  // images (b, channels, image_size, image_size) in [0, 1] -> logits (b, classes). A residual net, whose last pooling
+  // takes any map, accepts other heights and widths.
   Var forward(const Var& images) { return classify(features(images)); }
   // What the head sees, (b, head->in()).
   virtual Var features(const Var& images) = 0;

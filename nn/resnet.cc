@@ -165,8 +165,7 @@ void ResNetConfig::check() const {
              "[resnet] expected planes and depths for each stage, got {} and {}", planes.size(), depths.size());
   for (const int64_t p : planes) TAUT_CHECK(p >= 1, "[resnet] expected planes >= 1, got {}", p);
   for (const int64_t d : depths) TAUT_CHECK(d >= 1, "[resnet] expected depths >= 1, got {}", d);
-  const int64_t reduction = (large_stem ? 4 : 1) << (planes.size() - 1);
-  TAUT_CHECK(image_size >= reduction, "[resnet] expected images of at least {} pixels a side, got {}", reduction,
+  TAUT_CHECK(image_size >= reduction(), "[resnet] expected images of at least {} pixels a side, got {}", reduction(),
              image_size);
   TAUT_CHECK(kind != Kind::kPreAct || shortcut == Shortcut::kProjection,
              "[resnet] expected projections in the shortcuts of pre-activated blocks");
@@ -212,7 +211,11 @@ ResNet::ResNet(const ResNetConfig& config, DType dtype)
 }
 
 Var ResNet::features(const Var& images) {
-  check_images(images);
+  const int64_t least = config_.reduction();
+  TAUT_CHECK(images.defined() && images.value().ndim() == 4 && images.size(1) == config_.channels &&
+                 images.size(2) >= least && images.size(3) >= least,
+             "[resnet] expected images (b, {}, h, w) of at least {} pixels a side, got {}", config_.channels, least,
+             images.defined() ? to_string(images.shape()) : "none");
   Var h = stem_->forward(normalise_images(images, config_.mean, config_.std));
   if (norm_ != nullptr && !config_.final_norm()) h = norm_->forward(h, true);
   if (config_.large_stem) h = ops::max_pool(h, 3, 2, 1);

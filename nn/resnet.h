@@ -40,6 +40,8 @@ struct ResNetConfig : ModelConfig {
 
   int64_t expansion() const { return kind == Kind::kBottleneck ? 4 : 1; }
   int64_t feature_size() const { return planes.back() * expansion(); }
+  // The input's side over the last stage's, which has at least one pixel.
+  int64_t reduction() const { return (large_stem ? 4 : 1) << (planes.size() - 1); }
   bool final_norm() const { return names == Names::kWide; }
 };
 

@@ -37,7 +37,8 @@ std::vector<Key> make_keys() {
   return {
       choice("model.name", "vit_base_patch16_224", nn::model_names(), "model, one of `taut ls models`"),
       text("model.weights", "",
-           "safetensors file; empty: drawn from the seed; `procedural`: pre-trained here on the procedural upstream "
+           "file of any format of `taut weights inspect`; empty: drawn from the seed; `procedural`: pre-trained here "
+           "on the procedural upstream "
            "task"),
       text("model.delta", "", "what a run trained (delta.safetensors), or a folder that peft or AdapterHub wrote"),
       choice("model.strategy", "full", finetune::strategy_names(), "fine-tuning strategy"),

@@ -62,8 +62,10 @@ void write_npz(const std::string& path, const std::vector<std::pair<std::string,
     const char* descr = nullptr;
     for (const auto& [ours, numpys] : kTypes)
       if (dtype == ours) descr = numpys;
-    TAUT_CHECK(descr != nullptr, "[{}] tensor '{}': NumPy has no type for {}; hint: write .safetensors", path, name,
-               dtype);
+    TAUT_CHECK(
+        descr != nullptr,
+        "[{}] tensor '{}': expected F32, F64, F16, I32, I64, U8 or BOOL in an .npz, got {}; hint: write .safetensors",
+        path, name, dtype);
     values.push_back(tensor.contiguous());
     const Tensor& t = values.back();
     const std::string npy = npy_header(descr, t.shape()), entry = name + ".npy";

@@ -37,8 +37,14 @@ Tensor widened(const StoredTensor& stored) {
 constexpr std::pair<const char*, DType> kSameTypes[] = {
     {"F32", DType::kF32}, {"F64", DType::kF64}, {"BF16", DType::kBF16}, {"I32", DType::kI32},
     {"I64", DType::kI64}, {"U8", DType::kU8},   {"BOOL", DType::kBool}};
+constexpr const char* kConvertedTypes[] = {"F16", "I8", "I16", "U16", "U32"};
 
 }  // namespace
+
+bool is_readable(const std::string& dtype) {
+  return std::ranges::any_of(kSameTypes, [&](const auto& type) { return dtype == type.first; }) ||
+         std::ranges::any_of(kConvertedTypes, [&](const char* type) { return dtype == type; });
+}
 
 TensorFile::TensorFile(FileContents contents) : contents_(std::move(contents)) {
   for (size_t i = 0; i < contents_.tensors.size(); ++i)
@@ -66,8 +72,32 @@ const StoredTensor& TensorFile::info(const std::string& name) const {
   return contents_.tensors[it->second];
 }
 
-Tensor TensorFile::read(const std::string& name) const {
+Tensor TensorFile::read(const std::string& name) const { return to_tensor(info(name), 0); }
+
+void TensorFile::read_pieces(const std::string& name, const std::function<void(const Tensor& piece)>& take) const {
+  constexpr int64_t kPiece = int64_t{1} << 20;
   const StoredTensor& stored = info(name);
+  const int64_t n = numel(stored.shape), element = bits_of(stored.dtype) / 8;
+  const bool gaps = !stored.unpack && stored.strides != row_major_strides(stored.shape);
+  if (gaps || n <= kPiece || !is_readable(stored.dtype)) return take(read(name));
+  const auto next = stored.unpack ? stored.unpack() : nullptr;
+  std::vector<std::byte> inflated;
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const int64_t count = std::min(kPiece, n - at);
+    StoredTensor piece = {name, stored.dtype, {count}, count * element, {1}, stored.first};
+    if (next) {
+      inflated.resize(static_cast<size_t>(piece.bytes));
+      next(inflated);
+      piece.first = inflated.data();
+    } else {
+      piece.first += at * element;
+    }
+    take(to_tensor(piece, at));
+  }
+}
+
+// `first_element`: where in the tensor of this name it starts.
+Tensor TensorFile::to_tensor(const StoredTensor& stored, int64_t first_element) const {
   if (stored.dtype == "F16") return converted<uint16_t, float>(stored, half_to_float);
   if (stored.dtype == "I8") return widened<int8_t, int32_t>(stored);
   if (stored.dtype == "I16") return widened<int16_t, int32_t>(stored);
@@ -80,13 +110,13 @@ Tensor TensorFile::read(const std::string& name) const {
     if (dtype == DType::kBool)
       for (int64_t i = 0; i < stored.bytes; ++i)
         if (const int value = std::to_integer<int>(t.raw()[i]); value > 1)
-          fail(Exit::kBadData, "[{}] tensor '{}': element {} is {}, neither 0 nor 1", path(), printable(name), i,
-               value);
+          fail(Exit::kBadData, "[{}] tensor '{}': element {} is {}, neither 0 nor 1", path(), printable(stored.name),
+               first_element + i, value);
     return t;
   }
   fail(Exit::kBadData,
        "[{}] tensor '{}': expected F32, F64, F16, BF16, I32, I64, I16, I8, U8, U16, U32 or BOOL, got {}", path(),
-       printable(name), stored.dtype);
+       printable(stored.name), stored.dtype);
 }
 
 }  // namespace taut

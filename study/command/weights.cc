@@ -17,9 +17,8 @@ struct Statistics {
 };
 
 // Of the finite elements; the sum is in f64, in order.
-Statistics statistics_of(const Tensor& tensor) {
+void add_elements(Statistics& s, const Tensor& tensor) {
   const Tensor t = tensor.dtype() == DType::kBF16 ? tensor.to(DType::kF32) : tensor;
-  Statistics s;
   on_any(t.dtype(), [&]<class T>() {
     if constexpr (!std::is_same_v<T, BF16>) {
       for (const T& element : t.span<T>()) {
@@ -35,25 +34,19 @@ Statistics statistics_of(const Tensor& tensor) {
       }
     }
   });
-  return s;
-}
-
-// float8 and the like have a width and no statistics here.
-bool is_readable(const std::string& dtype) {
-  return !dtype.starts_with("F8") && !dtype.starts_with("F6") && !dtype.starts_with("F4") && dtype != "C64" &&
-         dtype != "U64";
 }
 
 std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
   const WeightsFile file = WeightsFile::open(path, {.v2_is_bf16 = v2_is_bf16});
   std::vector<Row> rows;
-  int64_t elements = 0, non_finite = 0;
+  int64_t elements = 0, non_finite = 0, unseen = 0;
   for (const StoredTensor& t : file.tensors()) {
     Row row = {{"name", t.name}, {"shape", to_string(t.shape)}, {"dtype", t.dtype}};
     elements += numel(t.shape);
     for (const char* field : {"min", "max", "mean", "non_finite"}) row[field] = nullptr;
     if (is_readable(t.dtype)) {
-      const Statistics s = statistics_of(file.read(t.name));
+      Statistics s;
+      file.read_pieces(t.name, [&](const Tensor& piece) { add_elements(s, piece); });
       non_finite += s.non_finite;
       row["non_finite"] = s.non_finite;
       if (s.finite > 0) {
@@ -61,12 +54,16 @@ std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
         row["max"] = s.max;
         row["mean"] = s.sum / static_cast<double>(s.finite);
       }
+    } else {
+      unseen += numel(t.shape);
     }
     rows.push_back(std::move(row));
   }
   const std::optional<nn::Recognised> known = nn::recognise(file);
-  fmt::print(stderr, "{}: {}, {} tensors, {} elements, {} of them not finite; {}\n", path, file.format(),
-             file.tensors().size(), elements, non_finite, known ? known->text : "no architecture that is known here");
+  fmt::print(stderr, "{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(),
+             file.tensors().size(), elements, non_finite,
+             unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
+             known ? known->text : "no architecture that is known here");
   return rows;
 }
 

@@ -179,7 +179,7 @@ FileContents parse_npz(const ZipArchive& zip, const NpyOptions& options) {
     std::string_view text;
     if (e.deflated) {
       start.resize(std::min<uint64_t>(e.size, kPreamble + kMaxHeader));
-      ZipArchive::inflate(zip.file(), e, start, {});
+      Inflater(zip.file(), e).read(start);
       text = {reinterpret_cast<const char*>(start.data()), start.size()};
     } else {
       text = zip.stored(e);
@@ -188,9 +188,11 @@ FileContents parse_npz(const ZipArchive& zip, const NpyOptions& options) {
     const std::byte* elements = e.deflated ? nullptr : zip.file().data() + e.begin + header.length;
     StoredTensor t = array(e.name.substr(0, e.name.size() - kEnding.size()), header, elements);
     if (e.deflated)
-      t.unpack = [file = zip.file(), e, length = header.length, bytes = t.bytes](std::byte* to) {
+      t.unpack = [file = zip.file(), e, length = header.length] {
+        const auto inflater = std::make_shared<Inflater>(file, e);
         std::vector<std::byte> skipped(length);
-        ZipArchive::inflate(file, e, skipped, {to, static_cast<size_t>(bytes)});
+        inflater->read(skipped);
+        return [inflater](std::span<std::byte> to) { inflater->read(to); };
       };
     contents.tensors.push_back(std::move(t));
   }

@@ -51,7 +51,7 @@ int64_t bits_of(const std::string& dtype, const Shape& shape) {
 
 void copy_elements(const StoredTensor& t, std::byte* to) {
   if (t.unpack) {
-    t.unpack(to);
+    t.unpack()({to, static_cast<size_t>(t.bytes)});
   } else if (t.bytes > 0 && t.strides == row_major_strides(t.shape)) {
     std::memcpy(to, t.first, static_cast<size_t>(t.bytes));
   } else if (t.bytes > 0) {

@@ -19,8 +19,10 @@ struct StoredTensor {
   int64_t bytes = 0;  // of all its elements, packed row-major
   Shape strides =
       {};  // in elements, of the elements at `first`; an element of any dtype with strides takes whole bytes
-  const std::byte* first = nullptr;                // its first element, inside the file's mapping
-  std::function<void(std::byte* to)> unpack = {};  // instead of `first` where the file holds them compressed
+  const std::byte* first = nullptr;  // its first element, inside the file's mapping
+  // Instead of `first` where the file holds them compressed: starts anew, and what it returns gives the next bytes,
+  // packed row-major.
+  std::function<std::function<void(std::span<std::byte> to)>()> unpack = {};
 };
 
 // What a reader makes of a file. The tensors point into the mappings, so keep the files as long as them.

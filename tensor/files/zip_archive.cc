@@ -68,6 +68,21 @@ uint32_t crc_of(const std::byte* data, uint64_t size, uint32_t before = 0) {
   return size == 0 ? before : static_cast<uint32_t>(::crc32_z(before, reinterpret_cast<const Bytef*>(data), size));
 }
 
+// One call of zlib's inflate, which takes what it can and moves both spans on.
+int inflate_some(z_stream& stream, std::span<const std::byte>& from, std::span<std::byte>& to) {
+  constexpr uint64_t kStep = std::numeric_limits<uInt>::max() / 2;
+  const auto give = static_cast<uInt>(std::min<uint64_t>(from.size(), kStep));
+  const auto take = static_cast<uInt>(std::min<uint64_t>(to.size(), kStep));
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from.data()));
+  stream.avail_in = give;
+  stream.next_out = reinterpret_cast<Bytef*>(to.data());
+  stream.avail_out = take;
+  const int status = ::inflate(&stream, Z_NO_FLUSH);
+  from = from.subspan(give - stream.avail_in);
+  to = to.subspan(take - stream.avail_out);
+  return status;
+}
+
 }  // namespace
 
 ZipArchive::ZipArchive(FileBytes file) : file_(std::move(file)) {
@@ -251,42 +266,45 @@ void ZipArchive::check_disjoint() const {
            printable(in_order[i]->name));
 }
 
-void ZipArchive::inflate(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> first,
-                         std::span<std::byte> rest) {
-  const auto bad = [&](const std::string& what) {
-    fail(Exit::kBadData, "[{}] zip entry '{}': {}; hint: the file is damaged, fetch it again", file.path(),
-         printable(entry.name), what);
-  };
-  z_stream stream{};
-  if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail(Exit::kMemory, "[{}] cannot start inflating", file.path());
-  const std::unique_ptr<z_stream, int (*)(z_stream*)> owner(&stream, ::inflateEnd);
-  constexpr uint64_t kStep = std::numeric_limits<uInt>::max() / 2;
-  const uint64_t count = first.size() + rest.size();
-  const bool whole = count == entry.size;
-  std::span<const std::byte> from = file.bytes(entry.begin, entry.packed);
-  std::byte beyond{};  // where a byte too many would go
-  std::span<std::byte> outs[] = {first, rest, {&beyond, whole ? 1u : 0u}};
-  uint64_t written = 0;
+Inflater::Inflater(FileBytes file, ZipEntry entry)
+    : file_(std::move(file)),
+      entry_(std::move(entry)),
+      stream_(new z_stream{},
+              [](z_stream* stream) {
+                const int status = ::inflateEnd(stream);
+                delete stream;
+                return status;
+              }),
+      from_(file_.bytes(entry_.begin, entry_.packed)) {
+  if (::inflateInit2(stream_.get(), -MAX_WBITS) != Z_OK)
+    fail(Exit::kMemory, "[{}] cannot start inflating", file_.path());
+}
+
+void Inflater::bad(const std::string& what) const {
+  fail(Exit::kBadData, "[{}] zip entry '{}': {}; hint: the file is damaged, fetch it again", file_.path(),
+       printable(entry_.name), what);
+}
+
+void Inflater::read(std::span<std::byte> to) {
+  const uint64_t wanted = written_ + to.size();
+  std::span<std::byte> rest = to;
   int status = Z_OK;
-  for (std::span<std::byte> out : outs)
-    while (status == Z_OK && !out.empty()) {
-      const auto give = static_cast<uInt>(std::min<uint64_t>(from.size(), kStep));
-      const auto take = static_cast<uInt>(std::min<uint64_t>(out.size(), kStep));
-      stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from.data()));
-      stream.avail_in = give;
-      stream.next_out = reinterpret_cast<Bytef*>(out.data());
-      stream.avail_out = take;
-      status = ::inflate(&stream, Z_NO_FLUSH);
-      from = from.subspan(give - stream.avail_in);
-      out = out.subspan(take - stream.avail_out);
-      written += take - stream.avail_out;
-    }
-  if (written > count) bad(fmt::format("expected {} bytes, it inflates to more", count));
+  while (status == Z_OK && !rest.empty()) status = inflate_some(*stream_, from_, rest);
   if (status != Z_OK && status != Z_STREAM_END) bad("its compressed data is damaged");
-  if (written < count) bad(fmt::format("expected {} bytes, it inflates to {}", count, written));
-  if (!whole) return;
-  if (!from.empty()) bad(fmt::format("{} bytes follow its compressed data", from.size()));
-  if (crc_of(rest.data(), rest.size(), crc_of(first.data(), first.size())) != entry.crc) bad("its checksum is wrong");
+  written_ = wanted - rest.size();
+  if (!rest.empty()) bad(fmt::format("expected {} bytes, it inflates to {}", wanted, written_));
+  crc_ = crc_of(to.data(), to.size(), crc_);
+  if (!to.empty() && written_ == entry_.size) check_end(status);
+}
+
+void Inflater::check_end(int status) {
+  std::byte beyond{};  // where a byte too many would go
+  std::span<std::byte> room(&beyond, 1);
+  while (status == Z_OK && !room.empty()) status = inflate_some(*stream_, from_, room);
+  if (room.empty()) bad(fmt::format("expected {} bytes, it inflates to more", entry_.size));
+  if (status != Z_STREAM_END) bad("its compressed data is damaged");
+  if (!from_.empty()) bad(fmt::format("{} bytes follow its compressed data", from_.size()));
+  if (crc_ != entry_.crc) bad("its checksum is wrong");
 }
 
 }  // namespace taut

@@ -6,10 +6,14 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "tensor/files/file_bytes.h"
+
+struct z_stream_s;  // zlib's
 
 namespace taut {
 
@@ -34,10 +38,6 @@ class ZipArchive {
   const ZipEntry* find(const std::string& name) const;               // nullptr where there is none
   // The data of a stored entry.
   std::string_view stored(const ZipEntry& entry) const { return file_.text(entry.begin, entry.packed); }
-  // The first first.size() + rest.size() bytes of a deflated entry, at most entry.size. The checksum is checked if they
-  // are all of it. Throws Error(kBadData) naming file and entry.
-  static void inflate(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> first,
-                      std::span<std::byte> rest);
 
  private:
   struct Directory {
@@ -52,6 +52,26 @@ class ZipArchive {
   FileBytes file_;
   std::vector<ZipEntry> entries_;
   std::map<std::string, size_t> index_;
+};
+
+// The data of a deflated entry, from its start on, so that none of it but what is asked for is in memory.
+class Inflater {
+ public:
+  Inflater(FileBytes file, ZipEntry entry);
+  // The next to.size() bytes; all reads together at most entry.size. The last one checks the entry's end and checksum.
+  // Throws Error(kBadData) naming file and entry.
+  void read(std::span<std::byte> to);
+
+ private:
+  void check_end(int status);
+  [[noreturn]] void bad(const std::string& what) const;
+
+  FileBytes file_;
+  ZipEntry entry_;
+  std::unique_ptr<z_stream_s, int (*)(z_stream_s*)> stream_;
+  std::span<const std::byte> from_;
+  uint64_t written_ = 0;
+  uint32_t crc_ = 0;
 };
 
 inline bool looks_like_zip(const FileBytes& file) {

@@ -167,7 +167,7 @@ void run_golden_resnet(GoldenCase& c) {
   const Shape shape = shape_of(c.attrs().at("shape"));
   config->classes = shape_of(c.attrs().at("names").at(head + ".bias")).at(0);
   config->channels = shape.at(1);
-  config->image_size = shape.at(2);
+  config->image_size = std::min(shape.at(2), shape.at(3));
   config->mean = c.attrs().at("mean").get<std::vector<double>>();
   config->std = c.attrs().at("std").get<std::vector<double>>();
   c.run_model(

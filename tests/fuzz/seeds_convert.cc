@@ -70,7 +70,7 @@ std::vector<Seed> convert_seeds() {
               : "");
   add("half precision", "hf", vit(NameStyle::kTimm, "F16"));
   add("a type nobody reads, moved all the same", "hf", vit(NameStyle::kTimm, "F8_E4M3"));
-  add("a type NumPy has not", "google.npz", vit(NameStyle::kGoogle, "BF16"), "NumPy has no type for BF16");
+  add("a type NumPy has not", "google.npz", vit(NameStyle::kGoogle, "BF16"), "in an .npz, got BF16");
   changed(
       "elements of half a byte", "hf", NameStyle::kTimm, [&](Lines& all) { line(all, "cls_token").dtype = "F4"; },
       "expected elements of whole bytes");

@@ -279,12 +279,38 @@ TEST_CASE("weights of residual nets: prefixes, counters, two names of shortcut a
   std::filesystem::remove(file);
 }
 
+TEST_CASE("a residual net takes images of any height and width: turned by 90 degrees with its kernels, the same") {
+  ResNetConfig config = small_resnet_config();
+  const auto model = random_model(config, 5);
+  model->set_training(false);
+  Tensor images = Tensor::empty({2, 3, 8, 14});
+  fill_uniform(images, 1, 5, "images");
+  const auto turned = [](const Tensor& t) {  // the last two dimensions change places
+    const int64_t h = t.size(2), w = t.size(3);
+    Tensor out = Tensor::empty({t.size(0), t.size(1), w, h}, t.dtype());
+    for (int64_t i = 0; i < t.size(0) * t.size(1); ++i)
+      for (int64_t y = 0; y < h; ++y)
+        for (int64_t x = 0; x < w; ++x)
+          out.span<float>()[i * h * w + x * h + y] = t.span<float>()[i * h * w + y * w + x];
+    return out;
+  };
+  const std::vector<double> wide = model->forward(Var(images)).value().to_doubles();
+  for (const NamedParameter& p : model->parameters()) {
+    Tensor weight = p.var.value();
+    if (weight.ndim() == 4) weight.copy_from(turned(weight));
+  }
+  const std::vector<double> high = model->forward(Var(turned(images))).value().to_doubles();
+  REQUIRE(wide.size() == high.size());
+  for (size_t i = 0; i < wide.size(); ++i) CHECK(wide[i] == doctest::Approx(high[i]).epsilon(1e-4));
+}
+
 TEST_CASE("images too small for the stages and other wrong sizes are refused") {
   ResNetConfig config = small_resnet_config();
   config.image_size = 1;
   CHECK_THROWS_WITH_AS(config.build(), doctest::Contains("at least 2 pixels"), Error);
-  CHECK_THROWS_WITH_AS(small_resnet_config().build()->forward(Var(Tensor::zeros({1, 3, 8, 9}))),
-                       doctest::Contains("(1, 3, 8, 9)"), Error);
+  const auto model = small_resnet_config().build();
+  CHECK_THROWS_WITH_AS(model->forward(Var(Tensor::zeros({1, 3, 8, 1}))), doctest::Contains("(1, 3, 8, 1)"), Error);
+  CHECK_THROWS_WITH_AS(model->forward(Var(Tensor::zeros({1, 4, 8, 8}))), doctest::Contains("(1, 4, 8, 8)"), Error);
   VnncompConfig vnncomp = vnncomp_resnet_2b();
   vnncomp.image_size = 28;
   CHECK_THROWS_WITH_AS(vnncomp.build(), doctest::Contains("32 pixels"), Error);

@@ -218,6 +218,12 @@ TEST_CASE("convolutional nets are recognised by their shapes, and lose their pre
   CHECK(recognise(WeightsFile::open(in))->text == "cifar_resnet20, 7 classes");
   CHECK(convert_weights(in, out, "torchvision").tensors == std::ssize(tensors));
   CHECK(contents(out) == plain);
+  Tensors compiled = wrapped;
+  rename(compiled, "^", "_orig_mod.");  // torch.compile's
+  write_safetensors(in, compiled);
+  convert_weights(in, out, "torchvision");
+  CHECK(contents(out) == plain);
+  write_safetensors(in, wrapped);
   CHECK_THROWS_WITH_AS(convert_weights(in, out, "hf"), doctest::Contains("torchvision"), Error);
   wrapped.emplace_back("module.aux.weight", Tensor::zeros({2}));
   write_safetensors(in, wrapped);

@@ -1,4 +1,6 @@
 // The command line: exit codes, messages that name what was wrong, and output formats.
+#include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "nn/init.h"
@@ -6,6 +8,7 @@
 #include "nn/weights.h"
 #include "study/command/model_tree.h"
 #include "study/output.h"
+#include "tensor/atomic_file.h"
 #include "tensor/safetensors.h"
 #include "tests/study/support.h"
 
@@ -174,6 +177,25 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
   CHECK(taut({"weights", "convert", base, hf, "--names", "keras"}).code == 2);
   CHECK(taut({"weights", "convert", base, folder / "x.npz", "--names", "google"}).code == 65);
   CHECK(taut({"weights", "inspect", "/none.npz"}).code == 66);
+
+  const std::string odd = (folder.path / "odd.safetensors").string();
+  std::string header = R"({"d":{"dtype":"F64","shape":[3],"data_offsets":[0,24]},)"
+                       R"("f":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[24,32]}})";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const double doubles[3] = {NAN, 1, -3};
+  std::string bytes(8, '\0');
+  const uint64_t length = header.size();
+  std::memcpy(bytes.data(), &length, 8);
+  bytes += header + std::string(reinterpret_cast<const char*>(doubles), sizeof doubles) + std::string(8, '\x7f');
+  write_file_atomically(odd, bytes);
+  const Outcome types = taut({"weights", "inspect", odd, "-o", "json"});
+  const auto typed = nlohmann::json::parse(types.out);
+  CHECK(typed[0].at("min") == -3);
+  CHECK(typed[0].at("mean") == -1);
+  CHECK(typed[0].at("non_finite") == 1);
+  CHECK(typed[1].at("non_finite").is_null());
+  CHECK(types.err.find("11 elements, 1 of them not finite, 8 of types whose values are not read here") !=
+        std::string::npos);
 }
 
 TEST_CASE("a run's delta as peft's and AdapterHub's folders judges like the delta") {

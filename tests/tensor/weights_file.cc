@@ -17,6 +17,7 @@
 #include "tensor/safetensors.h"
 #include "tensor/sha256.h"
 #include "tensor/shard_writer.h"
+#include "tests/fuzz/build_files.h"
 #include "tests/fuzz/build_pickle.h"
 
 namespace fs = std::filesystem;
@@ -146,6 +147,35 @@ TEST_CASE("npy: bfloat16 is read where it is asked for") {
   const WeightsFile file = WeightsFile::open(path, {.v2_is_bf16 = true});
   CHECK(file.read("x").dtype() == DType::kBF16);
   CHECK(file.read("x").to_doubles() == Doubles{1, -3});
+}
+
+TEST_CASE("what a small file inflates to is read in pieces, the same numbers, never whole") {
+  const Folder folder;
+  constexpr size_t kCount = 2'500'000;
+  std::vector<float> values(kCount, 0.0f);
+  for (size_t i = 0; i < kCount; i += 9973) values[i] = static_cast<float>(i);
+  const std::string array = fuzz::npy(fuzz::npy_header("<f4", fmt::format("({},)", kCount)), 0) + bytes_of(values);
+  fuzz::ZipItem item{"a.npy", array};
+  item.deflate = true;
+  for (const std::string& path : {folder.file("deflated.npz", fuzz::zip({item})), folder.file("plain.npy", array)}) {
+    CAPTURE(path);
+    const WeightsFile file = WeightsFile::open(path);
+    const std::string name = file.names().at(0);
+    std::vector<float> read;
+    int pieces = 0;
+    file.read_pieces(name, [&](const Tensor& piece) {
+      CHECK(piece.numel() <= (1 << 20));
+      read.insert(read.end(), piece.span<float>().begin(), piece.span<float>().end());
+      ++pieces;
+    });
+    CHECK(pieces == 3);
+    CHECK(read == values);
+    CHECK(file.read(name).to_doubles() == Doubles(values.begin(), values.end()));
+  }
+  item.crc = 1;
+  const WeightsFile damaged = WeightsFile::open(folder.file("damaged.npz", fuzz::zip({item})));
+  CHECK_THROWS_WITH_AS(damaged.read_pieces("a", [](const Tensor&) {}), doctest::Contains("its checksum is wrong"),
+                       Error);
 }
 
 TEST_CASE("a model in several files: the index and the files agree, and its hash covers them") {
