@@ -178,7 +178,7 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
   CHECK(taut({"weights", "convert", base, folder / "x.npz", "--names", "google"}).code == 65);
   CHECK(taut({"weights", "inspect", "/none.npz"}).code == 66);
 
-  const std::string odd = (folder.path / "odd.safetensors").string();
+  const std::string odd = folder / "odd.safetensors";
   std::string header = R"({"d":{"dtype":"F64","shape":[3],"data_offsets":[0,24]},)"
                        R"("f":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[24,32]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
