@@ -15,6 +15,14 @@ TAUT_INLINE BF16 to_bf16(float x) {
   return {static_cast<uint16_t>(is_nan(x) ? quiet_nan : rounded)};
 }
 
+// The bits of a float rounded to tf32, 10 bits of significand: to nearest, ties away from zero, the other 13 bits zero.
+TAUT_INLINE uint32_t tf32_bits(uint32_t bits) {
+  return (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fffe000u : (bits + 0x1000u) & 0xffffe000u;
+}
+TAUT_INLINE float to_tf32(float x) {
+  return as_real(static_cast<int32_t>(tf32_bits(static_cast<uint32_t>(as_int(x)))));
+}
+
 // The integer types, as floating types see them: [low, high) converts by truncation, high is a power of two.
 template <class T>
 struct Range;
@@ -63,6 +71,12 @@ TAUT_INLINE To convert(From x) {
   } else {
     return static_cast<To>(x);
   }
+}
+
+// What is computed with where x is stored.
+template <class T>
+TAUT_INLINE Real<T> widen(T x) {
+  return convert<Real<T>>(x);
 }
 
 }  // namespace taut::TAUT_MATH

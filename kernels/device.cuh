@@ -76,6 +76,11 @@ __device__ __forceinline__ Float4 load4(const float* p) { return *reinterpret_ca
 __device__ __forceinline__ void store4(float* p, Float4 v) { *reinterpret_cast<Float4*>(p) = v; }
 __device__ __forceinline__ float element(const Float4& v, int i) { return v[i]; }
 __device__ __forceinline__ Float4 make4(float a, float b, float c, float d) { return Float4{a, b, c, d}; }
+// Two numbers in one access of 8 bytes.
+__device__ __forceinline__ void store2(float* p, float a, float b) {
+  using Float2 = float __attribute__((vector_size(8)));
+  *reinterpret_cast<Float2*>(p) = Float2{a, b};
+}
 #else
 using Float4 = float4;
 __device__ __forceinline__ Float4 load4(const float* p) { return *reinterpret_cast<const float4*>(p); }
@@ -84,6 +89,9 @@ __device__ __forceinline__ float element(const Float4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 __device__ __forceinline__ Float4 make4(float a, float b, float c, float d) { return make_float4(a, b, c, d); }
+__device__ __forceinline__ void store2(float* p, float a, float b) {
+  *reinterpret_cast<float2*>(p) = make_float2(a, b);
+}
 #endif
 __host__ __device__ __forceinline__ bool aligned16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 

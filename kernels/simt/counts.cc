@@ -156,11 +156,12 @@ void finish_warp_segment() {
   current->touched.clear();
 }
 
-void end_counting(int64_t barriers, int64_t fmas) {
+void end_counting(int64_t barriers, int64_t fmas, int64_t tensor_fmas) {
   if (!counting) return;
   finish_warp_segment();
   current->counts.barriers += barriers;
   current->counts.fmas += fmas;
+  current->counts.tensor_fmas += tensor_fmas;
   current->counts.touched_sectors += static_cast<int64_t>(current->sectors.size());
   current->sectors.clear();
   counting = false;

@@ -12,14 +12,14 @@ namespace {
 
 bool inside = false;  // the runner's own code may contain instrumented functions of the standard library
 
-inline void access(void* pointer, size_t bytes, Access kind, void* site) {
+inline void access(const void* pointer, size_t bytes, Access kind, void* site, bool counts = true) {
   if (!watching || inside) return;
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   if (address - reinterpret_cast<uintptr_t>(&words) < sizeof words) return;
   inside = true;
   const auto code = reinterpret_cast<uintptr_t>(site);
   if (detecting) check_access(address, bytes, kind, code);
-  if (counting) count_access(address, bytes, kind == Access::kWrite, code);
+  if (counting && counts) count_access(address, bytes, kind == Access::kWrite, code);
   inside = false;
 }
 
@@ -27,7 +27,9 @@ inline void access(void* pointer, size_t bytes, Access kind, void* site) {
 
 void leave_hook() { inside = false; }
 
-void atomic_access(void* pointer, size_t bytes, void* site) { access(pointer, bytes, Access::kAtomic, site); }
+void note_access(const void* pointer, size_t bytes, Access kind, void* site, bool counts) {
+  access(pointer, bytes, kind, site, counts);
+}
 
 }  // namespace taut::runner
 

@@ -134,4 +134,22 @@ void set_written(const void* begin, size_t bytes, bool written) {
   });
 }
 
+bool exists(const void* begin, size_t bytes) {
+  const auto first = reinterpret_cast<uintptr_t>(begin);
+  if (bytes == 0) return true;
+  if (!memory().contains(first) || !memory().contains(first + bytes - 1)) return false;
+  const uint8_t* state = memory().state;
+  bool all = true;
+  each_granule(begin, bytes, [&](size_t g, uint8_t mask) { all = all && (state[g] & mask) == mask; });
+  return all;
+}
+
+bool written(const void* begin, size_t bytes) {
+  if (!exists(begin, bytes)) return false;
+  const uint8_t* state = memory().state;
+  bool all = true;
+  each_granule(begin, bytes, [&](size_t g, uint8_t mask) { all = all && (state[g] >> 4 & mask) == mask; });
+  return all;
+}
+
 }  // namespace taut::runner

@@ -51,5 +51,8 @@ void reset_peak();
 // Marks bytes as existing or not (of shared memory), as written (by the host), as unwritten.
 void set_exists(const void* begin, size_t bytes, bool exists);
 void set_written(const void* begin, size_t bytes, bool written);
+// Whether all of these bytes exist, and whether all were written; host memory does not exist.
+bool exists(const void* begin, size_t bytes);
+bool written(const void* begin, size_t bytes);
 
 }  // namespace taut::runner

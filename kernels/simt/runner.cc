@@ -15,6 +15,7 @@
 #include "kernels/simt/memory.h"
 #include "kernels/simt/shadow.h"
 #include "kernels/simt/sites.h"
+#include "kernels/simt/tensor_core.h"
 
 namespace taut::runner {
 
@@ -330,14 +331,14 @@ void run_grid(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes, vo
   begin_watching();
   begin_counting(kernel, static_cast<int64_t>(grid.count()), static_cast<int>(r->threads),
                  static_cast<int64_t>(shared_bytes));
-  const int64_t barriers = r->totals.barriers, fmas = fma_count;
+  const int64_t barriers = r->totals.barriers, fmas = fma_count, tensor_fmas = tensor_fma_count;
   detecting = r->detect;
   watching = detecting || counting;
   if (setjmp(r->escape) == 0) run_blocks(grid.count());
   watching = false;
   leave_hook();
   r->running = -1;
-  end_counting(r->totals.barriers - barriers, fma_count - fmas);
+  end_counting(r->totals.barriers - barriers, fma_count - fmas, tensor_fma_count - tensor_fmas);
   throw_findings(who);
 }
 

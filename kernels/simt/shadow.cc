@@ -140,7 +140,8 @@ void throw_findings(const std::string& kernel) {
 }
 
 void check_access(uintptr_t address, size_t bytes, Access access, uintptr_t site) {
-  if ((address & (bytes - 1)) != 0 && (bytes & (bytes - 1)) == 0) {
+  constexpr size_t kWidest = 16;  // of one instruction; more is an array, which g++ tells of as one range
+  if (bytes <= kWidest && (address & (bytes - 1)) != 0 && (bytes & (bytes - 1)) == 0) {
     add_finding(Fault::kMisaligned, fmt::format("{} {} {} bytes at {:#x}, which they do not divide, at {}",
                                                 describe_thread(standing.thread), verb(access == Access::kWrite, false),
                                                 bytes, address, describe_site(site)));

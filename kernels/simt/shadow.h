@@ -39,7 +39,8 @@ void add_finding(Fault fault, std::string text, uintptr_t site = 0, uintptr_t ot
 
 // Leaves the accounting of an access that never returns.
 void leave_hook();
-void atomic_access(void* pointer, size_t bytes, void* site);
+// An access that no instruction of the compiled code makes: of an atomic function, a matrix load, an asynchronous copy.
+void note_access(const void* pointer, size_t bytes, Access kind, void* site, bool counts);
 
 // Where the running thread stands among the others, for the order of accesses.
 struct Standing {

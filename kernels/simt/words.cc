@@ -47,7 +47,7 @@ void do_ballot(unsigned mask, const Slot* in, Slot* out) {
 
 template <class T>
 T add(T* address, T value, void* site) {
-  atomic_access(address, sizeof(T), site);
+  note_access(address, sizeof(T), Access::kAtomic, site, true);
   const T before = *address;
   *address = before + value;
   return before;

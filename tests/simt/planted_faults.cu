@@ -1,6 +1,6 @@
 // Kernels with one planted fault each, and beside each its faultless twin: what the detectors of the SIMT runner must
 // catch, and what they must leave alone. Every kernel reverses or sums within a block of 64 threads.
-#include "kernels/device.cuh"
+#include "kernels/tensor_core.cuh"
 #include "tests/simt/planted_faults.h"
 
 namespace taut::simt {
@@ -192,6 +192,154 @@ __global__ void reads_the_output(const float* x, float* y) {
   y[threadIdx.x] += x[threadIdx.x];
 }
 
+// ---- matrix loads, asynchronous copies, products of fragments -------------------------------------------------------
+
+// A warp loads rows that the other warp has written.
+template <bool planted>
+__global__ void matrices_of_the_other_warp(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(2 * kThreads);
+  tile[threadIdx.x] = x[threadIdx.x];
+  if constexpr (planted)
+    __syncwarp();
+  else
+    __syncthreads();
+  uint32_t r[4];
+  load_matrices(r, tile + (threadIdx.x ^ 32) / 4 * 4);
+  y[threadIdx.x] = as_real(static_cast<int32_t>(r[threadIdx.x % 4]));
+}
+
+template <bool planted>
+__global__ void matrices_half_written(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  if (!planted || threadIdx.x != 60) tile[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  uint32_t r[4];
+  load_matrices_transposed(r, tile + threadIdx.x / 4 * 4);
+  y[threadIdx.x] = as_real(static_cast<int32_t>(r[0]));
+}
+
+template <bool planted>
+__global__ void matrices_past_the_tile(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  tile[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  uint32_t r[4];
+  load_matrices(r, tile + (threadIdx.x / 4 + (planted ? 1 : 0)) * 4);
+  y[threadIdx.x] = as_real(static_cast<int32_t>(r[0]));
+}
+
+template <bool planted>
+__global__ void matrices_misaligned(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(2 * kThreads);
+  tile[threadIdx.x] = tile[threadIdx.x + kThreads] = x[threadIdx.x];
+  __syncthreads();
+  uint32_t r[4];
+  load_matrices(r, tile + threadIdx.x / 4 * 4 + (planted ? 2 : 0));
+  y[threadIdx.x] = as_real(static_cast<int32_t>(r[0]));
+}
+
+// Every fourth thread copies 16 bytes for four.
+__device__ void copy_tile(float* tile, const float* x, int shift) {
+  if (threadIdx.x % 4 == 0) copy_async(tile + threadIdx.x, x + threadIdx.x + shift, 16);
+  commit_copies();
+}
+
+template <bool planted>
+__global__ void copy_not_waited_for(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  copy_tile(tile, x, 0);
+  if constexpr (!planted) wait_for_copies<0>();
+  __syncthreads();
+  y[threadIdx.x] = tile[kThreads - 1 - threadIdx.x];
+}
+
+// Two groups, of which one may still be on its way.
+template <bool planted>
+__global__ void copy_of_the_second_group(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  float* second = shared.take<float>(kThreads);
+  copy_tile(tile, x, 0);
+  copy_tile(second, x, 0);
+  wait_for_copies<1>();
+  __syncthreads();
+  y[threadIdx.x] = planted ? second[threadIdx.x] : tile[threadIdx.x];
+}
+
+// Waited for by the thread that copied, but the others were not told.
+template <bool planted>
+__global__ void copy_without_barrier(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  copy_tile(tile, x, 0);
+  wait_for_copies<0>();
+  if constexpr (!planted) __syncthreads();
+  y[threadIdx.x] = tile[kThreads - 1 - threadIdx.x];
+}
+
+// The next copy begins while others still read what it replaces.
+template <bool planted>
+__global__ void copy_over_what_is_read(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  float sum = 0;
+  for (int round = 0; round < 2; ++round) {
+    copy_tile(tile, x, 0);
+    wait_for_copies<0>();
+    __syncthreads();
+    sum += tile[kThreads - 1 - threadIdx.x];
+    if constexpr (!planted) __syncthreads();
+  }
+  y[threadIdx.x] = sum;
+}
+
+template <bool planted>
+__global__ void copy_past_the_end(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  copy_tile(tile, x, planted ? 4 : 0);
+  wait_for_copies<0>();
+  __syncthreads();
+  y[threadIdx.x] = tile[threadIdx.x];
+}
+
+// A row of 8 bytes at the end is copied with zeros behind it, not 16.
+template <bool planted>
+__global__ void copy_of_a_short_row(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  const bool last = threadIdx.x == 60;
+  if (threadIdx.x % 4 == 0) copy_async(tile + threadIdx.x, x + threadIdx.x + (last ? 4 : 0), last && !planted ? 0 : 16);
+  commit_copies();
+  wait_for_copies<0>();
+  __syncthreads();
+  y[threadIdx.x] = tile[threadIdx.x];
+}
+
+template <bool planted>
+__global__ void copy_misaligned(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  if (threadIdx.x < 8) copy_async(tile + 4 * threadIdx.x, x + 4 * threadIdx.x + (planted ? 1 : 0), 16);
+  commit_copies();
+  wait_for_copies<0>();
+  if (threadIdx.x < 8) y[threadIdx.x] = tile[4 * threadIdx.x];
+}
+
+// A product of fragments is the whole warp's.
+template <bool planted>
+__global__ void product_in_branch(const float* x, float* y) {
+  float d[4] = {};
+  const uint32_t one = pack_bf16(x[threadIdx.x], 1.0f), a[4] = {one, one, one, one}, b[2] = {one, one};
+  if (!planted || threadIdx.x % 32 != 7) mma_bf16(d, a, b);
+  y[threadIdx.x] = d[0];
+}
+
 struct Both {
   const char* fault;
   const char* kernel;
@@ -224,6 +372,18 @@ constexpr Both kAll[] = {
     TAUT_BOTH("uninitialised", half_a_tile),
     TAUT_BOTH("uninitialised", of_the_block_before, 2),
     TAUT_BOTH("uninitialised", reads_the_output),
+    TAUT_BOTH("race", matrices_of_the_other_warp),
+    TAUT_BOTH("uninitialised", matrices_half_written),
+    TAUT_BOTH("out-of-bounds", matrices_past_the_tile),
+    TAUT_BOTH("misaligned", matrices_misaligned),
+    TAUT_BOTH("uninitialised", copy_not_waited_for),
+    TAUT_BOTH("uninitialised", copy_of_the_second_group),
+    TAUT_BOTH("race", copy_without_barrier),
+    TAUT_BOTH("race", copy_over_what_is_read),
+    TAUT_BOTH("out-of-bounds", copy_past_the_end),
+    TAUT_BOTH("out-of-bounds", copy_of_a_short_row),
+    TAUT_BOTH("misaligned", copy_misaligned),
+    TAUT_BOTH("divergent-barrier", product_in_branch),
 };
 #undef TAUT_BOTH
 
