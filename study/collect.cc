@@ -225,6 +225,17 @@ std::vector<Setting> settings_of(const Plan& plan) {
   return settings;
 }
 
+// Where nothing attacks, robust accuracy is clean accuracy.
+void add_unattacked(const Plan& plan, StudyResults& results) {
+  std::vector<std::string> datasets;
+  for (const PlanRow& row : plan.rows)
+    if (row.config.text("attack.name") == "none" && std::ranges::count(datasets, row.dataset) == 0)
+      datasets.push_back(row.dataset);
+  if (!datasets.empty())
+    results.notes.push_back(fmt::format(
+        "not attacked, so that robust accuracy is the clean one and areas say nothing: {}", fmt::join(datasets, ", ")));
+}
+
 void add_probes(const std::string& folder, StudyResults& results) {
   if (!fs::exists(folder + "/probes.json")) return;
   for (const Json& p : read_json(folder + "/probes.json")) {
@@ -272,6 +283,7 @@ StudyResults collect(const Plan& plan, const std::string& folder) {
     for (const std::string& note : row.notes)
       if (std::ranges::find(results.notes, note) == results.notes.end()) results.notes.push_back(note);
   }
+  add_unattacked(plan, results);
   add_probes(folder, results);
   return results;
 }

@@ -1,10 +1,11 @@
-// taut study plan, run, status, report.
+// taut study run, status, report.
 #include <filesystem>
 
 #include "kernels/error.h"
 #include "study/analysis.h"
 #include "study/collect.h"
 #include "study/command/command.h"
+#include "study/command/plans.h"
 #include "study/report/report.h"
 #include "study/run/directory.h"
 #include "study/run/interrupt.h"
@@ -42,12 +43,6 @@ void print_report(const std::pair<std::string, std::string>& report) {
   if (std::fflush(stdout) != 0) fail(Exit::kIo, "[stdout] cannot be written");
 }
 
-std::vector<Row> rows_of(const Plan& plan) {
-  std::vector<Row> rows;
-  for (const PlanRow& row : plan.rows) rows.push_back(to_json(row));
-  return rows;
-}
-
 }  // namespace
 
 void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& command_line) {
@@ -55,16 +50,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
   study->require_subcommand(1);
   const auto options = std::make_shared<Options>();
 
-  CLI::App* plan = study->add_subcommand("plan", "list every run of a study");
-  const CommonPtr plan_common = add_common(*plan);
-  plan->add_option("file", options->file, "TOML file, or a preset's name")->required();
-  add_settings(*plan, plan_common);
-  plan->callback([=] {
-    begin(*plan_common);
-    const StudyText text = study_text(options->file);
-    print_rows(rows_of(make_plan(text.text, text.name, text.source, plan_common->settings)),
-               format_by_name(plan_common->format));
-  });
+  add_plan_command(*study);
 
   CLI::App* run = study->add_subcommand("run", "plan, run what is not done, report");
   const CommonPtr run_common = add_common(*run);

@@ -6,6 +6,7 @@
 
 #include "kernels/error.h"
 #include "study/run/checkpoint.h"
+#include "study/run/cost.h"
 #include "study/run/interrupt.h"
 #include "study/text_file.h"
 #include "tensor/safetensors.h"
@@ -114,13 +115,7 @@ attacks::Subject subject_of(const RunModel& model) {
   return subject;
 }
 
-double evaluation_cost(const Config& config, const RunData& data) {
-  double passes = static_cast<double>(data.test->size()) * attack_passes(attack_config(config));
-  const double attacked = config.flag("eval.domains_attack") ? attack_passes(attack_config(config)) : 0;
-  for (const ShiftedData& s : data.shifted)
-    passes += static_cast<double>(s.store->size()) * (1 + (s.other_domain ? attacked : 0));
-  return passes + (data.train_sample == nullptr ? 0 : static_cast<double>(data.train_sample->size()));
-}
+double evaluation_cost(const Config& config, const RunData& data) { return evaluation_passes(config, sizes_of(data)); }
 
 Evaluator::Evaluator(const Config& config, RunDirectory& directory, const RunModel& model, const RunData& data,
                      FeatureCache* cache, Progress* progress)

@@ -1,0 +1,10 @@
+// The commands that make plans.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace taut::study {
+
+void add_plan_command(CLI::App& study);  // study plan
+
+}  // namespace taut::study
