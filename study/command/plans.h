@@ -5,6 +5,7 @@
 
 namespace taut::study {
 
-void add_plan_command(CLI::App& study);  // study plan
+void add_plan_command(CLI::App& study);           // study plan
+void add_import_config_command(CLI::App& study);  // study import-config
 
 }  // namespace taut::study

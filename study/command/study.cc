@@ -91,6 +91,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
     print_report(make_report(remembered_plan(options->folder), options->folder));
   });
 
+  add_import_config_command(*study);
   add_store_commands(*study, code);
   add_check_command(*study, code);
 }
