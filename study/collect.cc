@@ -11,6 +11,7 @@
 #include "study/run/checkpoint.h"
 #include "study/run/directory.h"
 #include "study/run/evaluate.h"
+#include "study/run/point.h"
 #include "study/schedule.h"
 #include "study/study.h"
 #include "study/text_file.h"

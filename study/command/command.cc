@@ -9,6 +9,7 @@
 #include "kernels/parallel.h"
 #include "study/presets.h"
 #include "study/run/environment.h"
+#include "study/submit/process.h"
 #include "study/text_file.h"
 #include "study/toml.h"
 #include "tensor/nearest.h"
@@ -34,21 +35,10 @@ void check_command_name(const CLI::App& app, const std::vector<std::string>& wor
   }
 }
 
-std::string quoted_line(int argc, char** argv) {
-  std::string line = "taut";
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool plain = !word.empty() && word.find_first_of(" '\"\\$`\n\t;&|<>*?()") == std::string::npos;
-    line += ' ';
-    if (plain) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    line += '\'';
-  }
-  return line;
+std::string command_line(int argc, char** argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  words.insert(words.begin(), "taut");
+  return shell_line(words);
 }
 
 int parse_and_run(int argc, char** argv, const Selftests& tests) {
@@ -57,7 +47,7 @@ int parse_and_run(int argc, char** argv, const Selftests& tests) {
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
   const auto code = std::make_shared<int>(0);
-  add_study_commands(app, code, quoted_line(argc, argv));
+  add_study_commands(app, code, command_line(argc, argv));
   add_train_command(app, code);
   add_eval_commands(app, code);
   add_models_commands(app, code);

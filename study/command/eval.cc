@@ -8,6 +8,7 @@
 #include "study/run/evaluate.h"
 #include "study/run/interrupt.h"
 #include "study/run/model.h"
+#include "study/run/point.h"
 
 namespace taut::study {
 namespace {

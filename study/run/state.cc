@@ -73,6 +73,20 @@ RunState load_state(const Checkpoint& checkpoint, const Config& config, const Ru
   return state;
 }
 
+void save_point(const std::string& folder, int64_t step, const Config& config, const RunModel& model) {
+  if (has_checkpoint(folder, step)) return;
+  write_checkpoint(folder, step, {{"format", 1}, {"config_sha256", config.hash()}, {"base_sha256", model.base_hash}},
+                   {{"model", changing_tensors(*model.net)}});
+}
+
+void load_point(const std::string& folder, int64_t step, const Config& config, const RunModel& model) {
+  const Checkpoint point = read_checkpoint(folder, step);
+  if (point.state.value("config_sha256", "") != config.hash() ||
+      point.state.value("base_sha256", "") != model.base_hash || !point.tensors.contains("model"))
+    fail(Exit::kBadData, "[{}] is of other settings or of another base model", point.folder);
+  put(point.tensors.at("model"), point.folder + "/model.safetensors", *model.net);
+}
+
 void restore_best(const RunState& state, const RunModel& model) {
   if (state.best.empty()) return;
   const bool adds_layers = model.strategy->adds_layers();

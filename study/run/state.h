@@ -27,6 +27,12 @@ void save_state(const std::string& run_folder, const RunState& state, const Conf
 RunState load_state(const Checkpoint& checkpoint, const Config& config, const RunModel& model,
                     finetune::Trainer& trainer);
 
+// The model alone, for those who only judge it: a checkpoint without optimiser. One that is there is left as it is,
+// since another process may read it and the bytes are the same.
+void save_point(const std::string& folder, int64_t step, const Config& config, const RunModel& model);
+// Throws what read_checkpoint throws, Error(kBadData) where it is of other settings or another base model.
+void load_point(const std::string& folder, int64_t step, const Config& config, const RunModel& model);
+
 // The released code reloads the best epoch's adapter but leaves the last epoch's head where the strategy adds modules
 // (its loader walks adapters only), and reloads everything where it adds none.
 void restore_best(const RunState& state, const RunModel& model);
