@@ -8,12 +8,14 @@
 #include <filesystem>
 
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "study/run/checkpoint.h"
 #include "study/run/pretrain.h"
 #include "study/run/probe.h"
 #include "study/run/run.h"
 #include "study/submit/manifest.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/atomic_file.h"
 
 namespace taut::study {
@@ -112,7 +114,7 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
   std::vector<const PlanRow*> todo;
   for (const PlanRow& row : plan.rows)
     if (!is_done(run_folder(folder, row.run_id))) todo.push_back(&row);
-  fmt::print(stderr, "{}: {} runs, {} of them done\n", plan.title, plan.rows.size(), plan.rows.size() - todo.size());
+  tell("{}: {} runs, {} of them done\n", plan.title, plan.rows.size(), plan.rows.size() - todo.size());
 
   double cost = todo.empty() ? 0 : pretraining_cost(todo.front()->config, cache);
   for (const PlanRow* row : todo) {
@@ -147,7 +149,7 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
 std::vector<Row> study_status(const std::string& folder) {
   std::vector<Row> rows;
   for (const std::string& line : lines_of(read_text_file(folder + "/plan.jsonl"))) {
-    const Json planned = Json::parse(line, nullptr, false);
+    const Json planned = parse_json(line);
     if (planned.is_discarded() || !planned.is_object() || !planned.contains("run_id"))
       fail(Exit::kBadData, "[{}/plan.jsonl] expected one object a line", folder);
     const std::string run = run_folder(folder, planned["run_id"]), state = run_state(folder, planned["run_id"]);

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "study/analysis.h"
 #include "study/collect.h"
 #include "study/command/command.h"
@@ -34,8 +35,7 @@ std::pair<std::string, std::string> make_report(const Plan& plan, const std::str
 }
 
 void print_report(const std::pair<std::string, std::string>& report) {
-  fmt::print("{}\n{}\n", report.first, report.second);
-  if (std::fflush(stdout) != 0) fail(Exit::kIo, "[stdout] cannot be written");
+  print_text(report.first + "\n" + report.second + "\n");
 }
 
 }  // namespace
@@ -74,8 +74,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
                                       .command = command_line});
     print_report(make_report(made, options->folder));
     if (failed == 0) return;
-    fmt::print(stderr, "taut: {} of {} runs failed; `taut study status {}` says why\n", failed, made.rows.size(),
-               options->folder);
+    tell("taut: {} of {} runs failed; `taut study status {}` says why\n", failed, made.rows.size(), options->folder);
     *code = static_cast<int>(Exit::kCheckFailed);
   });
 

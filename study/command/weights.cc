@@ -3,6 +3,7 @@
 
 #include "finetune/foreign.h"
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "nn/convert.h"
 #include "nn/recognise.h"
 #include "study/command/command.h"
@@ -60,7 +61,7 @@ std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
     rows.push_back(std::move(row));
   }
   const std::optional<nn::Recognised> known = nn::recognise(file);
-  fmt::print(stderr, "{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(),
+  tell("{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(),
              file.tensors().size(), elements, non_finite,
              unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
              known ? known->text : "no architecture that is known here");
@@ -83,8 +84,8 @@ Row convert(const Arguments& a) {
   }
   const nn::ConvertReport report =
       nn::convert_weights(a.in, a.out, a.names, {a.drop, a.prefix, bytes_by_name(a.shard_size), a.v2_is_bf16});
-  fmt::print(stderr, "{}: {}\n", a.in, report.recognised);
-  for (const std::string& name : report.dropped) fmt::print(stderr, "left out: {}\n", name);
+  tell("{}: {}\n", a.in, report.recognised);
+  for (const std::string& name : report.dropped) tell("left out: {}\n", name);
   return {{"in", a.in}, {"out", report.written}, {"names", a.names}, {"tensors", report.tensors}};
 }
 
