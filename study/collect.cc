@@ -15,6 +15,7 @@
 #include "study/schedule.h"
 #include "study/study.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/safetensors.h"
 
 namespace taut::study {
@@ -98,7 +99,7 @@ std::vector<Sample> read_samples(const std::string& file) {
 void read_timing(const std::string& file, RunResult& run) {
   if (!fs::exists(file)) return;
   for (const std::string& line : lines_of(read_text_file(file))) {
-    const Json json = Json::parse(line, nullptr, false);
+    const Json json = parse_json(line);
     if (!json.is_object()) continue;  // a last line that a kill cut off
     auto& seconds = json.value("what", "") == "train" ? run.train_seconds : run.eval_seconds;
     seconds = seconds.value_or(0) + json.value("seconds", 0.0);
@@ -136,6 +137,7 @@ RunResult read_run(const PlanRow& row, const std::string& run, const std::string
   Json evaluations = Json::array();
   if (r.state == RunState::kDone) {
     const Json result = read_json(run + "/result.json");
+    if (!result.is_object()) fail(Exit::kBadData, "[{}/result.json] expected an object", run);
     r.steps = result.at("steps");
     r.classes = result.at("classes");
     r.class_names = result.at("class_names").get<std::vector<std::string>>();

@@ -47,6 +47,14 @@ int64_t last_step(const std::string& run) {
   return last;
 }
 
+int64_t finished_step(const std::string& run) {
+  try {
+    return read_json(run + "/result.json").at("steps");
+  } catch (const nlohmann::json::exception&) {
+    fail(Exit::kBadData, "[{}/result.json] expected an object with the number of steps", run);
+  }
+}
+
 void record_failure(const std::string& run, const std::exception& error) {
   make_folder(run);
   const auto* own = dynamic_cast<const Error*>(&error);
@@ -153,7 +161,7 @@ std::vector<Row> study_status(const std::string& folder) {
     if (planned.is_discarded() || !planned.is_object() || !planned.contains("run_id"))
       fail(Exit::kBadData, "[{}/plan.jsonl] expected one object a line", folder);
     const std::string run = run_folder(folder, planned["run_id"]), state = run_state(folder, planned["run_id"]);
-    const int64_t step = state == "done" ? read_json(run + "/result.json").value("steps", int64_t{0}) : last_step(run);
+    const int64_t step = state == "done" ? finished_step(run) : last_step(run);
     Row row = {{"run_id", planned["run_id"]},
                {"dataset", planned.value("dataset", "")},
                {"strategy", planned.value("strategy", "")},

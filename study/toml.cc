@@ -2,9 +2,8 @@
 
 #include <toml++/toml.h>
 
-#include <string_view>
-
 #include "kernels/error.h"
+#include "study/untrusted.h"
 
 namespace taut::study {
 namespace {
@@ -66,38 +65,12 @@ void flatten(const toml::table& table, const std::string& prefix, const std::str
   }
 }
 
-// A key of very many parts would make the parser's tables nest as deep, beyond any stack. Dots within quotes do not
-// count.
-void check_depth(const std::string& text, const std::string& name) {
-  constexpr int kMostParts = 64;
-  int line = 1, dots = 0;
-  char quote = 0;
-  bool comment = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\n') {
-      ++line, dots = 0, quote = 0, comment = false;
-    } else if (comment) {
-      continue;
-    } else if (quote != 0) {
-      if (c == '\\' && quote == '"') ++i;
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '#') {
-      comment = true;
-    } else if (c == '.') {
-      TAUT_CHECK(++dots < kMostParts, "[{}:{}] expected keys of at most {} parts", name, line, kMostParts);
-    } else if (std::string_view("=[]{},").find(c) != std::string_view::npos) {
-      dots = 0;
-    }
-  }
-}
-
 }  // namespace
 
 TomlTable parse_toml(const std::string& text, const std::string& name, TomlItems items) {
-  check_depth(text, name);
+  TAUT_CHECK(text.size() <= kMostTomlBytes, "[{}] expected at most {} bytes, got {}", name, kMostTomlBytes,
+             text.size());
+  check_toml_keys(text, name);
   TomlTable out;
   try {
     const toml::table table = toml::parse(text, name);

@@ -161,7 +161,9 @@ std::vector<Row> claim_rows(const StudyCheck& check) {
       Row row = {{"claim", title},
                  {"part", p.part},
                  {"verdict", name(p.verdict)},
-                 {"speaks", !p.possible ? "no" : p.refutable ? "yes" : "in part"},
+                 {"speaks", !p.possible   ? "no"
+                            : p.refutable ? "yes"
+                                          : "in part"},
                  {"conditions", conditions},
                  {"counts", p.counts},
                  {"measured", p.quantity}};

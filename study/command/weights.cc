@@ -61,10 +61,9 @@ std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
     rows.push_back(std::move(row));
   }
   const std::optional<nn::Recognised> known = nn::recognise(file);
-  tell("{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(),
-             file.tensors().size(), elements, non_finite,
-             unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
-             known ? known->text : "no architecture that is known here");
+  tell("{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(), file.tensors().size(),
+       elements, non_finite, unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
+       known ? known->text : "no architecture that is known here");
   return rows;
 }
 

@@ -103,8 +103,8 @@ void write_checkpoint(const std::string& run_folder, int64_t step, const Json& s
   const fs::path temporary = parent / (".tmp-" + name.string());
   std::error_code ignored;
   fs::remove_all(temporary, ignored);
-  make_folder(temporary.string());
   try {
+    make_folder(temporary.string());
     std::string manifest;
     const auto list = [&](const std::string& file) {
       manifest += sha256_of_file((temporary / file).string()) + "  " + file + "\n";

@@ -4,18 +4,21 @@
 #include <chrono>
 #include <filesystem>
 
+#include "finetune/nonfinite.h"
 #include "kernels/error.h"
 #include "study/run/checkpoint.h"
 #include "study/run/cost.h"
 #include "study/run/interrupt.h"
 #include "study/run/point.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/safetensors.h"
+#include "tensor/sha256.h"
 
 namespace taut::study {
 namespace {
 
-constexpr const char* kPartial = "evaluation.json";
+constexpr const char* kPartial = "evaluation.json";  // the SHA-256 of what follows on a line of its own, then JSON
 constexpr double kSaveSeconds = 0.5;  // evaluation.json is no result, so that the clock may decide when it is written
 constexpr int64_t kCleanBatches = 16;
 
@@ -50,7 +53,10 @@ Json& Evaluator::batches(int64_t step, const std::string& split) {
   const std::string hash = config_.hash();
   if (partial_.is_null() && std::filesystem::exists(directory_.file(kPartial))) {
     try {
-      partial_ = read_json(directory_.file(kPartial));
+      const std::string text = read_text_file(directory_.file(kPartial));
+      const size_t body = text.find('\n') + 1;
+      if (body > 0 && text.substr(0, body - 1) == sha256_of(text.substr(body)))
+        partial_ = parse_json(text.substr(body));
     } catch (const Error&) {  // it only saves time
     }
   }
@@ -72,7 +78,8 @@ Evaluator::Range Evaluator::range(int64_t n) const {
 
 void Evaluator::save(bool at_once) {
   if (!at_once && now() - saved_at_ < kSaveSeconds) return;
-  directory_.write(kPartial, partial_.dump() + "\n");
+  const std::string body = partial_.dump() + "\n";
+  directory_.write(kPartial, sha256_of(body) + "\n" + body);
   saved_at_ = now();
 }
 
@@ -154,6 +161,15 @@ void Evaluator::clean(int64_t step, const std::string& split, const StorePtr& st
 }
 
 Json Evaluator::measure(int64_t step, bool keep_images) {
+  try {
+    return measure_share(step, keep_images);
+  } catch (const Error& error) {
+    if (error.code() != Exit::kNumeric) throw;
+    fail(Exit::kNumeric, "{} at step {}: {}; hint: lower train.lr", error.what(), step, first_nonfinite());
+  }
+}
+
+Json Evaluator::measure_share(int64_t step, bool keep_images) {
   make_folder(directory_.file("samples"));
   subject_ = subject_of(model_);
   robust(step, "test", data_.test, keep_images);
@@ -165,6 +181,18 @@ Json Evaluator::measure(int64_t step, bool keep_images) {
   if (data_.train_sample != nullptr) clean(step, "train", data_.train_sample);
   subject_ = {};
   return partial_.at("verdicts");
+}
+
+std::string Evaluator::first_nonfinite() const {
+  const nn::ModelConfig& shape = model_.net->config();
+  const attacks::Batches source = batches_of(data_.test, shape.channels, shape.image_size);
+  const int64_t n = data_.test->size(), batch = config_.integer("eval.batch");
+  for (int64_t begin = 0; begin < n; begin += batch) {
+    const Tensor images = source(begin, std::min(batch, n - begin)).images;
+    std::string bad = finetune::first_nonfinite(*model_.net, [&] { return model_.net->forward(Var(images)); });
+    if (!bad.empty()) return bad;
+  }
+  return "the logits of the clean images are finite, those of the attacked ones are not";
 }
 
 Json Evaluator::evaluate(int64_t step, bool keep_images) {

@@ -29,7 +29,8 @@ class Evaluator {
 
   // The share's verdicts (study/run/point.h). Goes on with evaluation.json if it belongs to this step and
   // configuration. Writes, with `keep_images`, samples/images.safetensors where the first image is in the share. Throws
-  // Error(kInterrupted) between batches after a signal, and what the harness throws.
+  // Error(kInterrupted) between batches after a signal, Error(kNumeric) naming the first tensor that is not finite, and
+  // what the harness throws.
   Json measure(int64_t step, bool keep_images);
 
   // Measures, writes samples/step-XXXXXXXX.json and appends the lines of metrics. Returns what result.json holds of the
@@ -37,6 +38,8 @@ class Evaluator {
   Json evaluate(int64_t step, bool keep_images);
 
  private:
+  Json measure_share(int64_t step, bool keep_images);
+  std::string first_nonfinite() const;
   struct Range {
     int64_t begin, end;
   };

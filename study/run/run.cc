@@ -7,6 +7,7 @@
 #include "finetune/delta.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/tell.h"
 #include "study/run/environment.h"
 #include "study/run/evaluate.h"
 #include "study/run/interrupt.h"
@@ -81,7 +82,7 @@ class Run {
     if (options_.progress != nullptr)
       options_.progress->say(text);
     else
-      fmt::print(stderr, "{}\n", text);
+      tell("{}\n", text);
   }
 
   void prepare() {
@@ -94,10 +95,23 @@ class Run {
     if (model_.strategy->reach() == finetune::Reach::kHead) cache_ = std::make_unique<FeatureCache>(model_.net);
     evaluator_ = std::make_unique<Evaluator>(config_, directory_, model_, data_, cache_.get(), options_.progress);
     loader_ = std::make_unique<Loader>(data_.train, order_of(config_, data_.train->size()), LoaderOptions{});
+    warn_of_full_disk();
     resume();
     for (const auto& notes : {row_.notes, data_.notes, model_.notes})
       for (const std::string& note : notes)
         if (state_.step == 0) say(note);
+  }
+
+  void warn_of_full_disk() {
+    std::error_code error;
+    const std::filesystem::space_info disk = std::filesystem::space(directory_.path(), error);
+    // As many as are kept, one more that is no planned one, and the one that is being written.
+    const int64_t need = (config_.integer("train.keep") + 2) * checkpoint_bytes(model_);
+    if (error || disk.available >= static_cast<uintmax_t>(need)) return;
+    say(
+        fmt::format("warning: the checkpoints take about {:.3g} MB, {:.3g} MB are free; hint: make room, train.keep=1, "
+                    "or another --out",
+                    static_cast<double>(need) * 1e-6, static_cast<double>(disk.available) * 1e-6));
   }
 
   void resume() {
@@ -125,10 +139,14 @@ class Run {
     return points_.contains(step) || (every > 0 && step % every == 0);
   }
 
+  void prune() {
+    prune_checkpoints(directory_.path(), config_.integer("train.keep"), [&](int64_t s) { return is_planned(s); });
+  }
+
   void checkpoint() {
     save_state(directory_.path(), state_, config_, directory_.sync_metrics(), model_, *trainer_);
     directory_.remove("evaluation.json");  // of a point that is behind now
-    prune_checkpoints(directory_.path(), config_.integer("train.keep"), [&](int64_t s) { return is_planned(s); });
+    prune();
   }
 
   void loop() {
@@ -217,6 +235,7 @@ class Run {
   }
 
   Json finish() {
+    prune();  // the process that wrote the last checkpoint may have ended before it did
     const std::string delta = directory_.file("delta.safetensors");
     finetune::save_delta(delta, *model_.net, *model_.strategy, model_.options, model_.base_hash);
     const auto images = static_cast<double>(total_ * config_.integer("train.batch"));

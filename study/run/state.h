@@ -20,6 +20,9 @@ struct RunState {
 
 NamedTensors changing_tensors(const nn::Model& net);
 
+// About how large one is: what changes, and the optimiser's moments.
+int64_t checkpoint_bytes(const RunModel& model);
+
 void save_state(const std::string& run_folder, const RunState& state, const Config& config, int64_t metrics_bytes,
                 const RunModel& model, const finetune::Trainer& trainer);
 // Puts a checkpoint's tensors into model and trainer. Throws Error(kBadData) naming file and tensor where they do not
