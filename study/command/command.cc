@@ -84,7 +84,8 @@ int parse_and_run(int argc, char** argv, const Selftests& tests) {
   add_models_commands(app, code);
   add_weights_commands(app, code);
   add_data_commands(app, code);
-  add_bench_commands(app, code, tests);
+  add_bench_commands(app, code);
+  add_kernel_commands(app, code, tests);
   add_selftest_commands(app, code, tests);
   add_list_commands(app, code);
   add_doctor_command(app, code);
