@@ -102,7 +102,7 @@ TEST_CASE("the names of the Trainer, and what is logged of a run") {
       "0.01\nlr_scheduler_type: linear\nwarmup_steps: 100\nmax_grad_norm: 1.0\nseed: 42\noptim: adamw_torch\n"
       "adam_beta1: 0.9\nadam_epsilon: 1.0e-08\nfp16: no\noutput_dir: /tmp/x\nlogging_steps: 10\nsave_total_limit: 1\n"
       "load_best_model_at_end: true\n");
-  const Config& c = plan_of(trainer).rows[0].config;
+  const Config c = plan_of(trainer).rows[0].config;
   CHECK(c.integer("train.epochs") == 3);
   CHECK(c.integer("train.batch") == 64);
   CHECK(c.number("train.lr") == 2e-5);
