@@ -11,7 +11,7 @@ namespace taut::study {
 namespace {
 
 Part impossible(std::string part, std::string why) {
-  return {.part = std::move(part), .possible = false, .why = std::move(why)};
+  return {.part = std::move(part), .possible = false, .limit = std::move(why)};
 }
 
 Part waiting(std::string part, std::string why) { return {.part = std::move(part), .why = std::move(why)}; }
@@ -49,7 +49,7 @@ std::string one_by_one(const StudiedDataset& d, Resampled CourseStatistics::*apa
 void leave_open(Part& part, std::string why) {
   part.refutable = false;
   if (part.verdict == Verdict::kRefuted) part.verdict = Verdict::kUndecided;
-  part.why = std::move(why) + (part.why.empty() ? "" : "; " + part.why);
+  part.limit = std::move(why);
 }
 
 void add_course_parts(const StudiedDataset& d, double level, std::vector<Part>& parts) {

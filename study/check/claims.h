@@ -62,7 +62,8 @@ struct Part {
   std::optional<double> value = {}, low = {}, high = {};
   double level = 0.95;
   std::string bound = {};  // "> 0", "72 to 92"
-  std::string why = {};    // what stands in the way of a verdict, and what else should be known
+  std::string limit = {};  // why it is not possible or not refutable
+  std::string why = {};    // what else stands in the way of a verdict or should be known
 };
 
 struct Claim {

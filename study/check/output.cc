@@ -100,6 +100,10 @@ std::string rank_table(const StudyCheck& check) {
   return to_text(rows, Format::kMarkdown);
 }
 
+std::string remark(const Part& part) {
+  return part.limit + (part.limit.empty() || part.why.empty() ? "" : "; ") + part.why;
+}
+
 std::string part_table(const Claim& claim) {
   std::vector<Row> rows;
   for (const Part& p : claim.parts) {
@@ -112,19 +116,20 @@ std::string part_table(const Claim& claim) {
                     {"measured", p.quantity},
                     {"value", number},
                     {"bound", p.bound},
-                    {"remark", p.why}});
+                    {"remark", remark(p)}});
   }
   return to_text(rows, Format::kMarkdown);
 }
 
-// Why a claim is open, or what else a reader must know, in one phrase.
+// What the study cannot say of a claim, each once.
 std::string remark(const Claim& claim) {
-  std::string out;
+  std::vector<std::string> limits;
   for (const Part& p : claim.parts) {
-    if (!p.counts || (p.possible && p.refutable)) continue;
-    out += fmt::format("{}{}: {}", out.empty() ? "" : "; ", p.part, p.why);
+    if (!p.counts || p.limit.empty()) continue;
+    std::string limit = p.possible ? p.limit : fmt::format("{}: {}", p.part, p.limit);
+    if (std::ranges::find(limits, limit) == limits.end()) limits.push_back(std::move(limit));
   }
-  return out;
+  return fmt::format("{}", fmt::join(limits, "; "));
 }
 
 std::string seeds(const StudyCheck& check) {
@@ -171,7 +176,7 @@ std::vector<Row> claim_rows(const StudyCheck& check) {
         row[key] = value ? Row(*value) : Row(nullptr);
       row["level"] = p.value ? Row(p.level) : Row(nullptr);
       row["bound"] = p.bound;
-      row["remark"] = p.why;
+      row["remark"] = remark(p);
       rows.push_back(std::move(row));
     }
   }

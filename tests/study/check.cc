@@ -159,7 +159,7 @@ TEST_CASE("robustness that only falls refutes the rise, unless the study did not
   world.steps = {50, 150, 400, 1000};
   const StudyCheck check = world.checked();
   CHECK(part_of(check, "cifar10: rise").verdict == V::kUndecided);
-  CHECK(part_of(check, "cifar10: rise").why.find("after the first update") != std::string::npos);
+  CHECK(part_of(check, "cifar10: rise").limit.find("after the first update") != std::string::npos);
   world.steps = {0, 400};
   const Part part = part_of(world.checked(), "cifar10: rises, then falls");
   CHECK(!part.possible);
@@ -177,7 +177,7 @@ TEST_CASE("a course that climbs to its end refutes the fall, unless it ends befo
   world.steps = {0, 50, 150, 400};
   const StudyCheck check = world.checked();
   CHECK(part_of(check, "cifar10: fall").verdict == V::kUndecided);
-  CHECK(part_of(check, "cifar10: fall").why.find("ends after 400 updates") != std::string::npos);
+  CHECK(part_of(check, "cifar10: fall").limit.find("ends after 400 updates") != std::string::npos);
   CHECK(claim_of(check, 1).speaks() == "in part");
 }
 
@@ -247,7 +247,7 @@ TEST_CASE("what only has the name of a data set of the paper decides nothing") {
   world.classes = [](const std::string&) { return 5; };
   const StudyCheck other = world.checked();
   CHECK(claim_of(other, 2).speaks() == "no");
-  CHECK(part_of(other, "cifar10: best").why.find("5 classes here, the paper's 10") != std::string::npos);
+  CHECK(part_of(other, "cifar10: best").limit.find("5 classes here, the paper's 10") != std::string::npos);
   CHECK(other.ranks.empty());
   world.classes = nullptr;
   world.dataset_settings = "data.classes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n";
@@ -329,8 +329,8 @@ TEST_CASE("the preset mini: what such a study can speak about, before and after 
     CHECK(claim_of(check, number).speaks() == expected[static_cast<size_t>(number) - 1]);
     CHECK(claim_of(check, number).verdict() == V::kUndecided);
   }
-  CHECK(part_of(check, "cifar100: best").why == "not in this study");
-  CHECK(part_of(check, "caltech256: best").why == "not in this study; caltech101 is another task");
+  CHECK(part_of(check, "cifar100: best").limit == "not in this study");
+  CHECK(part_of(check, "caltech256: best").limit == "not in this study; caltech101 is another task");
   const std::string text = check_markdown(check);
   CHECK(text.find("0 of 28 planned runs are done") != std::string::npos);
   CHECK(text.find("model.name deit_tiny_patch16_224 instead of vit_base_patch16_224") != std::string::npos);
