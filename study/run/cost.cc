@@ -7,7 +7,8 @@
 #include "attacks/attack.h"
 #include "data/import/known.h"
 #include "finetune/strategy.h"
-#include "study/run/evaluate.h"
+#include "study/run/model.h"
+#include "study/run/point.h"
 #include "study/run/run.h"
 #include "study/schedule.h"
 
