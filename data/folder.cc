@@ -178,7 +178,7 @@ DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, const DatasetOp
     if (in_split) entries.push_back({file, row.label, row.line});
   }
   std::vector<std::string> notes;
-  if (options.split && split != "all" && !open_rows.empty()) {
+  if (options.divide && options.split && split != "all" && !open_rows.empty()) {
     // Else training and test images would be the same.
     std::set<int64_t> elsewhere;  // lines that are not of this split
     size_t n = 0;

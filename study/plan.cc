@@ -45,24 +45,24 @@ Parts parts_of(const StudyFile& study, const Part& dataset, const Part& variant,
 }
 
 // What a part says last holds: a setting that is given or swept there is not swept by the parts before it.
-std::vector<const Axis*> axes_of(const Parts& parts) {
-  std::vector<const Axis*> axes;
+std::vector<const SweepAxis*> axes_of(const Parts& parts) {
+  std::vector<const SweepAxis*> axes;
   for (const Part* part : parts) {
-    std::erase_if(axes, [&](const Axis* weaker) {
+    std::erase_if(axes, [&](const SweepAxis* weaker) {
       return part->settings.contains(weaker->key) ||
-             std::ranges::any_of(part->axes, [&](const Axis& own) { return own.key == weaker->key; });
+             std::ranges::any_of(part->axes, [&](const SweepAxis& own) { return own.key == weaker->key; });
     });
-    for (const Axis& axis : part->axes) axes.push_back(&axis);
+    for (const SweepAxis& axis : part->axes) axes.push_back(&axis);
   }
   return axes;
 }
 
 // Environment and command line replace a sweep, as they replace a setting.
-void drop_replaced(std::vector<const Axis*>& axes, const std::vector<std::string>& arguments) {
+void drop_replaced(std::vector<const SweepAxis*>& axes, const std::vector<std::string>& arguments) {
   Config said;
   said.set_from_environment();
   said.set_arguments(arguments);
-  std::erase_if(axes, [&](const Axis* axis) { return said.source(axis->key) >= Source::kEnvironment; });
+  std::erase_if(axes, [&](const SweepAxis* axis) { return said.source(axis->key) >= Source::kEnvironment; });
 }
 
 std::vector<std::string> seeds_of(const Parts& parts) {
@@ -108,9 +108,9 @@ PlanRow make_row(const Parts& parts, const Combination& swept, const std::string
 }
 
 // A sweep that no run takes part in is a slip of the pen.
-void check_axes_used(const StudyFile& study, const std::set<const Axis*>& used) {
+void check_axes_used(const StudyFile& study, const std::set<const SweepAxis*>& used) {
   const auto check = [&](const Part& part) {
-    for (const Axis& axis : part.axes)
+    for (const SweepAxis& axis : part.axes)
       TAUT_CHECK(used.contains(&axis), "[{}] sweeps no run: each has {} from a table that is stronger, or none applies",
                  axis.where, axis.key);
   };
@@ -138,10 +138,10 @@ Plan make_plan(const std::string& text, const std::string& name, Source source,
   Plan plan;
   plan.title = study.title;
   std::set<std::string> ids;
-  std::set<const Axis*> used;
+  std::set<const SweepAxis*> used;
   const auto add_runs = [&](const Part& dataset, const Part& variant, const std::string& strategy) {
     const Parts parts = parts_of(study, dataset, variant, strategy);
-    std::vector<const Axis*> axes = axes_of(parts);
+    std::vector<const SweepAxis*> axes = axes_of(parts);
     used.insert(axes.begin(), axes.end());
     drop_replaced(axes, arguments);
     const std::vector<std::string> seeds = seeds_of(parts);
@@ -175,7 +175,7 @@ PlanRow single_run(const std::string& text, const std::string& name, Source sour
   const Part none{.name = "run"}, &dataset = study.datasets.empty() ? none : study.datasets.front();
   const std::string& strategy = first.text("model.strategy");
   const Parts parts = parts_of(study, dataset, none, strategy);
-  std::vector<const Axis*> axes = axes_of(parts);
+  std::vector<const SweepAxis*> axes = axes_of(parts);
   drop_replaced(axes, arguments);
   TAUT_CHECK(axes.empty(), "[{}] is swept, which makes many runs; hint: taut study run, or {}=VALUE",
              axes.empty() ? "" : axes.front()->where, axes.empty() ? "" : axes.front()->key);

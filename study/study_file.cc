@@ -84,7 +84,7 @@ Part take_part(TomlTable& table, const std::string& prefix, const std::string& w
 void keep_settings(Part& part, TomlTable& table) {
   for (const auto& [key, list] : table.lists) check_plain(list);
   part.settings = std::move(table.values);
-  for (const Axis& axis : part.axes)
+  for (const SweepAxis& axis : part.axes)
     TAUT_CHECK(!part.settings.contains(axis.key), "[{}] expected a setting that this table does not set, too",
                axis.where);
 }

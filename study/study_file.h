@@ -24,7 +24,7 @@ using Values = std::map<std::string, std::string>;  // settings, as they would b
 struct Part {
   std::string name = {};
   Values settings = {}, official = {};                      // official: of study.mode=official alone
-  std::vector<Axis> axes = {};                              // what is swept
+  std::vector<SweepAxis> axes = {};                         // what is swept
   std::vector<std::string> strategies = {}, datasets = {};  // to which it applies; empty: all
   std::vector<std::string> seeds = {};                      // empty: another part decides
 };

@@ -115,7 +115,7 @@ std::vector<std::string> range_values(const std::string& where, const Key& key, 
 }
 
 // As the settings keep them, and each once.
-void settle_values(Axis& axis) {
+void settle_values(SweepAxis& axis) {
   TAUT_CHECK(!axis.values.empty(), "[{}] expected at least one value, got none", axis.where);
   Config config;
   std::set<std::string> seen;
@@ -127,14 +127,15 @@ void settle_values(Axis& axis) {
 }
 
 // What stands before a value in the name of a run: the last part of the key, or all of it where another axis has that.
-std::string short_key(const Axis& axis, const std::vector<const Axis*>& axes) {
+std::string short_key(const SweepAxis& axis, const std::vector<const SweepAxis*>& axes) {
   const auto last = [](const std::string& key) { return key.substr(key.rfind('.') + 1); };
-  const bool shared = std::ranges::count_if(axes, [&](const Axis* a) { return last(a->key) == last(axis.key); }) > 1;
+  const bool shared =
+      std::ranges::count_if(axes, [&](const SweepAxis* a) { return last(a->key) == last(axis.key); }) > 1;
   return shared ? axis.key : last(axis.key);
 }
 
 // "lr0.001"; where values are long or no names, their numbers: "path.2".
-std::vector<std::string> labels_of(const Axis& axis, const std::vector<const Axis*>& axes) {
+std::vector<std::string> labels_of(const SweepAxis& axis, const std::vector<const SweepAxis*>& axes) {
   constexpr size_t kLongest = 16;
   const std::string key = short_key(axis, axes);
   std::vector<std::string> labels;
@@ -153,8 +154,8 @@ std::vector<std::string> labels_of(const Axis& axis, const std::vector<const Axi
 
 }  // namespace
 
-std::vector<Axis> take_axes(TomlTable& table, const std::string& prefix, const std::string& file) {
-  std::map<std::string, Axis> axes;
+std::vector<SweepAxis> take_axes(TomlTable& table, const std::string& prefix, const std::string& file) {
+  std::map<std::string, SweepAxis> axes;
   std::map<std::string, Fields> ranges;
   const auto where_of = [&](const std::string& name) { return file + ": " + prefix + name; };
   for (auto it = table.lists.lower_bound(prefix); it != table.lists.end() && it->first.starts_with(prefix);) {
@@ -178,7 +179,7 @@ std::vector<Axis> take_axes(TomlTable& table, const std::string& prefix, const s
   }
   for (const auto& [key, fields] : ranges)
     axes[key] = {key, where_of(key), range_values(where_of(key), find_key(key), fields)};
-  std::vector<Axis> all;
+  std::vector<SweepAxis> all;
   for (auto& [key, axis] : axes) {
     settle_values(axis);
     all.push_back(std::move(axis));
@@ -186,9 +187,9 @@ std::vector<Axis> take_axes(TomlTable& table, const std::string& prefix, const s
   return all;
 }
 
-std::vector<Combination> combinations(const std::vector<const Axis*>& axes) {
+std::vector<Combination> combinations(const std::vector<const SweepAxis*>& axes) {
   std::vector<Combination> all = {{}};
-  for (const Axis* axis : axes) {
+  for (const SweepAxis* axis : axes) {
     TAUT_CHECK(all.size() <= kMostRuns / axis->values.size(), "[{}] expected a sweep of at most {} runs, got more",
                axis->where, kMostRuns);
     const std::vector<std::string> labels = labels_of(*axis, axes);

@@ -20,7 +20,7 @@
 
 namespace taut::study {
 
-struct Axis {
+struct SweepAxis {
   std::string key;                  // of the setting
   std::string where;                // what errors call it: "study.toml: study.sweep.train.lr"
   std::vector<std::string> values;  // as they would be typed, each once, in the order given
@@ -29,7 +29,7 @@ struct Axis {
 // Takes every setting below `prefix` ("study.sweep.") out of the table, sorted by key. Throws Error(kUsage), naming
 // file and key: an unknown setting, one that a sweep cannot run through, no value, a value twice, a bad range, a value
 // that the setting cannot have.
-std::vector<Axis> take_axes(TomlTable& table, const std::string& prefix, const std::string& file);
+std::vector<SweepAxis> take_axes(TomlTable& table, const std::string& prefix, const std::string& file);
 
 // Value number `index` of each axis, and the name that the runs with it get: "lr0.001-rank8".
 struct Combination {
@@ -38,7 +38,7 @@ struct Combination {
 };
 // All of them, the last axis fastest; one without settings where there are no axes. Throws Error(kUsage) above
 // kMostRuns.
-std::vector<Combination> combinations(const std::vector<const Axis*>& axes);
+std::vector<Combination> combinations(const std::vector<const SweepAxis*>& axes);
 
 // A plan of more is a slip of the pen.
 inline constexpr size_t kMostRuns = 20'000;

@@ -52,7 +52,7 @@ struct StudiedDataset {
   DatasetStatistics statistics;
 };
 
-struct Part {
+struct ClaimPart {
   std::string part;  // "cifar10: best"
   Verdict verdict = Verdict::kUndecided;
   bool counts = true;         // for the verdict on the claim
@@ -69,7 +69,7 @@ struct Part {
 struct Claim {
   int number = 0;
   std::string statement;
-  std::vector<Part> parts = {};
+  std::vector<ClaimPart> parts = {};
 
   Verdict verdict() const;
   // "yes", "in part" (it can only refute the claim, or only confirm it) or "no".

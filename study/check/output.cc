@@ -100,13 +100,13 @@ std::string rank_table(const StudyCheck& check) {
   return to_text(rows, Format::kMarkdown);
 }
 
-std::string remark(const Part& part) {
+std::string remark(const ClaimPart& part) {
   return part.limit + (part.limit.empty() || part.why.empty() ? "" : "; ") + part.why;
 }
 
 std::string part_table(const Claim& claim) {
   std::vector<Row> rows;
-  for (const Part& p : claim.parts) {
+  for (const ClaimPart& p : claim.parts) {
     std::string number;
     if (p.value) number = fmt::format("{:.3g} {}", *p.value, interval(*p.low, *p.high));
     if (p.value && p.level != 0.95) number += fmt::format(" at {:.4g} %", 100 * p.level);
@@ -124,7 +124,7 @@ std::string part_table(const Claim& claim) {
 // What the study cannot say of a claim, each once.
 std::string remark(const Claim& claim) {
   std::vector<std::string> limits;
-  for (const Part& p : claim.parts) {
+  for (const ClaimPart& p : claim.parts) {
     if (!p.counts || p.limit.empty()) continue;
     std::string limit = p.possible ? p.limit : fmt::format("{}: {}", p.part, p.limit);
     if (std::ranges::find(limits, limit) == limits.end()) limits.push_back(std::move(limit));
@@ -162,7 +162,7 @@ std::vector<Row> claim_rows(const StudyCheck& check) {
                     {"level", nullptr},
                     {"bound", ""},
                     {"remark", remark(claim)}});
-    for (const Part& p : claim.parts) {
+    for (const ClaimPart& p : claim.parts) {
       Row row = {{"claim", title},
                  {"part", p.part},
                  {"verdict", name(p.verdict)},

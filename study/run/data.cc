@@ -158,13 +158,15 @@ RunData open_run_data(const Config& config, const Preprocess& how, const Decoded
   check_list(config);
   DatasetOptions options = options_of(config);
   options.split = "train";
+  options.divide = true;
   options.limit = config.integer("data.train_limit");
   const DatasetPtr pool = open_dataset(path_of(config), options);
   data.classes = pool->classes();
   for (int64_t c = 0; c < data.classes; ++c) data.class_names.push_back(pool->class_name(c));
   data.notes = pool->notes();
   DatasetOptions tested = options_of(config);
-  tested.split = "test";  // where folders come without a split, those that "train" left
+  tested.split = "test";  // where images come without a split, those that "train" left
+  tested.divide = true;
   const DatasetPtr test = open_test(config, tested);
   check_same_classes(*pool, *test, path_of(config));
   check_disjoint(*pool, *test, path_of(config));

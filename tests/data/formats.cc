@@ -280,8 +280,8 @@ TEST_CASE("images to which a list gives no split are divided class by class, wit
   for (const bool has_some : {false, true}) {
     CAPTURE(has_some);
     const std::string csv = folder.write("list.csv", has_some ? some : bare);
-    const DatasetPtr train = open_dataset(path, {.labels = csv, .split = "train"}),
-                     test = open_dataset(path, {.labels = csv, .split = "test"});
+    const DatasetPtr train = open_dataset(path, {.labels = csv, .split = "train", .divide = true}),
+                     test = open_dataset(path, {.labels = csv, .split = "test", .divide = true});
     // A fifth of each class's images that the list leaves open, and those that it names.
     CHECK(test->size() == (has_some ? 4 + 2 : 4));
     CHECK(train->size() == (has_some ? 4 + 10 : 16));
@@ -289,9 +289,11 @@ TEST_CASE("images to which a list gives no split are divided class by class, wit
       for (int64_t j = 0; j < train->size(); ++j) CHECK(test->source(i) != train->source(j));
     REQUIRE(train->notes().size() == 1);
     CHECK(train->notes()[0].starts_with(has_some ? "list.csv gives 12 images no split" : "list.csv gives 20 images"));
-    CHECK(open_dataset(path, {.labels = csv, .split = "all"})->size() == 20);
+    CHECK(open_dataset(path, {.labels = csv, .split = "all", .divide = true})->size() == 20);
+    CHECK(open_dataset(path, {.labels = csv, .split = "test"})->size() == (has_some ? 16 : 20));
     CHECK(open_dataset(path, {.labels = csv})->size() == (has_some ? 16 : 20));
-    if (!has_some) CHECK(refuse(folder.path(), {.labels = csv, .split = "validation"}).code == Exit::kMissing);
+    if (!has_some)
+      CHECK(refuse(folder.path(), {.labels = csv, .split = "validation", .divide = true}).code == Exit::kMissing);
   }
 }
 

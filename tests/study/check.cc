@@ -68,7 +68,7 @@ TEST_CASE("a world as the paper claims it confirms all four claims, and its size
   const StudyCheck check = world.checked();
   for (const Claim& claim : check.claims) {
     CAPTURE(claim.number);
-    for (const Part& p : claim.parts) {
+    for (const ClaimPart& p : claim.parts) {
       CAPTURE(p.part);
       CAPTURE(p.why);
       if (p.counts) CHECK(p.verdict == V::kConfirmed);
@@ -110,7 +110,7 @@ TEST_CASE("the opposite world refutes all four") {
   CHECK(part_of(check, "cifar10: rise").verdict == V::kConfirmed);
   CHECK(part_of(check, "cifar10: fall").verdict == V::kRefuted);
   CHECK(*part_of(check, "cifar10: fall").high < kOnePoint);
-  const Part& best = part_of(check, "cifar10: best");
+  const ClaimPart& best = part_of(check, "cifar10: best");
   CHECK(best.verdict == V::kRefuted);
   CHECK(*best.high < 0);
   CHECK(best.level == doctest::Approx(1 - 0.05 / 6));
@@ -161,7 +161,7 @@ TEST_CASE("robustness that only falls refutes the rise, unless the study did not
   CHECK(part_of(check, "cifar10: rise").verdict == V::kUndecided);
   CHECK(part_of(check, "cifar10: rise").limit.find("after the first update") != std::string::npos);
   world.steps = {0, 400};
-  const Part part = part_of(world.checked(), "cifar10: rises, then falls");
+  const ClaimPart part = part_of(world.checked(), "cifar10: rises, then falls");
   CHECK(!part.possible);
   CHECK(part.verdict == V::kUndecided);
 }
@@ -215,7 +215,7 @@ TEST_CASE("runs of a strategy that differ widen the intervals") {
   const auto width = [&](double noise) {
     world.run_noise = noise;
     const StudyCheck check = world.checked();
-    const Part& part = part_of(check, "cifar10: best");
+    const ClaimPart& part = part_of(check, "cifar10: best");
     CHECK(check.datasets[0].statistics.fewest_runs() == 4);
     return *part.high - *part.low;
   };
@@ -265,7 +265,7 @@ TEST_CASE("another protocol is said, and the paper's sizes are not judged by it"
   CHECK(part_of(check, "cifar10: size").verdict == V::kUndecided);
   CHECK(part_of(check, "cifar10: best").verdict == V::kConfirmed);
   for (const Claim& claim : check.claims)
-    for (const Part& p : claim.parts) CHECK(p.part != "domainnet: size of full");
+    for (const ClaimPart& p : claim.parts) CHECK(p.part != "domainnet: size of full");
   CHECK(claim_rows(check)[0]["conditions"] == "its own");
   CHECK(check_markdown(check).find("Not the paper's protocol: attack.eps 1/1020 instead of 1/255;") !=
         std::string::npos);
@@ -345,7 +345,7 @@ TEST_CASE("what stands in for a data set of the paper is measured and decides no
   const StudyCheck check = world.checked();
   CHECK(claim_of(check, 3).verdict() == V::kUndecided);
   CHECK(claim_of(check, 3).speaks() == "no");
-  const Part& part = part_of(check, "grocery81: best");
+  const ClaimPart& part = part_of(check, "grocery81: best");
   CHECK(part.verdict == V::kUndecided);
   CHECK(part.value.has_value());
   CHECK(part.why.starts_with("in the place of cub200: confirmed here, which decides nothing"));
