@@ -17,7 +17,7 @@ Plan plan_of(const std::string& text, const std::vector<std::string>& arguments 
   return make_plan(text, "s.toml", Source::kFile, arguments);
 }
 
-std::vector<Axis> axes_of(const std::string& table) {
+std::vector<SweepAxis> axes_of(const std::string& table) {
   TomlTable parsed = parse_toml(table, "s.toml", TomlItems::kAny);
   return take_axes(parsed, "sweep.", "s.toml");
 }
