@@ -96,6 +96,7 @@ class Gathering {
     for (const auto& [id, run] : runs_) insert(database, id, run);
     inserts_.clear();
     database.run("COMMIT");
+    database.run("VACUUM");  // where a row lies in its page would else tell in which order they came
     return database;
   }
 
