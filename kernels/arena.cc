@@ -1,5 +1,4 @@
-// Best fit over free blocks ordered by (size, address), neighbours merged on release: the same sequence of requests
-// gives the same addresses, and a step that repeats finds the blocks of the step before.
+// The CPU's arena; those of devices are kernels/cuda/arena.h.
 #include "kernels/arena.h"
 
 #include <sys/mman.h>
@@ -7,13 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <mutex>
-#include <set>
 #include <unordered_map>
 
+#include "kernels/block_pool.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
-#include "kernels/simt/memory.h"
 
 namespace taut {
 namespace {
@@ -32,20 +30,9 @@ struct Arena {
   std::mutex mutex;
   bool poison = false;
   int64_t guard_faults = 0;
-  std::map<char*, size_t> free_at;                  // address -> size; never touching neighbours of one slab
-  std::set<std::pair<size_t, char*>> free_by_size;  // the same blocks
+  BlockPool blocks;
   std::unordered_map<char*, Block> used;
-  std::set<char*> slab_begins;  // blocks of different slabs are never merged
   ArenaStats stats;
-
-  void add_free(char* p, size_t n) {
-    free_at.emplace(p, n);
-    free_by_size.emplace(n, p);
-  }
-  void drop_free(std::map<char*, size_t>::iterator it) {
-    free_by_size.erase({it->second, it->first});
-    free_at.erase(it);
-  }
 
   void add_slab(size_t bytes) {
     const size_t size = std::max(kSlab, (bytes + kHugePage - 1) / kHugePage * kHugePage);
@@ -57,9 +44,8 @@ struct Arena {
     const auto address = reinterpret_cast<uintptr_t>(raw);
     char* begin = reinterpret_cast<char*>((address + kHugePage - 1) / kHugePage * kHugePage);
     madvise(begin, size, MADV_HUGEPAGE);  // advice only: without huge pages everything works, slower
-    slab_begins.insert(begin);
     stats.reserved += static_cast<int64_t>(size);
-    add_free(begin, size);
+    blocks.add_slab(begin, size);
   }
 };
 
@@ -76,21 +62,17 @@ bool guards_intact(const char* p, const Block& block) {
 }  // namespace
 
 void* arena_allocate(size_t bytes, Device device) {
-  if (device.kind == DeviceKind::kSimt) return runner::allocate(bytes);
-  if (device.kind == DeviceKind::kCuda) backend_not_built(device.kind);
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, allocate(bytes, device.index));
   Arena& a = arena();
   if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
   const std::lock_guard lock(a.mutex);
   const size_t guards = a.poison ? 2 * kAlign : 0;
   const size_t size = std::max(kAlign, (bytes + guards + kAlign - 1) / kAlign * kAlign);
-  auto fit = a.free_by_size.lower_bound({size, nullptr});
-  if (fit == a.free_by_size.end()) {
+  char* p = a.blocks.take(size);
+  if (p == nullptr) {
     a.add_slab(size);
-    fit = a.free_by_size.lower_bound({size, nullptr});
+    p = a.blocks.take(size);
   }
-  const auto [have, p] = *fit;
-  a.drop_free(a.free_at.find(p));
-  if (have > size) a.add_free(p + size, have - size);
   a.used.emplace(p, Block{size, bytes, a.poison});
   a.stats.in_use += static_cast<int64_t>(size);
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
@@ -101,7 +83,7 @@ void* arena_allocate(size_t bytes, Device device) {
 
 void arena_release(void* pointer, Device device) noexcept {
   if (pointer == nullptr) return;
-  if (device.kind == DeviceKind::kSimt) return runner::release(pointer);
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, release(pointer, device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   char* p = static_cast<char*>(pointer);
@@ -111,35 +93,21 @@ void arena_release(void* pointer, Device device) noexcept {
     it = a.used.find(p);
   }
   if (it->second.guarded && !guards_intact(p, it->second)) ++a.guard_faults;
-  size_t size = it->second.size;
+  const size_t size = it->second.size;
   a.used.erase(it);
   a.stats.in_use -= static_cast<int64_t>(size);
-  auto after = a.free_at.lower_bound(p);
-  if (after != a.free_at.end() && after->first == p + size && !a.slab_begins.contains(after->first)) {
-    size += after->second;
-    const auto gone = after++;
-    a.drop_free(gone);
-  }
-  if (after != a.free_at.begin() && !a.slab_begins.contains(p)) {
-    const auto before = std::prev(after);
-    if (before->first + before->second == p) {
-      p = before->first;
-      size += before->second;
-      a.drop_free(before);
-    }
-  }
-  a.add_free(p, size);
+  a.blocks.give_back(p, size);
 }
 
 ArenaStats arena_stats(Device device) {
-  if (device.kind == DeviceKind::kSimt) return {runner::bytes_in_use(), runner::peak_bytes(), runner::bytes_in_use()};
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, memory_stats(device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   return a.stats;
 }
 
 void reset_arena_peak(Device device) {
-  if (device.kind == DeviceKind::kSimt) return runner::reset_peak();
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, reset_memory_peak(device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   a.stats.peak = a.stats.in_use;
