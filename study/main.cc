@@ -10,7 +10,9 @@ int main(int argc, char** argv) {
   };
   tests.simt = selftest::run_planted_faults;
   tests.profile = selftest::profile_ops;
-  tests.bench_ops = [](const std::string& filter) { return selftest::bench_op_cases({}, filter); };
+  tests.bench_ops = [](taut::Device device, const std::string& filter) {
+    return selftest::bench_op_cases(device, filter);
+  };
   tests.golden = [](const std::string& folder, const std::string& dtype, const auto& tick) {
     return selftest::run_golden(folder, taut::dtype_from_name(dtype), tick);
   };

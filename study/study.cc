@@ -88,8 +88,11 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
     const std::string run_path = run_folder(folder, row->run_id);
     try {
       const auto begin = std::chrono::steady_clock::now();
-      const RunOptions run_options{
-          .cache = cache, .decoded = folder + "/decoded", .force_resume = options.force_resume, .progress = &progress};
+      const RunOptions run_options{.cache = cache,
+                                   .decoded = folder + "/decoded",
+                                   .device = options.device,
+                                   .force_resume = options.force_resume,
+                                   .progress = &progress};
       const Json result = run(*row, run_path, run_options);
       const Json& last = result.at("evaluations").back();
       progress.say(fmt::format("{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,

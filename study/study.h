@@ -12,6 +12,7 @@ namespace taut::study {
 
 struct StudyOptions {
   ProgressMode progress = ProgressMode::kAuto;
+  Device device = {};  // where models compute
   bool force_resume = false;
   std::string command;  // the command line, for the report
 };

@@ -32,7 +32,10 @@ CommonPtr add_common(CLI::App& command);
 void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset = false);
 // Threads take effect; throws Error(kUnavailable) for another device than the cpu.
 void begin(const Common& common);
-// The same for a command that runs on every device; returns it.
+// The same for a command that runs on every device; returns it. Throws Error(kUnavailable), with the reason, where the
+// device is not there.
+Device begin_on_device(const Common& common);
+// The same, whether it is there or not.
 Device begin_on_any_device(const Common& common);
 // Settings < -c FILE < environment < key=value.
 Config settings_of(const Common& common);
@@ -51,7 +54,7 @@ struct Selftests {
   std::function<std::vector<Row>(Device device, const std::string& filter, const Tick& tick)> ops;
   std::function<std::vector<Row>()> simt;
   std::function<std::vector<Row>(const std::string& filter, const std::string& gpu)> profile;
-  std::function<std::vector<Row>(const std::string& filter)> bench_ops;
+  std::function<std::vector<Row>(Device device, const std::string& filter)> bench_ops;
   std::function<std::vector<Row>(const std::string& folder, const std::string& dtype, const Tick& tick)> golden;
   std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;
 };

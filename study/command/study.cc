@@ -73,13 +73,14 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
   run->add_option("--out", options->folder, "the study's folder")->required();
   run->add_flag("--force-resume", options->force, "go on although settings changed");
   run->callback([=] {
-    begin(*run_common);
+    const Device device = begin_on_device(*run_common);
     install_interrupt_handlers();
     const StudyText text = study_text(options->file);
     const Plan made = make_plan(text.text, text.name, text.source, run_common->settings);
     remember_plan(options->folder, made);
     const int64_t failed = run_study(made, options->folder,
                                      {.progress = progress_mode_by_name(run_common->progress),
+                                      .device = device,
                                       .force_resume = options->force,
                                       .command = command_line});
     print_report(make_report(made, options->folder));
