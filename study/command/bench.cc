@@ -30,7 +30,7 @@ std::vector<Row> rows_of(const std::vector<Result>& results) {
 }
 
 struct Options {
-  std::string name, dtype = "f32";
+  std::string name, dtype;
   std::vector<std::string> passes = {"forward", "train", "pgd"}, shapes, kinds = {"nt", "nn", "tn"};
   std::vector<std::string> conv_passes = {"forward", "input", "weight"};
   int64_t batch = 8;
@@ -48,15 +48,12 @@ void add_bench_commands(CLI::App& app, const ExitCode& code, const Selftests& te
   add_settings(*model, common);
   model->add_option("--pass", options->passes, "forward,train,pgd")->delimiter(',');
   model->add_option("--batch", options->batch, "images")->check(CLI::Range(1, 65536));
-  model->add_option("--dtype", options->dtype, "f32");
+  model->add_option("--dtype", options->dtype, "model.precision: f32, tf32 or bf16");
   model->callback([=] {
     begin(*common);
-    if (options->dtype != "f32") {
-      TAUT_CHECK(options->dtype == "bf16", "[--dtype] expected f32 or bf16, got '{}'", options->dtype);
-      fail(Exit::kUnavailable, "[--dtype] this build computes models in f32 alone, got bf16");
-    }
     Config config = settings_of(*common);
     config.set("model.name", options->name, Source::kCommandLine);
+    if (!options->dtype.empty()) config.set("model.precision", options->dtype, Source::kCommandLine);
     print_rows(bench_model(config, options->passes, options->batch, num_threads()), format_by_name(common->format));
   });
 

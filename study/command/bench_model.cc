@@ -112,6 +112,7 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
   reset_arena_peak();
   RunModel model = counted_model(config);
   nn::init_model(*model.net, 1);
+  model.net->set_precision(precision_by_name(config.text("model.precision")));
   const nn::ModelConfig& shape = model.net->config();
   Timing timing;
   {
@@ -131,7 +132,7 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
   return {{"model", config.text("model.name")},
           {"strategy", model.strategy->name()},
           {"pass", pass},
-          {"dtype", "f32"},
+          {"dtype", config.text("model.precision")},
           {"batch", batch},
           {"threads", threads},
           {"images_per_second", static_cast<double>(batch) / timing.seconds},
