@@ -24,6 +24,13 @@ AttackConfig without_random_start(AttackConfig config) {
   return untargeted(config);
 }
 
+AttackConfig no_attack(AttackConfig config) {
+  config = without_random_start(config);
+  config.eps = 0;
+  config.steps = 0;
+  return config;
+}
+
 AttackConfig towards_targets(AttackConfig config) {
   config.loss = Loss::kMargin;
   if (!config.random_start) config.restarts = 1;
@@ -62,6 +69,7 @@ const std::vector<Attack>& attack_list() {
       {"mifgsm", "momentum iterative FGSM: PGD along an accumulated direction", without_random_start, momentum},
       {"mtpgd", "multi-targeted PGD: one PGD towards each of the likeliest other classes", towards_targets,
        multi_targeted},
+      {"none", "no attack: the images as they are, where clean accuracy is all that is asked for", no_attack, run_pgd},
   };
   return list;
 }

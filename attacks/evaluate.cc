@@ -256,7 +256,9 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
   result.checks = checks_of(tally, attack);
   for (const CheckResult& c : result.checks) {
     const bool is_flag = c.name == "zero gradient";  // reported: a saturated model is a finding, not an error of ours
-    if (!c.pass && !is_flag) fail(Exit::kCheckFailed, "[evaluate] the check '{}' failed: {}", c.name, c.value);
+    const bool is_numeric = c.name == "finite" || c.name == "finite loss";
+    if (!c.pass && !is_flag)
+      fail(is_numeric ? Exit::kNumeric : Exit::kCheckFailed, "[evaluate] the check '{}' failed: {}", c.name, c.value);
   }
   return result;
 }

@@ -1,12 +1,16 @@
 #include "autograd/var.h"
 
 #include <atomic>
+#include <new>
 #include <utility>
+
+#include "autograd/watch.h"
 
 namespace taut {
 
 namespace {
 thread_local bool recording = true;
+thread_local Watch::Look watching;
 std::atomic<uint64_t> next_seq{0};
 }  // namespace
 
@@ -17,7 +21,10 @@ Node::~Node() {
     node.backward = nullptr;  // may own vars of its own
     for (std::shared_ptr<VarInfo>& info : node.inputs) {
       // An info held by others too (a live var) stays as it is.
-      if (info && info.use_count() == 1 && info->node) pending.push_back(std::move(info->node));
+      if (info && info.use_count() == 1 && info->node) try {
+          pending.push_back(std::move(info->node));
+        } catch (const std::bad_alloc&) {  // it goes with its info below, one level deeper on the stack
+        }
       info.reset();
     }
     node.inputs.clear();
@@ -75,6 +82,7 @@ std::vector<Var> record(const char* op, std::vector<Tensor> outputs, std::vector
   for (Tensor& t : outputs) vars.emplace_back(std::move(t));
   Needs needs = needs_of(inputs);
   if (!any(needs)) return vars;
+  if (watching) watching(op, vars, inputs);
   auto node = std::make_shared<Node>();
   node->op = op;
   node->seq = next_seq.fetch_add(1, std::memory_order_relaxed);
@@ -98,6 +106,9 @@ const Tensor& Saved::get() const {
       op_, input_, version_, tensor_.version());
   return tensor_;
 }
+
+Watch::Watch(Look look) { watching = std::move(look); }
+Watch::~Watch() { watching = nullptr; }
 
 NoGrad::NoGrad() : before_(std::exchange(recording, false)) {}
 NoGrad::~NoGrad() { recording = before_; }

@@ -54,6 +54,9 @@ struct DatasetOptions {
   int64_t limit = 0;                       // at most so many images; 0: all. File order; class folders take turns
   int64_t classes = 0;  // the number of classes of a CSV (0: its largest label + 1) or IDX set (0: 10)
   uint64_t seed = 0;    // of procedural data and of splits made here
+  // Images of a list that gives them no split are in every split; or, for who trains on one and judges on another, a
+  // fifth of each class is drawn for testing.
+  bool divide = false;
 };
 
 // What `path` may be, for listings.

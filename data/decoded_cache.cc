@@ -22,6 +22,8 @@
 #include "data/wrapper.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/tell.h"
+#include "tensor/retried.h"
 #include "tensor/sha256.h"
 
 namespace taut {
@@ -85,7 +87,8 @@ class Mapping {
   // Null with `why` set where `path` is not exactly what is expected; `why` stays empty where there is none.
   static std::unique_ptr<Mapping> open(const std::string& path, const Expected& expected, std::string& why) {
     // Not blocking: something else may have the name, a pipe say.
-    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    const Descriptor file(
+        retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW); }));
     struct stat status {};
     if (file.get() < 0 || ::fstat(file.get(), &status) != 0) {
       if (errno != ENOENT) why = std::strerror(errno);
@@ -150,7 +153,7 @@ class Mapping {
 
   void drop() const {
     // On standard error at once: the thread that finds it may be any.
-    fmt::print(stderr, "[{}] is damaged: its images are decoded anew, and the next run replaces it\n", path_);
+    tell("[{}] is damaged: its images are decoded anew, and the next run replaces it\n", path_);
     struct stat status {};
     if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_)
       ::unlink(path_.c_str());
@@ -261,7 +264,8 @@ class Builder {
     int64_t size = -1;
     int stalled = 0;
     for (;;) {
-      file_.reset(::open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+      file_.reset(
+          retried([&] { return ::open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666); }));
       struct stat mine {
       }, named{};
       if (file_.get() < 0 || ::fstat(file_.get(), &mine) != 0) give_up(part_);
@@ -310,7 +314,7 @@ class Builder {
     }
     header += sha256_of(header) + "\n";
     write_at(file_.get(), part_, header.data(), static_cast<int64_t>(header.size()), 0);
-    if (::fsync(file_.get()) != 0) give_up(part_);
+    if (retried([&] { return ::fsync(file_.get()); }) != 0) give_up(part_);
   }
 
   void make(int64_t first, int64_t n, uint8_t* out) const {
@@ -326,8 +330,8 @@ class Builder {
   }
 
   void sync_folder() const {
-    const Descriptor folder(::open(cache_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (folder.get() < 0 || ::fsync(folder.get()) != 0) give_up(cache_.folder);
+    const Descriptor folder(retried([&] { return ::open(cache_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (folder.get() < 0 || retried([&] { return ::fsync(folder.get()); }) != 0) give_up(cache_.folder);
   }
 
   const Dataset& base_;

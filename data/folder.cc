@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -76,7 +77,8 @@ std::vector<fs::path> sorted_entries(const fs::path& folder) {
 
 std::vector<fs::path> subfolders(const fs::path& folder) {
   std::vector<fs::path> folders = sorted_entries(folder);
-  std::erase_if(folders, [](const fs::path& p) { return !fs::is_directory(p); });
+  std::error_code circular;  // a link that leads to itself is no folder
+  std::erase_if(folders, [&](const fs::path& p) { return !fs::is_directory(p, circular); });
   return folders;
 }
 
@@ -102,8 +104,9 @@ bool is_image_file(const fs::path& file) {
 // The images of one class folder, in sorted order; what is passed over goes into `skipped`.
 std::vector<fs::path> images_of(const fs::path& folder, std::vector<fs::path>& skipped) {
   std::vector<fs::path> images;
+  std::error_code circular;
   for (const fs::path& path : sorted_entries(folder)) {
-    (fs::is_regular_file(path) && is_image_file(path) ? images : skipped).push_back(path);
+    (fs::is_regular_file(path, circular) && is_image_file(path) ? images : skipped).push_back(path);
   }
   return images;
 }
@@ -162,15 +165,33 @@ DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, const DatasetOp
   const LabelsCsv list = parse_labels_csv(read_bytes(csv, int64_t{1} << 30), csv.string(), options.classes);
   const std::string split = options.split.value_or("test");
   std::vector<Entry> entries;
+  std::map<int64_t, std::vector<int64_t>> open_rows;  // by label, the lines of images that the list puts in no split
   for (const LabelsCsv::Row& row : list.rows) {
     const fs::path file = folder / row.file;
     if (!fs::is_regular_file(file)) {
       fail(Exit::kMissing, "[{}] expected an image file, as line {} of {} lists it, got none", file.string(), row.line,
            csv.string());
     }
+    if (list.has_domains && !options.domain.empty() && row.domain != options.domain) continue;
     const bool in_split = split == "all" || row.split.empty() || row.split == split;
-    const bool in_domain = !list.has_domains || options.domain.empty() || row.domain == options.domain;
-    if (in_split && in_domain) entries.push_back({file, row.label, row.line});
+    if (row.split.empty()) open_rows[row.label].push_back(row.line);
+    if (in_split) entries.push_back({file, row.label, row.line});
+  }
+  std::vector<std::string> notes;
+  if (options.divide && options.split && split != "all" && !open_rows.empty()) {
+    // Else training and test images would be the same.
+    std::set<int64_t> elsewhere;  // lines that are not of this split
+    size_t n = 0;
+    for (const auto& [label, rows] : open_rows) {
+      n += rows.size();
+      const std::vector<int64_t> tests = drawn_for_testing(static_cast<int64_t>(rows.size()), options.seed, label);
+      for (size_t i = 0; i < rows.size(); ++i)
+        if (split != (std::ranges::binary_search(tests, static_cast<int64_t>(i)) ? "test" : "train"))
+          elsewhere.insert(rows[i]);
+    }
+    std::erase_if(entries, [&](const Entry& e) { return elsewhere.contains(e.line); });
+    notes.push_back(fmt::format("{} gives {} images no split: a fifth of each class was drawn (seed {}) for testing",
+                                csv.filename().string(), n, options.seed));
   }
   if (entries.empty())
     fail(Exit::kMissing, "[{}] expected images of the split '{}'{}, got none", csv.string(), split,
@@ -179,8 +200,8 @@ DatasetPtr open_csv(const fs::path& folder, const fs::path& csv, const DatasetOp
   if (options.classes > 0)
     for (auto c = static_cast<int64_t>(names.size()); c < options.classes; ++c) names.push_back(std::to_string(c));
   const auto classes = static_cast<int64_t>(names.size());
-  return std::make_shared<Files>(folder_name(folder), std::move(entries), classes, std::move(names),
-                                 std::vector<std::string>{}, csv.string());
+  return std::make_shared<Files>(folder_name(folder), std::move(entries), classes, std::move(names), std::move(notes),
+                                 csv.string());
 }
 
 std::vector<std::string> folder_domains(const fs::path& folder) {
@@ -236,12 +257,14 @@ DatasetPtr open_class_folders(const fs::path& folder, const DatasetOptions& opti
     fail(Exit::kBadData, "[{}] expected images in class folders (or CIFAR, IDX or labels.csv files), got none",
          root.string());
   }
+  // Notes go into results, which are the same bytes wherever the data lie: no paths but those inside the folder.
+  const std::string name = options.domain.empty() ? folder_name(folder) : folder_name(folder) + "-" + options.domain;
   std::vector<std::string> notes;
   if (divided)
-    notes.push_back(fmt::format("{} comes without a split: a fifth of each class was drawn (seed {}) for testing",
-                                root.string(), options.seed));
-  for (const fs::path& p : skipped) notes.push_back(fmt::format("skipped {}: not an image file", p.string()));
-  const std::string name = options.domain.empty() ? folder_name(folder) : folder_name(folder) + "-" + options.domain;
+    notes.push_back(fmt::format("{} comes without a split: a fifth of each class was drawn (seed {}) for testing", name,
+                                options.seed));
+  for (const fs::path& p : skipped)
+    notes.push_back(fmt::format("skipped {}: not an image file", p.lexically_relative(folder).string()));
   return std::make_shared<Files>(name, std::move(entries), static_cast<int64_t>(classes.size()), classes,
                                  std::move(notes));
 }

@@ -44,7 +44,11 @@ class Stl10 : public Dataset {
     return sha256_of({reinterpret_cast<const char*>(pixels_.data() + i * kPixels), static_cast<size_t>(kPixels)});
   }
   bool in_memory() const override { return true; }
-  std::string source(int64_t i) const override { return fmt::format("{} record {}", name(), i); }
+  std::string source(int64_t i) const override {
+    size_t part = starts_.size() - 1;
+    while (i < starts_[part].second) --part;
+    return fmt::format("{} record {}", starts_[part].first, i - starts_[part].second);
+  }
 
  private:
   void append(const fs::path& images, const fs::path& labels) {
@@ -52,6 +56,7 @@ class Stl10 : public Dataset {
     if (x.size() != y.size() * kPixels)
       fail(Exit::kBadData, "[{}] expected {} images of {} bytes for the labels of {}, got {} bytes", images.string(),
            y.size(), kPixels, labels.string(), x.size());
+    starts_.emplace_back(images.string(), size());
     for (size_t i = 0; i < y.size(); ++i) {
       if (y[i] < 1 || y[i] > kClasses)
         fail(Exit::kBadData, "[{}] expected labels 1 to {}, got {} in record {}", labels.string(), kClasses, y[i], i);
@@ -62,6 +67,7 @@ class Stl10 : public Dataset {
 
   std::vector<uint8_t> pixels_;
   std::vector<int64_t> labels_;
+  std::vector<std::pair<std::string, int64_t>> starts_;  // files of pixels and their first records, of one at least
   std::vector<std::string> names_;
 };
 

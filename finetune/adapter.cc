@@ -21,7 +21,9 @@ class LinearBottleneck : public Bottleneck {
     nn::fill_normal(d, 0.02, seed, path + ".down.weight");
     nn::fill_normal(u, 0.02, seed, path + ".up.weight");
   }
-  Var down_gelu(const Var& a) override { return down_->forward_gelu(a); }
+  Var down(const Var& x, BottleneckForm::Activation f) override {
+    return f == BottleneckForm::Activation::kGelu ? down_->forward_gelu(x) : activated(down_->forward(x), f);
+  }
   Var up(const Var& u, const Var& a) override { return ops::linear(u, up_->weight, up_->bias, a); }
 
  private:
@@ -30,6 +32,7 @@ class LinearBottleneck : public Bottleneck {
 
 class Adapter : public Strategy {
  public:
+  explicit Adapter(BottleneckForm form) : form_(form) {}
   const char* name() const override { return "adapter"; }
   const char* description() const override {
     return "Adapter: bottlenecks after attention and MLP (Houlsby), or after residual branches";
@@ -40,7 +43,7 @@ class Adapter : public Strategy {
 
   void apply(nn::Model& model, const StrategyOptions& options, uint64_t seed) const override {
     freeze_backbone(model);
-    add_bottlenecks(model, name(), [&](int64_t dim, const std::string& path) {
+    add_bottlenecks(model, name(), form_, [&](int64_t dim, const std::string& path) {
       const int64_t size = bottleneck_size(dim, options, kReduction);
       return std::make_shared<LinearBottleneck>(dim, size, model.dtype(), path, seed);
     });
@@ -58,13 +61,14 @@ class Adapter : public Strategy {
     }
     return map;
   }
+
+ private:
+  BottleneckForm form_;
 };
 
 }  // namespace
 
-const Strategy& adapter() {
-  static const Adapter strategy;
-  return strategy;
-}
+const Strategy& adapter(const BottleneckForm& form) { return strategy_of_form<Adapter>(form); }
+const Strategy& adapter() { return adapter(BottleneckForm{}); }
 
 }  // namespace taut::finetune

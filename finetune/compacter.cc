@@ -51,7 +51,7 @@ class PhmBottleneck : public Bottleneck {
                 uint64_t seed)
       : down_(add_child("down", std::make_shared<PhmLinear>(dim, size, rule, o, path + ".down", seed))),
         up_(add_child("up", std::make_shared<PhmLinear>(size, dim, rule, o, path + ".up", seed))) {}
-  Var down_gelu(const Var& a) override { return ops::gelu_erf(down_->forward(a)); }
+  Var down(const Var& x, BottleneckForm::Activation f) override { return activated(down_->forward(x), f); }
   Var up(const Var& u, const Var& a) override { return ops::add(up_->forward(u), a); }
 
  private:
@@ -60,6 +60,7 @@ class PhmBottleneck : public Bottleneck {
 
 class Compacter : public Strategy {
  public:
+  explicit Compacter(BottleneckForm form) : form_(form) {}
   const char* name() const override { return "compacter"; }
   const char* description() const override { return "Compacter: Kronecker-factored bottlenecks with one shared rule"; }
   bool can_merge() const override { return false; }
@@ -76,7 +77,7 @@ class Compacter : public Strategy {
     Tensor values = Tensor::zeros({options.phm_n, options.phm_n, options.phm_n}, model.dtype());
     nn::fill_normal(values, 1e-4, seed, "phm_rule");
     const Var rule(values, true);
-    add_bottlenecks(model, name(), [&](int64_t dim, const std::string& path) {
+    add_bottlenecks(model, name(), form_, [&](int64_t dim, const std::string& path) {
       return std::make_shared<PhmBottleneck>(dim, size, rule, options, path, seed);
     });
   }
@@ -108,13 +109,13 @@ class Compacter : public Strategy {
     TAUT_CHECK(o.phm_rank >= 1, "[peft.phm_rank] expected a rank >= 1, got {}", o.phm_rank);
     return size;
   }
+
+  BottleneckForm form_;
 };
 
 }  // namespace
 
-const Strategy& compacter() {
-  static const Compacter strategy;
-  return strategy;
-}
+const Strategy& compacter(const BottleneckForm& form) { return strategy_of_form<Compacter>(form); }
+const Strategy& compacter() { return compacter(BottleneckForm{}); }
 
 }  // namespace taut::finetune

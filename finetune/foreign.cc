@@ -246,7 +246,7 @@ void write_foreign_delta(const std::string& path, const std::string& folder, Lay
     fail(Exit::kBadData, "[{}] expected a delta that a run wrote (delta.safetensors)", path);
   const std::string options = meta("options");
   OwnDelta delta{path, meta("strategy"), meta("model").starts_with("vit "), 0, 0, 0, 0, 0, 0, {}};
-  TAUT_CHECK(delta.is_vit || layout == Layout::kPeft,
+  TAUT_CHECK(delta.is_vit || layout != Layout::kAdapterHub,
              "[{}] AdapterHub's library has transformers only, and this delta is a convolutional net's; hint: peft has "
              "lora and ia3 of convolutions",
              path);
@@ -266,10 +266,10 @@ void write_foreign_delta(const std::string& path, const std::string& folder, Lay
     delta.classes = head->second.size(0);
     delta.width = head->second.size(1);
   }
-  if (layout == Layout::kPeft)
-    write_peft(delta, folder);
-  else
+  if (layout == Layout::kAdapterHub)
     write_adapterhub(delta, folder);
+  else
+    write_peft(delta, folder, layout == Layout::kPeftV5);
 }
 
 }  // namespace taut::finetune

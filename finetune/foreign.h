@@ -5,8 +5,8 @@
 //
 //   read   peft, of ViTs and convolutional nets: LoRA (any linear layers and convolutions, rank and alpha patterns,
 //          rsLoRA, DoRA, biases), (IA)^3 with or without feed-forward modules, whole modules (a head, batch norms);
-//          AdapterHub: LoRA, (IA)^3, bottleneck adapters and Compacter as this project places them, on all or some
-//          layers. What a configuration asks beyond that is refused by the name of its key.
+//          AdapterHub: LoRA, (IA)^3, bottleneck adapters and Compacter in series or parallel with gelu, relu or silu,
+//          on all or some layers. What a configuration asks beyond that is refused by the name of its key.
 //   write  peft: lora, ia3. AdapterHub: lora, ia3, adapter, compacter, lp (a head alone).
 //
 // LoRA and (IA)^3 are folded into the weights: W + s B A, diag(l) W, W diag(l). A batch norm's running statistics
@@ -19,7 +19,9 @@
 
 namespace taut::finetune {
 
-enum class Layout { kPeft, kAdapterHub };
+// kPeftV5: peft's, with a ViT's modules as `transformers` calls them from version 5 on. peft finds tensors by the names
+// of the model's modules and knows one spelling at a time.
+enum class Layout { kPeft, kPeftV5, kAdapterHub };
 
 struct ForeignDelta {
   std::string description;  // "LoRA of 10 modules in peft's layout"

@@ -1,7 +1,7 @@
 // AdapterHub's layout, as the library `adapters` writes it for ViTAdapterModel. Tensors keep the adapter's name N:
 //
 //   MODULE.loras.N.lora_A, lora_B                             LoRA; (IA)^3 has lora_B (out, 1) alone
-//   LAYER.{attention,output.output}_adapters.adapters.N.*     bottlenecks: adapter_down.0, adapter_up
+//   LAYER.{attention,output.output}_adapters.adapters.N.*     bottlenecks: adapter_down.0, adapter_up, scaling
 //   vit.shared_parameters.N.phm_rule                          Compacter's rule
 //   heads.H.1.{weight, bias}                                  a head
 #include <algorithm>
@@ -9,6 +9,8 @@
 #include <regex>
 #include <set>
 
+#include "autograd/ops.h"
+#include "finetune/bottleneck.h"
 #include "finetune/layouts.h"
 #include "tensor/atomic_file.h"
 #include "tensor/safetensors.h"
@@ -89,22 +91,71 @@ void load_loras(const HubConfig& hub, const WeightsFile& file, Edits& edits, For
       fmt::format("{} of {} modules in AdapterHub's layout", is_lora ? "LoRA" : "(IA)^3", updates.size());
 }
 
-// What a bottleneck may not be: read elsewhere, normed, gated, scaled or parallel.
-void check_bottleneck(ConfigKeys& keys) {
+// What a bottleneck computes beside its two layers. With a what the branch adds to the stream h:
+//
+//   series     h + a + s up(f(down(x))), x = a, or h + a for original_ln_before
+//   parallel   h + a + s up(f(down(h)))
+//
+// The norms of those keys' names are none in a ViT, whose sums they take along. With some values h gets lost or counts
+// twice: those are refused, as are norms and gates of the bottleneck's own.
+BottleneckForm read_form(ConfigKeys& keys, const HubConfig& hub) {
+  using Activation = BottleneckForm::Activation;
+  using Input = BottleneckForm::Input;
   keys.ignore({"architecture", "reduction_factor", "init_weights", "init_weights_seed", "cross_adapter", "dropout",
                "stochastic_depth", "dtype", "phm_c_init", "phm_init_range", "learn_phm", "hypercomplex_nonlinearity",
                "inv_adapter_reduction_factor"});
-  keys.expect("non_linearity", "gelu");
-  keys.expect("original_ln_before", false);
-  keys.expect("original_ln_after", true);
   keys.expect("ln_before", false);
   keys.expect("ln_after", false);
-  keys.expect("is_parallel", false);
-  keys.expect("scaling", 1.0);
   keys.expect("use_gating", false);
-  keys.expect("residual_before_ln", true);
   keys.expect("adapter_residual_before_ln", false);
   keys.expect("inv_adapter", nullptr);
+  BottleneckForm form;
+  static const std::map<std::string, Activation> kActivations = {{"gelu", Activation::kGelu},
+                                                                 {"relu", Activation::kRelu},
+                                                                 {"silu", Activation::kSilu},
+                                                                 {"swish", Activation::kSilu}};
+  const auto f = keys.get<std::string>("non_linearity", "");
+  const auto known = kActivations.find(f);
+  if (known == kActivations.end())
+    fail(Exit::kBadData, "[{}] key 'non_linearity': expected gelu, relu, silu or swish, got '{}'", hub.file,
+         printable(f));
+  form.activation = known->second;
+  const bool before = keys.get<bool>("original_ln_before", false), after = keys.get<bool>("original_ln_after", true);
+  if (keys.get<bool>("is_parallel", false)) {
+    form.input = Input::kStream;
+    keys.expect("original_ln_after", true);
+    keys.ignore({"residual_before_ln"});
+    return form;
+  }
+  form.input = before ? Input::kSum : Input::kBranch;
+  const bool of_branch = keys.get<bool>("residual_before_ln", true);
+  // The stream comes with the sum before the bottleneck, which its residual keeps, or after it.
+  if (before && after && !of_branch) keys.expect("residual_before_ln", true);
+  if (!after && (!before || of_branch)) keys.expect("original_ln_after", true);
+  return form;
+}
+
+// `scaling`: a number, one that is learnt, or one for each feature; what comes up is multiplied by it.
+enum class Scaling { kNumber, kLearned, kChannel };
+Scaling read_scaling(ConfigKeys& keys, const HubConfig& hub, double& factor) {
+  const auto it = hub.config.find("scaling");
+  if (it != hub.config.end() && it->is_string()) {
+    const auto kind = keys.get<std::string>("scaling", "");
+    if (kind == "learned") return Scaling::kLearned;
+    if (kind == "channel") return Scaling::kChannel;
+    fail(Exit::kBadData, "[{}] key 'scaling': expected a number, learned or channel, got '{}'", hub.file,
+         printable(kind));
+  }
+  factor = keys.get<double>("scaling", 1);
+  return Scaling::kNumber;
+}
+
+// Folded into the upper layer: rows of a weight (out, in) and of a bias (out); of Compacter's one factor, and its bias.
+Tensor scaled(const Tensor& t, const Tensor& s) {
+  const NoGrad no_grad;
+  Shape shape(static_cast<size_t>(t.ndim()), 1);
+  if (s.numel() > 1) shape[0] = s.numel();
+  return ops::mul(Var(t), Var(s.reshape(shape))).value();
 }
 
 // Compacter's layers as this project has them: rank-one factors of every W, one rule for all.
@@ -124,8 +175,11 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
                         ForeignDelta& delta) {
   ConfigKeys keys(hub.config, hub.file);
   const bool phm = keys.get<bool>("phm_layer", false);
-  check_bottleneck(keys);
+  const BottleneckForm form = read_form(keys, hub);
+  double factor = 1;
+  const Scaling scaling = read_scaling(keys, hub, factor);
   if (phm) check_phm(keys);
+  if (phm && scaling == Scaling::kChannel) keys.expect("scaling", 1.0);
   const bool attention = keys.get<bool>("mh_adapter", false), output = keys.get<bool>("output_adapter", false);
   const auto left_out = keys.get<std::vector<int64_t>>("leave_out", {});
   delta.options.phm_n = keys.get<int64_t>("phm_dim", 4);
@@ -136,7 +190,7 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
   if (!phm) keys.ignore({"factorized_phm_W", "shared_W_phm", "shared_phm_rule", "factorized_phm_rule", "phm_bias"});
   keys.finish();
   delta.method = phm ? "compacter" : "adapter";
-  delta.strategy = &strategy(delta.method);
+  delta.strategy = phm ? &compacter(form) : &adapter(form);
   const std::string bias = phm ? ".adapter_down.0.b" : ".adapter_down.0.bias";
   for (const std::string& n : file.names())
     if (n.ends_with("adapters." + hub.name + bias) && !file.info(n).shape.empty())
@@ -167,10 +221,24 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
       values.emplace_back(e, Tensor());
       continue;
     }
-    const Tensor t = edits.read(file, stored);
-    if (t.shape() != e.shape)
-      fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}", file.path(), printable(stored), to_string(e.shape),
-           to_string(t.shape()));
+    Tensor t = edits.read(file, stored);
+    const auto check_shape = [&](const std::string& name, const Tensor& tensor, const Shape& shape) {
+      if (tensor.shape() != shape)
+        fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}", file.path(), printable(name), to_string(shape),
+             to_string(tensor.shape()));
+    };
+    check_shape(stored, t, e.shape);
+    const size_t up = stored.find("adapter_up.");
+    if (up != std::string::npos && !stored.ends_with("W_right")) {
+      Tensor s = Tensor::full({1}, factor, t.dtype());
+      if (scaling != Scaling::kNumber) {
+        const std::string name = stored.substr(0, up) + "scaling";
+        s = edits.read(file, name);
+        check_shape(name, s, {scaling == Scaling::kChannel ? config.dim : 1});
+        used.insert(name);
+      }
+      if (scaling != Scaling::kNumber || factor != 1) t = scaled(t, s);
+    }
     sites += stored.ends_with(bias) ? 1 : 0;
     used.insert(stored);
     values.emplace_back(e, t);

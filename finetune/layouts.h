@@ -110,7 +110,8 @@ struct OwnDelta {
   double alpha;
   std::map<std::string, Tensor> tensors;  // a ViT's under AdapterHub's names
 };
-void write_peft(const OwnDelta& delta, const std::string& folder);
+// v5: a ViT's modules as in nn/file_names.h's spelling hf_v5.
+void write_peft(const OwnDelta& delta, const std::string& folder, bool v5);
 void write_adapterhub(const OwnDelta& delta, const std::string& folder);
 
 }  // namespace taut::finetune

@@ -7,8 +7,8 @@
 //   (IA)^3   l (out, 1) scales what leaves a layer, l (1, in) what enters it; of a convolution (1, out, 1, 1) or, as
 //            feedforward_modules say, (1, in, 1, 1)
 //
-// Modules are named as in ViTForImageClassification, in ViTModel (no `vit.`) or in timm; a convolutional net's as in
-// its files of weights.
+// Modules are named as in ViTForImageClassification or in ViTModel (no `vit.`), of transformers 4 or 5, or in timm; a
+// convolutional net's as in its files of weights.
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -16,6 +16,7 @@
 #include <set>
 
 #include "finetune/layouts.h"
+#include "nn/file_names.h"
 #include "tensor/atomic_file.h"
 #include "tensor/safetensors.h"
 #include "tensor/weights_file.h"
@@ -27,10 +28,15 @@ constexpr const char* kPrefix = "base_model.model.";
 constexpr const char* kCounter = ".num_batches_tracked";
 
 // The study's modules: q, k, v, both layers of the MLP, not the attention's output projection.
-constexpr const char* kLoraModules =
-    R"(.*\.(attention\.attention\.(query|key|value)|intermediate\.dense|layer\.\d+\.output\.dense))";
-constexpr const char* kIa3Modules =
-    R"(.*\.(attention\.attention\.(key|value)|intermediate\.dense|layer\.\d+\.output\.dense))";
+// One spelling a pattern, so that the other version of transformers says that it finds no module.
+struct Modules {
+  const char *lora, *ia3;
+};
+constexpr Modules kModules = {
+    R"(.*\.(attention\.attention\.(query|key|value)|intermediate\.dense|layer\.\d+\.output\.dense))",
+    R"(.*\.(attention\.attention\.(key|value)|intermediate\.dense|layer\.\d+\.output\.dense))"};
+constexpr Modules kModulesV5 = {R"(.*\.(attention\.(q|k|v)_proj|mlp\.fc[12]))",
+                                R"(.*\.(attention\.(k|v)_proj|mlp\.fc[12]))"};
 
 // A pattern comes out of a file: what could search for ever, or nest deeply, is refused (a repeated group, or more than
 // a few repetitions).
@@ -221,7 +227,9 @@ Written written(const std::string& name, const Tensor& t) {
 
 }  // namespace
 
-void write_peft(const OwnDelta& delta, const std::string& folder) {
+void write_peft(const OwnDelta& delta, const std::string& folder, bool v5) {
+  TAUT_CHECK(delta.is_vit || !v5, "[{}] only ViTs have names that changed with transformers 5; hint: --names peft",
+             delta.file);
   const bool is_lora = delta.strategy == "lora";
   const bool hub_has_it =
       delta.is_vit && (delta.strategy == "adapter" || delta.strategy == "compacter" || delta.strategy == "lp");
@@ -248,8 +256,9 @@ void write_peft(const OwnDelta& delta, const std::string& folder) {
     } else {
       module = std::regex_replace(name, std::regex("\\.loras\\.ia3\\.lora_B$"), ".ia3_l");
     }
-    tensors.emplace_back(kPrefix + module, t);
+    tensors.emplace_back(kPrefix + (v5 ? nn::spelled(module, nn::spelling_by_name("hf_v5")) : module), t);
   }
+  const Modules& modules = v5 ? kModulesV5 : kModules;
   Json config = {{"auto_mapping", nullptr},
                  {"base_model_name_or_path", nullptr},
                  {"fan_in_fan_out", false},
@@ -257,7 +266,7 @@ void write_peft(const OwnDelta& delta, const std::string& folder) {
                  {"modules_to_save", delta.is_vit ? Json{"classifier"} : Json(saved)},
                  {"peft_type", is_lora ? "LORA" : "IA3"},
                  {"revision", nullptr},
-                 {"target_modules", !delta.is_vit ? Json(targets) : Json(is_lora ? kLoraModules : kIa3Modules)},
+                 {"target_modules", !delta.is_vit ? Json(targets) : Json(is_lora ? modules.lora : modules.ia3)},
                  {"task_type", nullptr}};
   if (is_lora) {
     config.update({{"bias", "none"},

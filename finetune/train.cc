@@ -5,8 +5,8 @@
 
 #include "autograd/engine.h"
 #include "autograd/ops.h"
+#include "finetune/nonfinite.h"
 #include "finetune/sites.h"
-#include "kernels/reduce.h"
 
 namespace taut::finetune {
 namespace {
@@ -29,15 +29,6 @@ nn::AdamW make_optimizer(const nn::Model& model, const TrainOptions& options) {
   TAUT_CHECK(!parameters.empty(), "[train] the model has no trainable parameter");
   std::vector<bool> flags = decay_flags(parameters, options.mode);
   return nn::AdamW(std::move(parameters), std::move(flags), {.weight_decay = options.weight_decay});
-}
-
-int64_t nonfinite(const Tensor& t) {
-  int64_t found = 0;
-  const Tensor values = t.contiguous();
-  on_float(t.dtype(), "train", [&]<class T>() {
-    ON_DEVICE(t.device(), count_nonfinite<T>(current_stream(t.device()), values.data<T>(), values.numel(), &found));
-  });
-  return found;
 }
 
 }  // namespace
@@ -74,16 +65,21 @@ StepResult Trainer::update(const std::function<Var()>& logits, const Tensor& lab
   Var loss = ops::cross_entropy(logits(), labels, options_.label_smoothing);
   model_->set_training(false);
   result.loss = loss.value().item();
-  if (!std::isfinite(result.loss))
-    fail(Exit::kNumeric, "[train] the loss of update {} is {}; hint: lower train.lr", steps() + 1, result.loss);
+  if (!std::isfinite(result.loss)) {
+    model_->set_training(!head_only_);
+    std::string first = first_nonfinite(*model_, logits);
+    if (first.empty()) first = "the logits are finite, their cross-entropy is not";
+    fail(Exit::kNumeric, "[train] update {}: the loss is {}; {}; hint: lower train.lr", steps() + 1, result.loss,
+         first);
+  }
   std::vector<Tensor> grads = gradients(loss, wanted);
   loss = Var();  // the graph goes before the update
   result.gradient_norm = nn::global_norm(grads);
   if (!std::isfinite(result.gradient_norm)) {
-    for (size_t i = 0; i < grads.size(); ++i)
-      if (grads[i].defined() && nonfinite(grads[i]) > 0)
+    for (size_t i = grads.size(); i-- > 0;)  // backward comes from the end, so that the last one was the first
+      if (const int64_t bad = count_nonfinite_elements(grads[i]); bad > 0)
         fail(Exit::kNumeric, "[train] update {}: the gradient of '{}' has {} non-finite elements; hint: lower train.lr",
-             steps() + 1, optimizer_.parameters()[i].path, nonfinite(grads[i]));
+             steps() + 1, optimizer_.parameters()[i].path, bad);
     fail(Exit::kNumeric, "[train] update {}: the gradient's norm overflows; hint: lower train.lr", steps() + 1);
   }
   if (options_.clip > 0) nn::clip_by_global_norm(grads, result.gradient_norm, options_.clip);

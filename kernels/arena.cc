@@ -22,27 +22,50 @@ constexpr size_t kAlign = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlab = size_t{64} << 20;
 
+using FreeByAddress = std::map<char*, size_t>;
+using FreeBySize = std::set<std::pair<size_t, char*>>;
+
 struct Block {
-  size_t size;     // with guards, a multiple of kAlign
-  size_t payload;  // what was asked for, where the block is guarded
-  bool guarded;
+  size_t size = 0;     // with guards, a multiple of kAlign
+  size_t payload = 0;  // what was asked for, where the block is guarded
+  bool guarded = false;
+  // Its entries of the lists of free blocks, kept for the time when it is free again: a release must not need memory.
+  FreeByAddress::node_type by_address = {};
+  FreeBySize::node_type by_size = {};
 };
 
 struct Arena {
   std::mutex mutex;
   bool poison = false;
   int64_t guard_faults = 0;
-  std::map<char*, size_t> free_at;                  // address -> size; never touching neighbours of one slab
-  std::set<std::pair<size_t, char*>> free_by_size;  // the same blocks
+  FreeByAddress free_at;    // address -> size; never touching neighbours of one slab
+  FreeBySize free_by_size;  // the same blocks
   std::unordered_map<char*, Block> used;
   std::set<char*> slab_begins;  // blocks of different slabs are never merged
   ArenaStats stats;
 
+  // Throws where memory is out; nothing has changed then.
   void add_free(char* p, size_t n) {
-    free_at.emplace(p, n);
-    free_by_size.emplace(n, p);
+    const auto it = free_at.emplace(p, n).first;
+    try {
+      free_by_size.emplace(n, p);
+    } catch (...) {
+      free_at.erase(it);
+      throw;
+    }
   }
-  void drop_free(std::map<char*, size_t>::iterator it) {
+  void take(Block& block, char* p, size_t n) {
+    block.by_address = free_at.extract(p);
+    block.by_size = free_by_size.extract({n, p});
+  }
+  void give_back(Block& block, char* p, size_t n) noexcept {
+    block.by_address.key() = p;
+    block.by_address.mapped() = n;
+    block.by_size.value() = {n, p};
+    free_at.insert(std::move(block.by_address));
+    free_by_size.insert(std::move(block.by_size));
+  }
+  void drop_free(FreeByAddress::iterator it) {
     free_by_size.erase({it->second, it->first});
     free_at.erase(it);
   }
@@ -57,9 +80,15 @@ struct Arena {
     const auto address = reinterpret_cast<uintptr_t>(raw);
     char* begin = reinterpret_cast<char*>((address + kHugePage - 1) / kHugePage * kHugePage);
     madvise(begin, size, MADV_HUGEPAGE);  // advice only: without huge pages everything works, slower
-    slab_begins.insert(begin);
+    try {
+      slab_begins.insert(begin);
+      add_free(begin, size);
+    } catch (...) {
+      slab_begins.erase(begin);
+      munmap(raw, size + kHugePage);
+      throw;
+    }
     stats.reserved += static_cast<int64_t>(size);
-    add_free(begin, size);
   }
 };
 
@@ -89,9 +118,17 @@ void* arena_allocate(size_t bytes, Device device) {
     fit = a.free_by_size.lower_bound({size, nullptr});
   }
   const auto [have, p] = *fit;
-  a.drop_free(a.free_at.find(p));
-  if (have > size) a.add_free(p + size, have - size);
-  a.used.emplace(p, Block{size, bytes, a.poison});
+  const auto used = a.used.try_emplace(p).first;
+  try {
+    if (have > size) a.add_free(p + size, have - size);
+  } catch (...) {
+    a.used.erase(used);
+    throw;
+  }
+  used->second.size = size;
+  used->second.payload = bytes;
+  used->second.guarded = a.poison;
+  a.take(used->second, p, have);
   a.stats.in_use += static_cast<int64_t>(size);
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
   if (!a.poison) return p;
@@ -112,6 +149,7 @@ void arena_release(void* pointer, Device device) noexcept {
   }
   if (it->second.guarded && !guards_intact(p, it->second)) ++a.guard_faults;
   size_t size = it->second.size;
+  Block block = std::move(it->second);
   a.used.erase(it);
   a.stats.in_use -= static_cast<int64_t>(size);
   auto after = a.free_at.lower_bound(p);
@@ -128,7 +166,7 @@ void arena_release(void* pointer, Device device) noexcept {
       a.drop_free(before);
     }
   }
-  a.add_free(p, size);
+  a.give_back(block, p, size);
 }
 
 ArenaStats arena_stats(Device device) {

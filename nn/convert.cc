@@ -75,11 +75,11 @@ bool fits_net(const ModelConfig& net, const std::string& names) {
                               : names == "kuangliu" && resnet->names != Names::kWide;
 }
 
-const Spelling& spelling_by_name(const std::string& names) {
+std::vector<std::string> vit_names() {
+  std::vector<std::string> names;
   for (const Spelling& s : all_spellings())
-    if (names == s.name) return s;
-  fail(Exit::kUsage, "[--names] expected {}, or peft for a run's delta, got '{}'", fmt::join(convertible_names(), ", "),
-       names);
+    if (s.style != NameStyle::kTorchvision) names.emplace_back(s.name);
+  return names;
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   const bool fits = is_vit ? style != NameStyle::kTorchvision : fits_net(*known->net, target);
   if (!fits)
     fail(Exit::kBadData, "[{}] {}: expected {}, got {} names", in, known->text,
-         is_vit ? "timm, hf, hf_model, adapterhub, google or big_vision"
+         is_vit ? fmt::format("{}", fmt::join(vit_names(), ", "))
                 : "torchvision or timm (the net's own), or akamaster or kuangliu for what they have",
          target);
   if (style == NameStyle::kGoogle && !known->heads_known)
@@ -135,8 +135,21 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   }
   std::vector<FoundEntry> found = names.find(map, config.dim, absent);
   ConvertReport report{known->text, 0, out, {}};
+  // Beside a head Hugging Face's pooler is never read, and everybody else's stands before the head: there renaming it
+  // would change the function.
+  const bool from_hf = names.style() == NameStyle::kHf, to_hf = style == NameStyle::kHf;
+  const auto is_unread = [&](const std::string& stored) {
+    return is_vit && config.classes > 0 && from_hf && !to_hf && is_between_backbone_and_head(stored);
+  };
   std::erase_if(found, [&](const FoundEntry& f) {
-    return is_vit && is_between_backbone_and_head(f.stored) && matches_any(f.stored, options.drop);
+    if (!is_vit || !is_between_backbone_and_head(f.stored)) return false;
+    if (is_unread(f.stored) || matches_any(f.stored, options.drop)) return true;
+    if (config.classes > 0 && !from_hf && to_hf)
+      fail(Exit::kBadData,
+           "[{}] tensor '{}' is a layer before the head, for which {} names have no place: their classifier does not "
+           "read the pooler; hint: --drop pre_logits leaves it out, and the head needs training then",
+           in, printable(f.stored), target);
+    return false;
   });
   std::vector<std::string> missing, misshaped, unknown, beside;
   for (const NameEntry& e : absent)
@@ -150,6 +163,9 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
                                        is_never_run(*known->net, names.without_prefix(stored)));
     if (matches_any(stored, options.drop))
       report.dropped.push_back(stored);
+    else if (is_unread(stored))
+      report.dropped.push_back(
+          fmt::format("{} (the classifier does not read it; {} names would put it before the head)", stored, target));
     else
       (is_beside ? beside : unknown).push_back(stored);
   }

@@ -11,7 +11,8 @@ namespace {
 NameStyle style_of(const std::vector<std::string>& names) {
   for (const std::string& n : names) {
     if (n.find("Transformer/") != std::string::npos || n.ends_with("embedding/kernel")) return NameStyle::kGoogle;
-    if (n.find("encoder.layer.") != std::string::npos || n.find("embeddings.cls_token") != std::string::npos)
+    if (n.find("encoder.layer.") != std::string::npos || n.find("embeddings.cls_token") != std::string::npos ||
+        n.find(".attention.q_proj.") != std::string::npos)
       return NameStyle::kHf;
   }
   const bool is_vit = std::any_of(names.begin(), names.end(), [](const std::string& n) {
@@ -30,10 +31,26 @@ std::string replaced(const std::string& text, const std::string& from, const std
 }  // namespace
 
 const std::vector<Spelling>& all_spellings() {
+  using Changes = std::vector<std::pair<const char*, const char*>>;
+  // From version 5 of `transformers` on; its save_pretrained writes the older names still, state_dict() and peft these.
+  static const Changes v5 = {{"encoder.layer.", "layers."},
+                             {".attention.attention.query.", ".attention.q_proj."},
+                             {".attention.attention.key.", ".attention.k_proj."},
+                             {".attention.attention.value.", ".attention.v_proj."},
+                             {".attention.output.dense.", ".attention.o_proj."},
+                             {".intermediate.dense.", ".mlp.fc1."},
+                             {".output.dense.", ".mlp.fc2."}};
+  static const Changes model_v5 = [] {
+    Changes changes = v5;
+    changes.emplace_back("^vit.", "");
+    return changes;
+  }();
   static const std::vector<Spelling> all = {
       {"timm", NameStyle::kTimm, {}},
       {"hf", NameStyle::kHf, {}},
       {"hf_model", NameStyle::kHf, {{"^vit.", ""}}},
+      {"hf_v5", NameStyle::kHf, v5},
+      {"hf_model_v5", NameStyle::kHf, model_v5},
       {"adapterhub", NameStyle::kHf, {{"^classifier.", "heads.default.1."}}},
       {"google", NameStyle::kGoogle, {}},
       {"big_vision",
@@ -49,6 +66,16 @@ const std::vector<Spelling>& all_spellings() {
   return all;
 }
 
+const Spelling& spelling_by_name(const std::string& names) {
+  std::vector<std::string> all;
+  for (const Spelling& s : all_spellings()) {
+    if (names == s.name) return s;
+    all.emplace_back(s.name);
+  }
+  fail(Exit::kUsage, "[--names] expected {}, or peft or peft_v5 for a run's delta, got '{}'", fmt::join(all, ", "),
+       names);
+}
+
 std::string spelled(const std::string& name, const Spelling& spelling) {
   std::string text = name;
   for (const auto& [from, to] : spelling.changes) text = replaced(text, from, to);
@@ -58,8 +85,8 @@ std::string spelled(const std::string& name, const Spelling& spelling) {
 std::vector<std::string> spellings(const std::string& name) {
   std::vector<std::string> all = {name};
   for (const Spelling& spelling : all_spellings())
-    for (const auto& [from, to] : spelling.changes)
-      if (std::string other = replaced(name, from, to); other != name) all.push_back(std::move(other));
+    if (std::string other = spelled(name, spelling); std::find(all.begin(), all.end(), other) == all.end())
+      all.push_back(std::move(other));
   return all;
 }
 

@@ -1,7 +1,9 @@
 // What the tensors of a file are called, and which parameters of a model they are.
 //
 //   timm     fused qkv, or split as attn.q or attn.q_proj
-//   hf       with or without `vit.`; a classifier as `classifier` or AdapterHub's `heads.default.1`
+//   hf       with or without `vit.`; a classifier as `classifier` or AdapterHub's `heads.default.1`; modules as in
+//            `transformers` until version 4 (encoder.layer.0.attention.attention.query) and from version 5 on
+//            (layers.0.attention.q_proj)
 //   google   index variants of the ViT paper (MultiHeadDotProductAttention_1, LayerNorm_2, MlpBlock_3) and of
 //   big_vision
 //            (_0, _1, _0), blocks apart or stacked as `encoderblock`; prefixes params/, params/img/, opt/target/,
@@ -37,6 +39,7 @@ struct Spelling {
   std::vector<std::pair<const char*, const char*>> changes;  // what is replaced, once; "^a" stands at the beginning
 };
 const std::vector<Spelling>& all_spellings();
+const Spelling& spelling_by_name(const std::string& names);  // Error(kUsage) for one that there is not
 std::string spelled(const std::string& name, const Spelling& spelling);
 // A name and every other way in which a file may spell it.
 std::vector<std::string> spellings(const std::string& name);

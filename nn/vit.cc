@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/ops.h"
+#include "nn/branch_end.h"
 #include "nn/init.h"
 
 namespace taut::nn {
@@ -58,15 +59,24 @@ std::vector<LayerCost> VitConfig::layer_costs() const {
   return costs;
 }
 
+namespace {
+
+Var end_branch(Layer& layer, const Var& x, const Var& stream) {
+  auto* reader = dynamic_cast<BranchEnd*>(&layer);
+  return reader == nullptr ? layer.forward(x) : reader->forward_beside(x, stream);
+}
+
+}  // namespace
+
 Attention::Attention(const VitConfig& config, DType dtype) : heads_(config.heads) {
   qkv = add_child("qkv", std::make_shared<Linear>(config.dim, 3 * config.dim, dtype));
   proj = add_child("proj", std::make_shared<Linear>(config.dim, config.dim, dtype));
 }
 
-Var Attention::forward(const Var& x, int64_t queries) {
+Var Attention::forward(const Var& x, int64_t queries, const Var& stream) {
   const int64_t b = x.size(0), t = x.size(1), dim = x.size(2), d = dim / heads_;
   const Var projected = ops::reshape(qkv->forward(x), {b, t, 3, heads_, d});
-  return proj->forward(ops::attention(projected, 1 / std::sqrt(static_cast<double>(d)), queries));
+  return end_branch(*proj, ops::attention(projected, 1 / std::sqrt(static_cast<double>(d)), queries), stream);
 }
 
 void Attention::replace_qkv(std::shared_ptr<Layer> layer) { set_child("qkv", qkv = std::move(layer)); }
@@ -77,7 +87,7 @@ Mlp::Mlp(const VitConfig& config, DType dtype) {
   fc2 = add_child("fc2", std::make_shared<Linear>(config.mlp, config.dim, dtype));
 }
 
-Var Mlp::forward(const Var& x) { return fc2->forward(fc1->forward_gelu(x)); }
+Var Mlp::forward(const Var& x, const Var& stream) { return end_branch(*fc2, fc1->forward_gelu(x), stream); }
 
 void Mlp::replace_fc1(std::shared_ptr<Layer> layer) { set_child("fc1", fc1 = std::move(layer)); }
 void Mlp::replace_fc2(std::shared_ptr<Layer> layer) { set_child("fc2", fc2 = std::move(layer)); }
@@ -137,14 +147,14 @@ Var Vit::features(const Var& images) {
   Var y = blocks[0]->norm1->forward(h);
   for (size_t i = 0; i + 1 < blocks.size(); ++i) {
     Block& block = *blocks[i];
-    std::tie(h, y) = block.norm2->forward_residual(h, block.attn->forward(y, 0));
-    std::tie(h, y) = blocks[i + 1]->norm1->forward_residual(h, block.mlp->forward(y));
+    std::tie(h, y) = block.norm2->forward_residual(h, block.attn->forward(y, 0, h));
+    std::tie(h, y) = blocks[i + 1]->norm1->forward_residual(h, block.mlp->forward(y, h));
   }
   // The last block, for the class token alone.
   Block& last = *blocks.back();
   const Var cls = ops::slice(h, 1, 0, 1);
-  std::tie(h, y) = last.norm2->forward_residual(cls, last.attn->forward(y, 1));
-  y = norm_->forward_residual(h, last.mlp->forward(y)).second;
+  std::tie(h, y) = last.norm2->forward_residual(cls, last.attn->forward(y, 1, cls));
+  y = norm_->forward_residual(h, last.mlp->forward(y, h)).second;
   return ops::reshape(y, {images.size(0), c.dim});
 }
 

@@ -41,8 +41,9 @@ struct VitConfig : ModelConfig {
 class Attention : public Module {
  public:
   Attention(const VitConfig& config, DType dtype);
-  // x (b, t, dim) -> (b, queries, dim), queries = 0: all t.
-  Var forward(const Var& x, int64_t queries);
+  // x (b, t, dim) -> (b, queries, dim), queries = 0: all t; `stream`, of that shape, is what it is added to, which a
+  // layer in the place of proj may read (nn/branch_end.h).
+  Var forward(const Var& x, int64_t queries, const Var& stream);
 
   std::shared_ptr<Layer> qkv, proj;
   void replace_qkv(std::shared_ptr<Layer> layer);
@@ -55,7 +56,7 @@ class Attention : public Module {
 class Mlp : public Module {
  public:
   Mlp(const VitConfig& config, DType dtype);
-  Var forward(const Var& x);
+  Var forward(const Var& x, const Var& stream);  // as Attention's
 
   std::shared_ptr<Layer> fc1, fc2;
   void replace_fc1(std::shared_ptr<Layer> layer);

@@ -11,9 +11,11 @@
 #include "study/run/checkpoint.h"
 #include "study/run/directory.h"
 #include "study/run/evaluate.h"
+#include "study/run/point.h"
 #include "study/schedule.h"
 #include "study/study.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/safetensors.h"
 
 namespace taut::study {
@@ -97,7 +99,7 @@ std::vector<Sample> read_samples(const std::string& file) {
 void read_timing(const std::string& file, RunResult& run) {
   if (!fs::exists(file)) return;
   for (const std::string& line : lines_of(read_text_file(file))) {
-    const Json json = Json::parse(line, nullptr, false);
+    const Json json = parse_json(line);
     if (!json.is_object()) continue;  // a last line that a kill cut off
     auto& seconds = json.value("what", "") == "train" ? run.train_seconds : run.eval_seconds;
     seconds = seconds.value_or(0) + json.value("seconds", 0.0);
@@ -135,6 +137,7 @@ RunResult read_run(const PlanRow& row, const std::string& run, const std::string
   Json evaluations = Json::array();
   if (r.state == RunState::kDone) {
     const Json result = read_json(run + "/result.json");
+    if (!result.is_object()) fail(Exit::kBadData, "[{}/result.json] expected an object", run);
     r.steps = result.at("steps");
     r.classes = result.at("classes");
     r.class_names = result.at("class_names").get<std::vector<std::string>>();
@@ -225,6 +228,17 @@ std::vector<Setting> settings_of(const Plan& plan) {
   return settings;
 }
 
+// Where nothing attacks, robust accuracy is clean accuracy.
+void add_unattacked(const Plan& plan, StudyResults& results) {
+  std::vector<std::string> datasets;
+  for (const PlanRow& row : plan.rows)
+    if (row.config.text("attack.name") == "none" && std::ranges::count(datasets, row.dataset) == 0)
+      datasets.push_back(row.dataset);
+  if (!datasets.empty())
+    results.notes.push_back(fmt::format(
+        "not attacked, so that robust accuracy is the clean one and areas say nothing: {}", fmt::join(datasets, ", ")));
+}
+
 void add_probes(const std::string& folder, StudyResults& results) {
   if (!fs::exists(folder + "/probes.json")) return;
   for (const Json& p : read_json(folder + "/probes.json")) {
@@ -272,6 +286,7 @@ StudyResults collect(const Plan& plan, const std::string& folder) {
     for (const std::string& note : row.notes)
       if (std::ranges::find(results.notes, note) == results.notes.end()) results.notes.push_back(note);
   }
+  add_unattacked(plan, results);
   add_probes(folder, results);
   return results;
 }

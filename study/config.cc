@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/error.h"
+#include "study/config_text.h"
 #include "study/schedule.h"
 #include "study/text_file.h"
 #include "study/toml.h"
@@ -155,6 +156,8 @@ double parse_number(const std::string& key, const std::string& text) {
   TAUT_CHECK(below != 0, "[{}] expected a fraction with a denominator other than 0, got '{}'", key, text);
   return above / below;
 }
+
+std::string toml_value(const std::string& key, const std::string& text) { return toml_value(find_key(key), text); }
 
 Config::Config() {
   for (const Key& key : all_keys()) values_[key.name] = {canonical(key, key.built_in), Source::kBuiltIn};

@@ -9,8 +9,13 @@ int main(int argc, char** argv) {
     return selftest::run_op_cases(device, filter, tick);
   };
   tests.simt = selftest::run_planted_faults;
+  tests.verify_ops = [](taut::Device device, const std::string& filter, const std::string& sizes) {
+    return selftest::run_op_cases(device, filter, {}, sizes);
+  };
   tests.profile = selftest::profile_ops;
-  tests.bench_ops = [](const std::string& filter) { return selftest::bench_op_cases({}, filter); };
+  tests.kernel_sources = selftest::kernel_sources;
+  tests.bench_ops = selftest::bench_op_cases;
+  tests.op_rows = selftest::op_rows;
   tests.golden = [](const std::string& folder, const std::string& dtype, const auto& tick) {
     return selftest::run_golden(folder, taut::dtype_from_name(dtype), tick);
   };

@@ -5,110 +5,11 @@
 #include <set>
 
 #include "data/manifest.h"
-#include "finetune/strategy.h"
 #include "kernels/error.h"
-#include "study/toml.h"
-#include "tensor/nearest.h"
+#include "study/study_file.h"
 
 namespace taut::study {
 namespace {
-
-using Values = std::map<std::string, std::string>;
-
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> items;
-  for (size_t begin = 0; begin < list.size();) {
-    const size_t end = std::min(list.find(", ", begin), list.size());
-    items.push_back(list.substr(begin, end - begin));
-    begin = end + 2;
-  }
-  return items;
-}
-
-// Takes a value out of the table, so that what remains are settings.
-std::string take(Values& values, const std::string& key, const std::string& otherwise = "") {
-  const auto it = values.find(key);
-  if (it == values.end()) return otherwise;
-  std::string value = it->second;
-  values.erase(it);
-  return value;
-}
-
-struct Part {
-  std::string name;
-  Values settings;
-  std::vector<std::string> strategies, datasets, seeds;  // empty: all
-};
-
-struct StudyFile {
-  std::string title;
-  Values settings;
-  std::vector<std::string> strategies, seeds;
-  std::vector<Part> datasets, variants;
-  std::map<std::string, Values> of_strategy;
-};
-
-void check_strategies(const std::vector<std::string>& names, const std::string& where) {
-  for (const std::string& s : names)
-    TAUT_CHECK(std::ranges::count(finetune::strategy_names(), s) > 0, "[{}] there is no strategy '{}'; hint: {}", where,
-               s, did_you_mean(s, finetune::strategy_names()));
-}
-
-void check_name(const std::string& name, const std::string& where) {
-  const bool fits = !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == ':' || c == '.';
-  });
-  TAUT_CHECK(fits, "[{}] expected a name of letters, digits, '-', '_', ':' and '.', got '{}'", where, name);
-}
-
-std::vector<Part> parts_of(const TomlTable& table, const std::string& key, const std::string& file) {
-  std::vector<Part> parts;
-  const auto it = table.tables.find(key);
-  if (it == table.tables.end()) return parts;
-  const std::string where = file + ": [[" + key + "]]";
-  for (const TomlTable& t : it->second) {
-    TAUT_CHECK(t.tables.empty(), "[{}] expected no list of tables within", where);
-    Part part;
-    part.settings = t.values;
-    part.name = take(part.settings, "name");
-    part.strategies = split(take(part.settings, "strategies"));
-    part.datasets = split(take(part.settings, "datasets"));
-    part.seeds = split(take(part.settings, "seeds"));
-    check_name(part.name, where + " name");
-    check_strategies(part.strategies, where + " strategies");
-    parts.push_back(std::move(part));
-  }
-  return parts;
-}
-
-StudyFile read_study(const std::string& text, const std::string& name) {
-  const TomlTable table = parse_toml(text, name);
-  StudyFile study;
-  study.settings = table.values;
-  study.title = take(study.settings, "study.title", std::filesystem::path(name).stem().string());
-  study.strategies = split(take(study.settings, "study.strategies"));
-  study.seeds = split(take(study.settings, "study.seeds", "0"));
-  check_strategies(study.strategies, name + ": study.strategies");
-  static const std::string kOfStrategy = "study.strategy.";
-  for (auto it = study.settings.begin(); it != study.settings.end();) {
-    if (!it->first.starts_with(kOfStrategy)) {
-      ++it;
-      continue;
-    }
-    const std::string rest = it->first.substr(kOfStrategy.size());
-    const auto dot = std::min(rest.find('.'), rest.size());
-    check_strategies({rest.substr(0, dot)}, name + ": study.strategy");
-    TAUT_CHECK(dot < rest.size(), "[{}: {}] expected settings of the strategy", name, it->first);
-    study.of_strategy[rest.substr(0, dot)][rest.substr(dot + 1)] = it->second;
-    it = study.settings.erase(it);
-  }
-  for (const auto& [key, tables] : table.tables)
-    TAUT_CHECK(key == "study.dataset" || key == "study.setting",
-               "[{}] expected [[study.dataset]] and [[study.setting]], got [[{}]]", name, key);
-  study.datasets = parts_of(table, "study.dataset", name);
-  study.variants = parts_of(table, "study.setting", name);
-  return study;
-}
 
 bool applies(const std::vector<std::string>& only, const std::string& name) {
   return only.empty() || std::ranges::count(only, name) > 0;
@@ -132,31 +33,91 @@ void name_list(PlanRow& row) {
   if (!sha256.empty()) row.config.set("data.sha256", sha256, row.config.source("data.path"));
 }
 
-PlanRow make_row(const StudyFile& study, const Part& dataset, const Part& variant, const std::string& strategy,
-                 const std::string& seed, Source source, const std::vector<std::string>& arguments) {
-  PlanRow row;
-  row.dataset = dataset.name;
-  row.strategy = strategy;
-  row.variant = variant.name;
-  Config& config = row.config;
-  config.set_all(study.settings, source);
-  config.set_all(dataset.settings, source);
+// The parts of a file that decide about a run, the weaker before the stronger.
+using Parts = std::vector<const Part*>;
+
+Parts parts_of(const StudyFile& study, const Part& dataset, const Part& variant, const std::string& strategy) {
   const auto own = study.of_strategy.find(strategy);
-  if (own != study.of_strategy.end()) config.set_all(own->second, source);
-  config.set_all(variant.settings, source);
-  config.set("model.strategy", strategy, source);
-  if (!seed.empty()) config.set("seed", seed, source);
-  config.set_from_environment();
-  config.set_arguments(arguments);
+  Parts parts = {&study.whole, &dataset};
+  if (own != study.of_strategy.end()) parts.push_back(&own->second);
+  parts.push_back(&variant);
+  return parts;
+}
+
+// What a part says last holds: a setting that is given or swept there is not swept by the parts before it.
+std::vector<const SweepAxis*> axes_of(const Parts& parts) {
+  std::vector<const SweepAxis*> axes;
+  for (const Part* part : parts) {
+    std::erase_if(axes, [&](const SweepAxis* weaker) {
+      return part->settings.contains(weaker->key) ||
+             std::ranges::any_of(part->axes, [&](const SweepAxis& own) { return own.key == weaker->key; });
+    });
+    for (const SweepAxis& axis : part->axes) axes.push_back(&axis);
+  }
+  return axes;
+}
+
+// Environment and command line replace a sweep, as they replace a setting.
+void drop_replaced(std::vector<const SweepAxis*>& axes, const std::vector<std::string>& arguments) {
+  Config said;
+  said.set_from_environment();
+  said.set_arguments(arguments);
+  std::erase_if(axes, [&](const SweepAxis* axis) { return said.source(axis->key) >= Source::kEnvironment; });
+}
+
+std::vector<std::string> seeds_of(const Parts& parts) {
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part)
+    if (!(*part)->seeds.empty()) return (*part)->seeds;
+  return {"0"};
+}
+
+std::string joined(const std::string& a, const std::string& b) { return a + (a.empty() || b.empty() ? "" : "-") + b; }
+
+PlanRow make_row(const Parts& parts, const Combination& swept, const std::string& strategy, const std::string& seed,
+                 Source source, const std::vector<std::string>& arguments) {
+  PlanRow row;
+  row.dataset = parts[1]->name;
+  row.strategy = strategy;
+  row.variant = joined(parts.back()->name, swept.name);
+  if (row.variant.empty()) row.variant = "base";
+  const auto settings = [&](bool official) {
+    Config config;
+    for (const Part* part : parts) {
+      config.set_all(part->settings, source);
+      if (official) config.set_all(part->official, source);
+    }
+    config.set_all(swept.settings, source);
+    config.set("model.strategy", strategy, source);
+    if (!seed.empty()) config.set("seed", seed, source);
+    config.set_from_environment();
+    config.set_arguments(arguments);
+    return config;
+  };
+  row.config = settings(false);
+  if (row.config.text("study.mode") == "official") row.config = settings(true);
+  Config& config = row.config;
   TAUT_CHECK(config.text("model.strategy") == strategy,
              "[model.strategy] a study runs the strategies of study.strategies; hint: edit those");
   fall_back(row);
   name_list(row);
   config.set_hints();
-  row.run_id = fmt::format("{}-{}-{}-s{}-{}", dataset.name, strategy, variant.name, config.integer("seed"),
+  row.run_id = fmt::format("{}-{}-{}-s{}-{}", row.dataset, strategy, row.variant, config.integer("seed"),
                            config.hash().substr(0, 8));
   std::ranges::replace(row.run_id, ':', '_');
   return row;
+}
+
+// A sweep that no run takes part in is a slip of the pen.
+void check_axes_used(const StudyFile& study, const std::set<const SweepAxis*>& used) {
+  const auto check = [&](const Part& part) {
+    for (const SweepAxis& axis : part.axes)
+      TAUT_CHECK(used.contains(&axis), "[{}] sweeps no run: each has {} from a table that is stronger, or none applies",
+                 axis.where, axis.key);
+  };
+  check(study.whole);
+  for (const Part& part : study.datasets) check(part);
+  for (const Part& part : study.variants) check(part);
+  for (const auto& [name, part] : study.of_strategy) check(part);
 }
 
 }  // namespace
@@ -170,42 +131,55 @@ std::string located(const Config& config, const std::string& key) {
 
 Plan make_plan(const std::string& text, const std::string& name, Source source,
                const std::vector<std::string>& arguments) {
-  const StudyFile study = read_study(text, name);
+  StudyFile study = read_study_file(text, name);
   TAUT_CHECK(!study.strategies.empty(), "[{}] expected study.strategies, a list of strategies", name);
   TAUT_CHECK(!study.datasets.empty(), "[{}] expected at least one [[study.dataset]]", name);
-  std::vector<Part> variants = study.variants;
-  if (variants.empty())
-    variants.push_back({.name = "base", .settings = {}, .strategies = {}, .datasets = {}, .seeds = {}});
+  if (study.variants.empty()) study.variants.emplace_back();
   Plan plan;
   plan.title = study.title;
   std::set<std::string> ids;
-  for (const Part& dataset : study.datasets)
-    for (const Part& variant : variants)
-      for (const std::string& strategy : study.strategies) {
-        if (!applies(variant.strategies, strategy) || !applies(dataset.strategies, strategy) ||
-            !applies(variant.datasets, dataset.name))
-          continue;
-        for (const std::string& seed : variant.seeds.empty() ? study.seeds : variant.seeds) {
-          plan.rows.push_back(make_row(study, dataset, variant, strategy, seed, source, arguments));
-          TAUT_CHECK(ids.insert(plan.rows.back().run_id).second, "[{}] two runs are the same: {}", name,
-                     plan.rows.back().run_id);
-        }
+  std::set<const SweepAxis*> used;
+  const auto add_runs = [&](const Part& dataset, const Part& variant, const std::string& strategy) {
+    const Parts parts = parts_of(study, dataset, variant, strategy);
+    std::vector<const SweepAxis*> axes = axes_of(parts);
+    used.insert(axes.begin(), axes.end());
+    drop_replaced(axes, arguments);
+    const std::vector<std::string> seeds = seeds_of(parts);
+    for (const Combination& swept : combinations(axes))
+      for (const std::string& seed : seeds) {
+        TAUT_CHECK(plan.rows.size() < kMostRuns, "[{}] plans more than {} runs", name, kMostRuns);
+        plan.rows.push_back(make_row(parts, swept, strategy, seed, source, arguments));
+        TAUT_CHECK(ids.insert(plan.rows.back().run_id).second, "[{}] two runs are the same: {}", name,
+                   plan.rows.back().run_id);
       }
+  };
+  for (const Part& dataset : study.datasets)
+    for (const Part& variant : study.variants)
+      for (const std::string& strategy : study.strategies)
+        if (applies(variant.strategies, strategy) && applies(dataset.strategies, strategy) &&
+            applies(variant.datasets, dataset.name))
+          add_runs(dataset, variant, strategy);
   TAUT_CHECK(!plan.rows.empty(), "[{}] plans no run", name);
+  check_axes_used(study, used);
   return plan;
 }
 
 PlanRow single_run(const std::string& text, const std::string& name, Source source,
                    const std::vector<std::string>& arguments) {
-  const StudyFile study = read_study(text, name);
+  const StudyFile study = read_study_file(text, name);
   // The strategy decides which other settings apply, so it is asked for first.
   Config first;
-  first.set_all(study.settings, source);
+  first.set_all(study.whole.settings, source);
   first.set_from_environment();
   first.set_arguments(arguments);
-  const Part none{.name = "run", .settings = {}, .strategies = {}, .datasets = {}, .seeds = {}};
-  return make_row(study, study.datasets.empty() ? none : study.datasets.front(), none, first.text("model.strategy"), "",
-                  source, arguments);
+  const Part none{.name = "run"}, &dataset = study.datasets.empty() ? none : study.datasets.front();
+  const std::string& strategy = first.text("model.strategy");
+  const Parts parts = parts_of(study, dataset, none, strategy);
+  std::vector<const SweepAxis*> axes = axes_of(parts);
+  drop_replaced(axes, arguments);
+  TAUT_CHECK(axes.empty(), "[{}] is swept, which makes many runs; hint: taut study run, or {}=VALUE",
+             axes.empty() ? "" : axes.front()->where, axes.empty() ? "" : axes.front()->key);
+  return make_row(parts, {}, strategy, "", source, arguments);
 }
 
 nlohmann::ordered_json to_json(const PlanRow& row) {

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/error.h"
+#include "kernels/tell.h"
 
 namespace taut::study {
 
@@ -48,7 +49,7 @@ void Progress::skip(double units) { skipped_ += units; }
 
 void Progress::say(const std::string& line) {
   clear_line();
-  fmt::print(stderr, "{}\n", line);
+  tell("{}\n", line);
 }
 
 void Progress::clear_line() {
@@ -74,7 +75,7 @@ void Progress::show(bool at_once) {
     std::fflush(stderr);
     line_is_open_ = true;
   } else {
-    fmt::print(stderr, "{}\n", line);
+    tell("{}\n", line);
   }
 }
 

@@ -8,11 +8,14 @@
 #include <filesystem>
 
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "study/run/checkpoint.h"
 #include "study/run/pretrain.h"
 #include "study/run/probe.h"
 #include "study/run/run.h"
+#include "study/submit/manifest.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/atomic_file.h"
 
 namespace taut::study {
@@ -20,6 +23,8 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string run_folder(const std::string& folder, const std::string& run_id) { return folder + "/runs/" + run_id; }
+
+std::string shared_folder(const std::string& folder, const std::string& run_id) { return folder + "/shares/" + run_id; }
 
 bool is_done(const std::string& run) { return fs::exists(run + "/result.json"); }
 
@@ -42,17 +47,12 @@ int64_t last_step(const std::string& run) {
   return last;
 }
 
-void write_plan(const Plan& plan, const std::string& folder, const std::string& command) {
-  make_folder(folder + "/runs");
-  std::string lines;
-  for (const PlanRow& row : plan.rows) lines += to_json(row).dump() + "\n";
-  write_file_atomically(folder + "/plan.jsonl", lines);
-  // Every different command line is kept: together they made what is in the folder.
-  const std::string path = folder + "/commands.txt";
-  std::string commands = fs::exists(path) ? read_text_file(path) : "";
-  const std::vector<std::string> known = lines_of(commands);
-  if (!command.empty() && std::find(known.begin(), known.end(), command) == known.end())
-    write_file_atomically(path, commands + command + "\n");
+int64_t finished_step(const std::string& run) {
+  try {
+    return read_json(run + "/result.json").at("steps");
+  } catch (const nlohmann::json::exception&) {
+    fail(Exit::kBadData, "[{}/result.json] expected an object with the number of steps", run);
+  }
 }
 
 void record_failure(const std::string& run, const std::exception& error) {
@@ -67,13 +67,62 @@ void record_failure(const std::string& run, const std::exception& error) {
 
 }  // namespace
 
+std::string run_state(const std::string& folder, const std::string& run_id) {
+  const std::string run = run_folder(folder, run_id);
+  if (is_done(run)) return "done";
+  if (is_running(run)) return "running";
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(shared_folder(folder, run_id), error))
+    if (is_running(entry.path().string())) return "running";
+  return fs::exists(run + "/failed.json") ? "failed" : "todo";
+}
+
+std::string share_state(const std::string& folder, const std::string& run_id, Share share) {
+  const std::string run = run_folder(folder, run_id), shared = shared_folder(folder, run_id);
+  if (is_done(run)) return "done";
+  if (share.of == 1) return run_state(folder, run_id);
+  if (is_running(share_folder(shared, share))) return "running";
+  if (share_is_done(shared, share)) {
+    bool all = share.part == 1;
+    for (Share other{1, share.of}; all && other.part <= other.of; ++other.part) all = share_is_done(shared, other);
+    if (!all) return "done";
+  }
+  return fs::exists(run + "/failed.json") ? "failed" : "todo";
+}
+
+void remember_command(const std::string& folder, const std::string& command) {
+  const std::string path = folder + "/commands.txt";
+  std::string commands = fs::exists(path) ? read_text_file(path) : "";
+  const std::vector<std::string> known = lines_of(commands);
+  if (!command.empty() && std::find(known.begin(), known.end(), command) == known.end())
+    write_file_atomically(path, commands + command + "\n");
+}
+
+Json run_row(const PlanRow& row, const std::string& folder, const RowOptions& options) {
+  const std::string run_path = run_folder(folder, row.run_id);
+  try {
+    const RunOptions run_options{.cache = folder + "/pretrained",
+                                 .decoded = folder + "/decoded",
+                                 .points = "",
+                                 .force_resume = options.force_resume,
+                                 .progress = options.progress};
+    if (options.share.of == 1) return run(row, run_path, run_options);
+    return run_share(row, run_path, shared_folder(folder, row.run_id), options.share, run_options);
+  } catch (const std::exception& error) {
+    const auto* own = dynamic_cast<const Error*>(&error);
+    if (own == nullptr || own->code() != Exit::kInterrupted) record_failure(run_path, error);
+    throw;
+  }
+}
+
 int64_t run_study(const Plan& plan, const std::string& folder, const StudyOptions& options) {
-  write_plan(plan, folder, options.command);
+  write_plan(plan, folder);
+  remember_command(folder, options.command);
   const std::string cache = folder + "/pretrained";
   std::vector<const PlanRow*> todo;
   for (const PlanRow& row : plan.rows)
     if (!is_done(run_folder(folder, row.run_id))) todo.push_back(&row);
-  fmt::print(stderr, "{}: {} runs, {} of them done\n", plan.title, plan.rows.size(), plan.rows.size() - todo.size());
+  tell("{}: {} runs, {} of them done\n", plan.title, plan.rows.size(), plan.rows.size() - todo.size());
 
   double cost = todo.empty() ? 0 : pretraining_cost(todo.front()->config, cache);
   for (const PlanRow* row : todo) {
@@ -85,12 +134,10 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
   Progress progress(options.progress, cost);
   int64_t failed = 0;
   for (const PlanRow* row : todo) {
-    const std::string run_path = run_folder(folder, row->run_id);
     try {
       const auto begin = std::chrono::steady_clock::now();
-      const RunOptions run_options{
-          .cache = cache, .decoded = folder + "/decoded", .force_resume = options.force_resume, .progress = &progress};
-      const Json result = run(*row, run_path, run_options);
+      const Json result =
+          run_row(*row, folder, {.share = {}, .force_resume = options.force_resume, .progress = &progress});
       const Json& last = result.at("evaluations").back();
       progress.say(fmt::format("{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,
                                last.at("clean_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
@@ -100,7 +147,6 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
       const auto* own = dynamic_cast<const Error*>(&error);
       if (own != nullptr && own->code() == Exit::kInterrupted) throw;
       ++failed;
-      record_failure(run_path, error);
       progress.say(fmt::format("{}: failed: {}", row->run_id, error.what()));
     }
   }
@@ -111,19 +157,17 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
 std::vector<Row> study_status(const std::string& folder) {
   std::vector<Row> rows;
   for (const std::string& line : lines_of(read_text_file(folder + "/plan.jsonl"))) {
-    const Json planned = Json::parse(line, nullptr, false);
+    const Json planned = parse_json(line);
     if (planned.is_discarded() || !planned.is_object() || !planned.contains("run_id"))
       fail(Exit::kBadData, "[{}/plan.jsonl] expected one object a line", folder);
-    const std::string run = run_folder(folder, planned["run_id"]);
-    const bool failed = fs::exists(run + "/failed.json");
-    const char* state = is_done(run) ? "done" : is_running(run) ? "running" : failed ? "failed" : "todo";
-    const int64_t step = is_done(run) ? read_json(run + "/result.json").value("steps", int64_t{0}) : last_step(run);
+    const std::string run = run_folder(folder, planned["run_id"]), state = run_state(folder, planned["run_id"]);
+    const int64_t step = state == "done" ? finished_step(run) : last_step(run);
     Row row = {{"run_id", planned["run_id"]},
                {"dataset", planned.value("dataset", "")},
                {"strategy", planned.value("strategy", "")},
                {"state", state},
                {"step", step}};
-    row["error"] = std::string(state) == "failed" ? read_json(run + "/failed.json").value("error", "") : "";
+    row["error"] = state == "failed" ? read_json(run + "/failed.json").value("error", "") : "";
     rows.push_back(std::move(row));
   }
   return rows;

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "kernels/error.h"
+#include "tensor/retried.h"
 
 namespace taut::study {
 
@@ -36,17 +37,27 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 void make_folder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error || !std::filesystem::is_directory(path))
+  namespace fs = std::filesystem;
+  std::error_code error, ignored;
+  // Folders that get a new entry: without a sync of each, power that goes could take the folder with all that is in it.
+  std::vector<fs::path> changed;
+  for (fs::path at = fs::path(path).lexically_normal(); !at.empty() && !fs::exists(at, ignored);) {
+    const fs::path above = at.parent_path();
+    if (at.has_filename()) changed.push_back(above.empty() ? "." : above);
+    if (above == at) break;
+    at = above;
+  }
+  fs::create_directories(path, error);
+  if (error || !fs::is_directory(path, ignored))
     fail(Exit::kIo, "[{}] the folder cannot be made: {}", path,
          error ? error.message() : "something else has its name");
+  for (const fs::path& folder : changed) sync_folder(folder.string());
 }
 
 void sync_folder(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = retried([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) fail(Exit::kIo, "[{}] cannot be opened: {}", path, std::strerror(errno));
-  const int result = ::fsync(fd);
+  const int result = retried([&] { return ::fsync(fd); });
   const int reason = errno;
   ::close(fd);
   if (result != 0) fail(Exit::kIo, "[{}] cannot be synced: {}", path, std::strerror(reason));

@@ -3,12 +3,17 @@
 #include <toml++/toml.h>
 
 #include "kernels/error.h"
+#include "study/untrusted.h"
 
 namespace taut::study {
 namespace {
 
+std::string place(const std::string& name, const toml::node& node) {
+  return fmt::format("{}:{}:{}", name, node.source().begin.line, node.source().begin.column);
+}
+
 [[noreturn]] void refuse(const std::string& name, const toml::node& node, const std::string& why) {
-  fail(Exit::kUsage, "[{}:{}:{}] {}", name, node.source().begin.line, node.source().begin.column, why);
+  fail(Exit::kUsage, "[{}] {}", place(name, node), why);
 }
 
 std::string scalar(const toml::node& node, const std::string& name) {
@@ -21,25 +26,39 @@ std::string scalar(const toml::node& node, const std::string& name) {
 
 bool holds_tables(const toml::array& array) { return !array.empty() && array.get(0)->is_table(); }
 
-void flatten(const toml::table& table, const std::string& prefix, const std::string& name, TomlTable& out) {
+std::string joined(const std::vector<std::string>& items) { return fmt::format("{}", fmt::join(items, ", ")); }
+
+constexpr const char* kNoComma = "expected list items without commas";
+
+TomlList list_of(const toml::array& array, const std::string& name, TomlItems allowed) {
+  TomlList list{.items = {}, .where = place(name, array)};
+  for (const toml::node& item : array) {
+    const auto* inner = allowed == TomlItems::kAny ? item.as_array() : nullptr;
+    const std::string text =
+        inner != nullptr ? joined(list_of(*inner, name, TomlItems::kPlain).items) : scalar(item, name);
+    if (inner != nullptr || text.find(',') != std::string::npos) list.plain = false;
+    if (!list.plain && allowed == TomlItems::kPlain) refuse(name, item, kNoComma);
+    list.items.push_back(text);
+  }
+  return list;
+}
+
+void flatten(const toml::table& table, const std::string& prefix, const std::string& name, TomlItems allowed,
+             TomlTable& out) {
   for (const auto& [key, node] : table) {
     const std::string path = prefix + std::string(key.str());
     if (const auto* inner = node.as_table()) {
-      flatten(*inner, path + ".", name, out);
+      flatten(*inner, path + ".", name, allowed, out);
     } else if (const auto* array = node.as_array(); array != nullptr && holds_tables(*array)) {
       for (const toml::node& item : *array) {
         if (!item.is_table()) refuse(name, item, "expected a table, as the list's first item is one");
         TomlTable& added = out.tables[path].emplace_back();
-        flatten(*item.as_table(), "", name, added);
+        flatten(*item.as_table(), "", name, allowed, added);
       }
     } else if (array != nullptr) {
-      std::string list;
-      for (const toml::node& item : *array) {
-        const std::string value = scalar(item, name);
-        if (value.find(',') != std::string::npos) refuse(name, item, "expected list items without commas");
-        list += (list.empty() ? "" : ", ") + value;
-      }
-      out.values[path] = list;
+      TomlList list = list_of(*array, name, allowed);
+      if (list.plain) out.values[path] = joined(list.items);
+      if (allowed == TomlItems::kAny) out.lists[path] = std::move(list);
     } else {
       out.values[path] = scalar(node, name);
     }
@@ -48,17 +67,22 @@ void flatten(const toml::table& table, const std::string& prefix, const std::str
 
 }  // namespace
 
-TomlTable parse_toml(const std::string& text, const std::string& name) {
+TomlTable parse_toml(const std::string& text, const std::string& name, TomlItems items) {
+  TAUT_CHECK(text.size() <= kMostTomlBytes, "[{}] expected at most {} bytes, got {}", name, kMostTomlBytes,
+             text.size());
+  check_toml_keys(text, name);
   TomlTable out;
   try {
     const toml::table table = toml::parse(text, name);
-    flatten(table, "", name, out);
+    flatten(table, "", name, items, out);
   } catch (const toml::parse_error& error) {
     fail(Exit::kUsage, "[{}:{}:{}] {}", name, error.source().begin.line, error.source().begin.column,
          error.description());
   }
   return out;
 }
+
+void check_plain(const TomlList& list) { TAUT_CHECK(list.plain, "[{}] {}", list.where, kNoComma); }
 
 std::string toml_string(const std::string& text) {
   std::string out = "\"";

@@ -10,21 +10,23 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "tensor/retried.h"
 
 namespace taut {
 namespace {
 
 class Descriptor {
  public:
-  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
+  Descriptor(const std::string& path, int flags)
+      : fd_(retried([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); })) {}
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
-  // Some file systems report a failed write only here.
-  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
+  // Some file systems report a failed write only here. After a signal the descriptor is closed all the same.
+  bool close() { return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
 
  private:
   int fd_;
@@ -33,8 +35,7 @@ class Descriptor {
 bool write_all(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const size_t most = std::min(bytes.size(), size_t{1} << 30);  // Linux writes at most 2 GiB at a time
-    const ssize_t n = ::write(fd, bytes.data(), most);
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n = retried([&] { return ::write(fd, bytes.data(), most); });
     if (n <= 0) return false;
     bytes = bytes.subspan(static_cast<size_t>(n));
   }
@@ -46,21 +47,23 @@ bool write_all(int fd, std::span<const std::byte> bytes) {
 void write_file_atomically(const std::string& path, const std::vector<std::span<const std::byte>>& parts) {
   const std::string temporary = path + ".tmp";
   const auto give_up = [&](const char* what) {
+    const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
     const std::string reason = std::strerror(errno);
     std::remove(temporary.c_str());
-    fail(Exit::kIo, "[{}] cannot {}: {}", path, what, reason);
+    fail(Exit::kIo, "[{}] cannot {}: {}{}", path, what, reason,
+         full ? "; hint: make room on the disk and give the same command again" : "");
   };
   Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   if (file.get() < 0) give_up("create its temporary file");
   for (const auto& part : parts)
     if (!write_all(file.get(), part)) give_up("write");
-  if (::fsync(file.get()) != 0) give_up("sync");
+  if (retried([&] { return ::fsync(file.get()); }) != 0) give_up("sync");
   if (!file.close()) give_up("close");
   if (std::rename(temporary.c_str(), path.c_str()) != 0) give_up("rename into place");
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max(slash, size_t{1}));
   const Descriptor directory(folder, O_RDONLY | O_DIRECTORY);
-  if (directory.get() < 0 || ::fsync(directory.get()) != 0) give_up("sync its folder");
+  if (directory.get() < 0 || retried([&] { return ::fsync(directory.get()); }) != 0) give_up("sync its folder");
 }
 
 }  // namespace taut

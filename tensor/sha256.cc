@@ -3,7 +3,10 @@
 #include <openssl/evp.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <new>
 #include <vector>
 
 #include "kernels/error.h"
@@ -16,7 +19,8 @@ struct Sha256::Context {
 };
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  if (context_->md == nullptr || EVP_DigestInit_ex(context_->md, EVP_sha256(), nullptr) != 1)
+  if (context_->md == nullptr) throw std::bad_alloc();
+  if (EVP_DigestInit_ex(context_->md, EVP_sha256(), nullptr) != 1)
     fail(Exit::kUnavailable, "[sha256] OpenSSL offers no SHA-256 here");
 }
 
@@ -41,7 +45,11 @@ std::string sha256_of(const std::string& bytes) {
 
 std::string sha256_of_file(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) fail(Exit::kMissing, "[{}] cannot be opened", path);
+  if (!file)
+    fail(errno == ENOMEM   ? Exit::kMemory
+         : errno == ENOENT ? Exit::kMissing
+                           : Exit::kIo,
+         "[{}] cannot be opened: {}", path, std::strerror(errno));
   Sha256 hash;
   std::vector<char> buffer(size_t{1} << 20);
   while (const size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get())) hash.update(buffer.data(), n);

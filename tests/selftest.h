@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/lab/kernel_source.h"
+#include "kernels/lab/options.h"
 #include "kernels/runtime.h"
 #include "tensor/dtype.h"
 
@@ -20,23 +22,37 @@ using Progress = std::function<void(int64_t done, int64_t all, const std::string
 // `case`, `status` (pass, fail), `max_error`, `limit` (relative to the largest magnitude), `dtype`, `repro`, `detail`
 // (what failed, else empty). Throws Error(kUsage) on a bad expression or one that matches nothing, Error(kUnavailable)
 // for a device this build does not have.
-std::vector<Row> run_op_cases(Device device, const std::string& filter = "", const Progress& progress = {});
+// `sizes` (tests/cases/choice.h), where it is not empty, leaves out the cases of other classes of sizes, all of them
+// perhaps.
+std::vector<Row> run_op_cases(Device device, const std::string& filter = "", const Progress& progress = {},
+                              const std::string& sizes = "");
 
 // Runs the planted faults of the SIMT runner's detectors and their faultless twins. Fields: `fault`, `kernel`,
 // `planted`, `status` (pass: caught, or a twin left alone), `detail` (what the runner said).
 std::vector<Row> run_planted_faults();
 
-// Runs the largest case of an op, or the case that `filter` chooses (OP or OP/CASE, a regular expression), forward and
-// backward in f32 on the SIMT runner, and says of each kernel what was counted, what ptxas knows (where nvcc is), and
-// what a model of the GPU makes of it. Fields: `kernel`, `source`, `case`, `gpu`, `launches`, `blocks`, `threads`,
-// `shared_bytes`, `registers`, `spill_bytes` (null where nvcc is not), `occupancy_percent`, `occupancy_limiter`,
-// `requests`, `sectors`, `sector_percent`, `bytes_moved` and `bytes_minimum` of global memory, `wavefronts`,
-// `conflict_percent`, `active_lanes`, `barriers`, `fmas`, `bound_microseconds`, `limiter`.
-std::vector<Row> profile_ops(const std::string& filter, const std::string& gpu);
+// Runs the largest case of each op that `filter` matches, forward and backward in f32, or a rung of an op's ladder, on
+// the SIMT runner, and says of each kernel what was counted, what ptxas knows (where nvcc is), and what a model of the
+// GPU makes of it. Fields: `kernel`, `source`, `case`, `gpu`, `launches`, `blocks`, `threads`, `shared_bytes`,
+// `registers`, `spill_bytes` (null where nvcc is not), `occupancy_percent`, `occupancy_limiter`, `requests`, `sectors`,
+// `ideal_sectors`, `sector_percent`, `bytes_moved` and `bytes_minimum` of global memory, `wavefronts`,
+// `ideal_wavefronts`, `conflict_percent`, `active_lanes`, `barriers`, `warp_functions`, `switches` (of the
+// runner between stacks), `fmas`, `bound_microseconds`, `limiter`. With
+// `sites`, a row for every access of the source instead: `site`, `memory`, `access`, `bytes` and its counts.
+std::vector<Row> profile_ops(const lab::ProfileOptions& options);
+// Where those kernels are written.
+std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options);
 
-// Times the cases that `filter` chooses in f32: `op`, `case`, `pass` (forward, forward+backward), `milliseconds`
-// (median), `gflops` (0 where a case states no FLOPs), `gb_per_second` (inputs read once and outputs written once).
-std::vector<Row> bench_op_cases(Device device, const std::string& filter = "");
+// Times cases in f32: `op`, `case`, `pass` (forward, forward+backward), `caches` (warm, or cold: inputs flushed before
+// every call), `device`, `threads`, `samples`, `milliseconds` (median), `noise_percent` (interquartile range over the
+// median), `gflops` (of the plain formula; one operation for each number that comes out where a case states none),
+// `gb_per_second` (inputs read once, outputs written once), `flops_per_byte`, and on the CPU the peaks of the same run
+// and `percent_of_peak`, the least time they allow over the median. On the SIMT runner counts instead of times:
+// `launches`, `requests`, `sectors`, `ideal_sectors`, `wavefronts`, `ideal_wavefronts`, `barriers`, `fmas`.
+std::vector<Row> bench_op_cases(const lab::BenchOptions& options);
+
+// The ops that have cases: `op`, `cases`.
+std::vector<Row> op_rows();
 
 // Runs every *.safetensors file of a folder of golden cases, in order of name. Fields: `case`, `kind`, `status` (pass,
 // fail, unsupported), `max_error`, `limit`, `detail`. Throws Error(kMissing) where there is no such folder or no case

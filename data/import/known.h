@@ -7,6 +7,12 @@
 
 namespace taut {
 
+// One domain of a data set that has several.
+struct KnownDomain {
+  const char* name;
+  int64_t train, test;
+};
+
 struct KnownDataset {
   const char* name;
   const char* archives;  // as their authors distribute them
@@ -14,7 +20,8 @@ struct KnownDataset {
   // Counts of the whole set; 0: not known, or made here.
   int64_t classes, train, test, images;
   const char* licence;
-  const char* note;  // that readers of results should see; "" if none
+  const char* note;                       // that readers of results should see; "" if none
+  std::vector<KnownDomain> domains = {};  // with a split by their authors
 };
 
 // Sorted as `taut data ls` lists them.

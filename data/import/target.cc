@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "kernels/error.h"
+#include "tensor/retried.h"
 
 namespace taut {
 namespace fs = std::filesystem;
@@ -42,8 +43,8 @@ class InFolder {
 };
 
 bool sync_one(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
+  const int fd = retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
+  const bool synced = fd >= 0 && retried([&] { return ::fsync(fd); }) == 0;
   if (fd >= 0) ::close(fd);
   return synced;
 }

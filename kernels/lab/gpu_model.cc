@@ -18,6 +18,14 @@ constexpr int64_t kReservedShared = 1024;  // of every block, for the system
 
 }  // namespace
 
+std::string assumptions(const Gpu& gpu) {
+  return fmt::format(
+      "{}: {} multiprocessors at {} GHz, {} FMA a clock each, DRAM {} GB/s, L2 {} GB/s; a sector comes from DRAM once "
+      "a launch and from L2 at every request, a multiprocessor issues a request and a pass over its banks a clock; no "
+      "caches, latencies or scheduling, nothing measured",
+      gpu.name, gpu.multiprocessors, gpu.gigahertz, gpu.fma_per_clock, gpu.dram_gb_per_second, gpu.l2_gb_per_second);
+}
+
 const Gpu& gpu_by_name(const std::string& name) {
   for (const Gpu& gpu : kGpus)
     if (name == gpu.name) return gpu;
@@ -38,19 +46,15 @@ Occupancy occupancy(const Gpu& gpu, int threads, int64_t shared_bytes, const Res
 }
 
 Bound bound(const Gpu& gpu, const runner::KernelCounts& counts) {
-  double sectors = 0, requests = 0, wavefronts = 0;
-  for (const runner::SiteCounts& site : counts.sites) {
-    sectors += static_cast<double>(site.sectors);
-    requests += static_cast<double>(site.requests);
-    wavefronts += static_cast<double>(site.wavefronts);
-  }
+  runner::SiteCounts all;
+  for (const runner::SiteCounts& site : counts.sites) all.add(site);
   const double blocks = static_cast<double>(counts.blocks) / static_cast<double>(std::max<int64_t>(counts.launches, 1));
   const double clocks_per_microsecond = 1e3 * gpu.gigahertz * std::min<double>(gpu.multiprocessors, blocks);
   const std::pair<double, std::string> times[] = {
       {32 * static_cast<double>(counts.touched_sectors) / (1e3 * gpu.dram_gb_per_second), "DRAM"},
-      {32 * sectors / (1e3 * gpu.l2_gb_per_second), "L2"},
-      {requests / clocks_per_microsecond, "load/store"},
-      {wavefronts / clocks_per_microsecond, "shared memory"},
+      {32 * static_cast<double>(all.sectors) / (1e3 * gpu.l2_gb_per_second), "L2"},
+      {static_cast<double>(all.requests) / clocks_per_microsecond, "load/store"},
+      {static_cast<double>(all.wavefronts) / clocks_per_microsecond, "shared memory"},
       {static_cast<double>(counts.fmas) / gpu.fma_per_clock / clocks_per_microsecond, "FMA"}};
   const auto& most = *std::max_element(std::begin(times), std::end(times));
   return {most.first, most.second};

@@ -22,6 +22,8 @@ struct Gpu {
 };
 // h100 (SXM), a100 (80 GB), rtx4090. Throws Error(kUsage) on another name.
 const Gpu& gpu_by_name(const std::string& name);
+// The model's numbers and what it leaves out, in a sentence.
+std::string assumptions(const Gpu& gpu);
 
 // What ptxas says of a kernel; registers 0 where it is not known.
 struct Resources {

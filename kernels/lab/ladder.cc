@@ -3,186 +3,121 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <memory>
 
 #include "kernels/arena.h"
-#include "kernels/attention.h"
-#include "kernels/conv2d.h"
 #include "kernels/device_memory.h"
 #include "kernels/error.h"
-#include "kernels/matmul.h"
-#include "kernels/norm.h"
-#include "kernels/pgd.h"
-#include "kernels/phm.h"
-#include "kernels/simt/counts.h"
+#include "kernels/lab/peak.h"
+#include "kernels/lab/ranges.h"
+#include "kernels/lab/timing.h"
+#include "kernels/parallel.h"
 #include "kernels/simt/runner.h"
-#include "kernels/softmax.h"
 
 namespace taut::lab {
 namespace {
 
-constexpr Device kSimt{DeviceKind::kSimt, 0};
+constexpr Device kCpu{}, kSimt{DeviceKind::kSimt, 0};
 constexpr double kTolerance = 1e-4;  // of the largest magnitude: variants add in other orders
+constexpr double kFaster = 0.9;      // of the time of the rung before
 
-using Host = std::vector<float>;
-
-// Device memory with the values of a host array, or fresh.
 class Array {
  public:
-  explicit Array(size_t count) : p_(static_cast<float*>(arena_allocate(count * sizeof(float), kSimt))) {}
-  explicit Array(const Host& values) : Array(values.size()) {
-    copy_memory(p_, kSimt, values.data(), Device{}, values.size() * sizeof(float));
+  Array(int64_t count, Device device)
+      : device_(device), p_(static_cast<float*>(arena_allocate(static_cast<size_t>(count) * sizeof(float), device))) {}
+  Array(const Values& values, Device device) : Array(std::ssize(values), device) {
+    copy_memory(p_, device, values.data(), kCpu, values.size() * sizeof(float));
   }
-  ~Array() { arena_release(p_, kSimt); }
+  ~Array() { arena_release(p_, device_); }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
   float* get() const { return p_; }
 
  private:
+  Device device_;
   float* p_;
 };
 
-// What a ladder runs on: its inputs, what is in `out` before, how large `scratch` is, and the CPU's kernel.
-struct Problem {
-  std::string shape;
-  std::vector<Host> in;
-  Host out;
-  bool out_is_input = false;
-  size_t scratch = 0;
-  LadderData data;  // sizes and numbers
-  std::function<void(const LadderData&)> on_cpu;
-  Rungs rungs;
+// A problem in the memory of a device.
+class Placed {
+ public:
+  Placed(const char* op, const Problem& problem, Device device)
+      : op_(op), problem_(problem), device_(device), out_(problem.out, device), scratch_(problem.scratch, device) {
+    data_ = problem.data;
+    for (size_t i = 0; i < problem.in.size(); ++i) {
+      in_.push_back(std::make_unique<Array>(problem.in[i], device));
+      data_.in[i] = in_.back()->get();
+    }
+    data_.scratch = scratch_.get();
+  }
+
+  // Runs a rung once, on fresh or restored output.
+  Values run(const Rung& rung) {
+    const Range range = range_of(rung);
+    const Array fresh(std::ssize(problem_.out), device_);
+    data_.out = fresh.get();
+    if (problem_.out_is_input) copy_memory(fresh.get(), device_, problem_.out.data(), kCpu, bytes());
+    rung.run(current_stream(device_), data_);
+    Values got(problem_.out.size());
+    copy_memory(got.data(), kCpu, fresh.get(), device_, bytes());
+    return got;
+  }
+
+  Timing time(const Rung& rung) {
+    const Range range = range_of(rung);
+    data_.out = out_.get();
+    float last = 0;
+    return measure(device_.kind == DeviceKind::kCpu ? num_threads() : 2, [&] {
+      rung.run(current_stream(device_), data_);
+      if (device_.kind == DeviceKind::kCuda) copy_memory(&last, kCpu, out_.get(), device_, sizeof last);  // wait for it
+    });
+  }
+
+ private:
+  size_t bytes() const { return problem_.out.size() * sizeof(float); }
+  Range range_of(const Rung& rung) const {
+    return Range(device_, fmt::format("{}/{}/{}", op_, rung.idea, problem_.shape));
+  }
+
+  const char* op_;
+  const Problem& problem_;
+  Device device_;
+  Array out_, scratch_;
+  std::vector<std::unique_ptr<Array>> in_;
+  LadderData data_;
 };
 
-// Values in [-1, 1), the same in every run.
-Host values(int64_t count, uint32_t seed, float low = -1, float high = 1) {
-  Host v(static_cast<size_t>(count));
-  uint32_t state = seed;
-  for (float& x : v) {
-    state = state * 1664525u + 1013904223u;
-    x = low + (high - low) * static_cast<float>(state >> 8) / 16777216.0f;
-  }
-  return v;
+const Rung& production_of(const Rungs& rungs) {
+  return *std::find_if(rungs.list, rungs.list + rungs.count, [](const Rung& r) { return r.production; });
 }
 
-Problem problem_of(const std::string& op) {
-  Problem p;
-  LadderData& d = p.data;
-  const auto sizes = [&](std::vector<int64_t> list) { std::copy(list.begin(), list.end(), d.size); };
-  const auto fresh = [&](int64_t count) { p.out = Host(static_cast<size_t>(count)); };
-  const Stream stream{};
-  if (op == "softmax") {
-    p.shape = "128 rows of 197";
-    sizes({128, 197});
-    p.in = {values(128 * 197, 1)};
-    fresh(128 * 197);
-    p.on_cpu = [=](const LadderData& h) {
-      ON_DEVICE(Device{}, softmax_forward<float>(stream, h.in[0], h.out, h.size[0], h.size[1], 1));
-    };
-    p.rungs = simt::softmax_rungs();
-  } else if (op == "layer_norm") {
-    p.shape = "128 rows of 768";
-    sizes({128, 768});
-    d.number[0] = 1e-6f;
-    p.in = {values(128 * 768, 1), values(768, 2), values(768, 3)};
-    fresh(128 * 768);
-    p.on_cpu = [=](const LadderData& h) {
-      ON_DEVICE(Device{}, layer_norm_forward<float>(stream, h.in[0], h.in[1], h.in[2], h.out, nullptr, nullptr,
-                                                    h.size[0], h.size[1], h.number[0]));
-    };
-    p.rungs = simt::layer_norm_rungs();
-  } else if (op == "matmul") {
-    p.shape = "128 x 128 x 128";
-    sizes({128, 128, 128});
-    p.in = {values(128 * 128, 1), values(128 * 128, 2)};
-    fresh(128 * 128);
-    p.on_cpu = [=](const LadderData& h) {
-      const MatmulShape s{
-          .m = h.size[0], .n = h.size[1], .k = h.size[2], .lda = h.size[2], .ldb = h.size[1], .ldc = h.size[1]};
-      ON_DEVICE(Device{},
-                matmul<float>(stream, h.in[0], h.in[1], nullptr, nullptr, h.out, nullptr, s, Epilogue::kNone));
-    };
-    p.rungs = simt::matmul_rungs();
-  } else if (op == "attention") {
-    p.shape = "1 image, 64 tokens, 3 heads of 64";
-    sizes({1, 64, 3, 64});
-    d.number[0] = 0.125f;
-    p.in = {values(64 * 3 * 3 * 64, 1)};
-    p.scratch = 3 * 64 * 64;
-    fresh(64 * 3 * 64);
-    p.on_cpu = [=](const LadderData& h) {
-      const AttentionShape s{h.size[0], h.size[1], h.size[1], h.size[2], h.size[3], h.number[0]};
-      ON_DEVICE(Device{}, attention_forward<float>(stream, h.in[0], h.out, nullptr, s));
-    };
-    p.rungs = simt::attention_rungs();
-  } else if (op == "conv2d") {
-    p.shape = "1 image of 16 x 16 x 32, 3x3 to 64 channels";
-    sizes({1, 16, 16, 32, 64});
-    p.in = {values(16 * 16 * 32, 1), values(64 * 32 * 9, 2)};
-    p.scratch = 16 * 16 * 32 * 9;
-    fresh(16 * 16 * 64);
-    p.on_cpu = [=](const LadderData& h) {
-      ConvShape s;
-      s.n = h.size[0];
-      s.h = h.size[1];
-      s.w = h.size[2];
-      s.c_in = h.size[3];
-      s.c_out = h.size[4];
-      s.kh = s.kw = 3;
-      s.padding = 1;
-      ON_DEVICE(Device{}, conv2d_forward<float>(stream, h.in[0], h.in[1], nullptr, h.out, s));
-    };
-    p.rungs = simt::conv2d_rungs();
-  } else if (op == "phm_linear") {
-    p.shape = "64 rows, 768 to 96, n = 4";
-    sizes({64, 768, 96, 4});
-    p.in = {values(64 * 768, 1), values(64, 2), values(768, 3), values(96, 4)};
-    p.scratch = 768 * 96;
-    fresh(64 * 96);
-    p.on_cpu = [=](const LadderData& h) {
-      const PhmShape s{h.size[0], h.size[1], h.size[2], h.size[3], 1};
-      ON_DEVICE(Device{}, phm_forward<float>(stream, h.in[0], h.in[1], h.in[2], h.in[3], nullptr, h.out, s));
-    };
-    p.rungs = simt::phm_linear_rungs();
-  } else if (op == "pgd_step") {
-    p.shape = "8 images of 3 x 32 x 32";
-    sizes({8 * 3 * 32 * 32});
-    d.number[0] = 0.25f / 255;
-    d.number[1] = 1.0f / 255;
-    p.in = {values(d.size[0], 1, 0, 1), values(d.size[0], 2)};
-    p.out = p.in[0];
-    p.out_is_input = true;
-    p.scratch = static_cast<size_t>(d.size[0]);
-    p.on_cpu = [=](const LadderData& h) {
-      ON_DEVICE(Device{},
-                pgd_step_linf<float>(stream, h.in[0], h.in[1], h.out, 1, h.size[0], h.number[0], h.number[1]));
-    };
-    p.rungs = simt::pgd_step_rungs();
-  } else {
-    fail(Exit::kUsage, "[ladder] expected one of {}, got '{}'", fmt::join(ladder_names(), ", "), op);
-  }
-  return p;
+// What the rungs of a device must give: the CPU's production kernel.
+Values wanted(const LadderOp& op, const Problem& p) {
+  return Placed(op.op, p, kCpu).run(production_of(rungs_of(op, kCpu)));
 }
 
-// The CPU's result on the same data.
-Host wanted(const Problem& p) {
-  LadderData host = p.data;
-  for (size_t i = 0; i < p.in.size(); ++i) host.in[i] = p.in[i].data();
-  Host out = p.out;
-  host.out = out.data();
-  p.on_cpu(host);
-  return out;
-}
-
-bool is_close(const Host& a, const Host& b) {
+// Largest difference over the largest magnitude; infinite where one is not finite.
+double error_of(const Values& got, const Values& wanted) {
   double largest = 0, difference = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!std::isfinite(a[i])) return false;
-    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-    difference = std::max(difference, std::abs(static_cast<double>(a[i]) - b[i]));
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (!std::isfinite(got[i])) return INFINITY;
+    largest = std::max(largest, std::abs(static_cast<double>(wanted[i])));
+    difference = std::max(difference, std::abs(static_cast<double>(got[i]) - wanted[i]));
   }
-  return difference <= kTolerance * largest;
+  return largest == 0 ? difference : difference / largest;
+}
+
+// The judgement of one rung's output; the first rung's stands for the formula where production is what is judged on the
+// CPU.
+RungCheck judge(const LadderOp& op, const Problem& p, const Rung& rung, int number, Device device, const Values& got,
+                const Values& reference, const Values& first) {
+  RungCheck check{.op = op.op, .shape = p.shape, .rung = number, .production = rung.production};
+  const bool on_cpu = device.kind == DeviceKind::kCpu;
+  check.limit = rung.production && !on_cpu && p.same_bytes ? 0 : kTolerance;
+  check.error = error_of(got, rung.production && on_cpu ? first : reference);
+  check.pass = check.error <= check.limit;
+  if (check.limit == 0) check.pass = std::memcmp(got.data(), reference.data(), got.size() * sizeof(float)) == 0;
+  return check;
 }
 
 int64_t value_of(const LadderRow& row, LadderCount count) {
@@ -191,46 +126,31 @@ int64_t value_of(const LadderRow& row, LadderCount count) {
     case LadderCount::kWavefronts: return row.wavefronts;
     case LadderCount::kBarriers: return row.barriers;
     case LadderCount::kRequests: return row.requests;
+    case LadderCount::kTime: break;
   }
   return 0;
 }
 
-LadderRow run_rung(const Problem& p, const Rung& rung, const Host& reference) {
-  LadderData data = p.data;
-  std::vector<std::unique_ptr<Array>> in;
-  for (size_t i = 0; i < p.in.size(); ++i) {
-    in.push_back(std::make_unique<Array>(p.in[i]));
-    data.in[i] = in.back()->get();
-  }
-  const Array out = p.out_is_input ? Array(p.out) : Array(p.out.size());
-  const Array scratch(p.scratch);
-  data.out = out.get();
-  data.scratch = scratch.get();
-  const int64_t barriers = runner::totals().barriers;
-  runner::start_counts();
-  rung.run(Stream{}, data);
-  LadderRow row;
-  row.barriers = runner::totals().barriers - barriers;
-  int64_t ideal = 0;
-  for (const runner::KernelCounts& kernel : runner::take_counts()) {
+void add_counts(LadderRow& row, const std::vector<runner::KernelCounts>& kernels) {
+  runner::SiteCounts all;
+  for (const runner::KernelCounts& kernel : kernels) {
     row.launches += kernel.launches;
-    for (const runner::SiteCounts& site : kernel.sites) {
-      row.requests += site.requests;
-      row.sectors += site.sectors;
-      ideal += site.ideal_sectors;
-      row.wavefronts += site.wavefronts;
-    }
+    row.barriers += kernel.barriers;
+    for (const runner::SiteCounts& site : kernel.sites) all.add(site);
   }
-  row.sector_percent = row.sectors == 0 ? 100 : 100.0 * static_cast<double>(ideal) / static_cast<double>(row.sectors);
-  Host got(p.out.size());
-  copy_memory(got.data(), Device{}, out.get(), kSimt, got.size() * sizeof(float));
-  const bool same = std::memcmp(got.data(), reference.data(), got.size() * sizeof(float)) == 0;
-  row.idea = rung.idea;
-  row.production = rung.production;
-  row.better = name(rung.better);
-  // A convolution that the CPU computes by Winograd's algorithm has other roundings.
-  row.verified = same || (is_close(got, reference) && (!rung.production || p.shape.find("3x3") != std::string::npos));
-  return row;
+  row.requests = all.requests;
+  row.sectors = all.sectors;
+  row.wavefronts = all.wavefronts;
+  if (all.sectors > 0)
+    row.sector_percent = 100.0 * static_cast<double>(all.ideal_sectors) / static_cast<double>(all.sectors);
+}
+
+void add_times(LadderRow& row, const Problem& p, const Timing& timing, const Peaks& peaks) {
+  row.milliseconds = 1e3 * timing.median;
+  row.noise_percent = 100 * timing.noise;
+  row.gflops = 1e-9 * p.flops / timing.median;
+  row.gb_per_second = 1e-9 * p.bytes / timing.median;
+  row.percent_of_peak = peaks.percent(p.flops, p.bytes, timing.median);
 }
 
 }  // namespace
@@ -241,27 +161,73 @@ const char* name(LadderCount count) {
     case LadderCount::kWavefronts: return "wavefronts";
     case LadderCount::kBarriers: return "barriers";
     case LadderCount::kRequests: return "requests";
+    case LadderCount::kTime: return "time";
   }
   return "?";
 }
 
-std::vector<std::string> ladder_names() {
-  return {"matmul", "softmax", "layer_norm", "attention", "conv2d", "phm_linear", "pgd_step"};
-}
-
-std::vector<LadderRow> run_ladder(const std::string& op) {
-  const Problem p = problem_of(op);
-  const Host reference = wanted(p);
+std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device) {
+  const LadderOp& op = ladder_op(name_of_op);
+  const bool counts = device.kind == DeviceKind::kSimt;
+  const Problem p = op.make(counts ? op.counted : op.timed);
+  const Values reference = wanted(op, p);
+  const Rungs rungs = rungs_of(op, device);
+  Placed placed(op.op, p, device);
+  Peaks peaks;
+  if (device.kind == DeviceKind::kCpu) peaks = measure_peaks(num_threads(), static_cast<int64_t>(p.bytes));
+  Values first;
   std::vector<LadderRow> rows;
-  for (int i = 0; i < p.rungs.count; ++i) {
-    LadderRow row = run_rung(p, p.rungs.list[i], reference);
-    row.op = op;
+  for (int i = 0; i < rungs.count; ++i) {
+    const Rung& rung = rungs.list[i];
+    if (counts) runner::start_counts();
+    const Values got = placed.run(rung);
+    LadderRow row;
+    if (counts) add_counts(row, runner::take_counts());
+    if (i == 0) first = got;
+    row.op = op.op;
     row.shape = p.shape;
     row.rung = i + 1;
-    if (i > 0) row.is_better = value_of(row, p.rungs.list[i].better) < value_of(rows.back(), p.rungs.list[i].better);
+    row.idea = rung.idea;
+    row.production = rung.production;
+    row.better = name(rung.better);
+    row.verified = judge(op, p, rung, row.rung, device, got, reference, first).pass;
+    if (!counts) add_times(row, p, placed.time(rung), peaks);
+    if (i > 0)
+      row.is_better = counts ? value_of(row, rung.better) < value_of(rows.back(), rung.better)
+                             : row.milliseconds <= kFaster * rows.back().milliseconds;
     rows.push_back(row);
   }
   return rows;
+}
+
+std::vector<RungCheck> verify_ladder(const std::string& name_of_op, int rung, Device device, const std::string& sizes,
+                                     uint64_t seed) {
+  const LadderOp& op = ladder_op(name_of_op);
+  const Rungs rungs = rungs_of(op, device);
+  TAUT_CHECK(rung <= rungs.count, "[{}:{}] expected a rung of 1 to {}", op.op, rung, rungs.count);
+  std::vector<RungCheck> checks;
+  for (const Sizes& s : sizes_by_class(op, sizes, seed)) {
+    const Problem p = op.make(s);
+    const Values reference = wanted(op, p);
+    Placed placed(op.op, p, device);
+    const Values first = placed.run(rungs.list[0]);
+    for (int i = 0; i < rungs.count; ++i)
+      if (rung == 0 || rung == i + 1)
+        checks.push_back(
+            judge(op, p, rungs.list[i], i + 1, device, i == 0 ? first : placed.run(rungs.list[i]), reference, first));
+  }
+  return checks;
+}
+
+std::vector<runner::KernelCounts> count_rung(const std::string& name_of_op, int rung) {
+  const LadderOp& op = ladder_op(name_of_op);
+  const Rungs rungs = rungs_of(op, kSimt);
+  TAUT_CHECK(rung >= 1 && rung <= rungs.count, "[{}:{}] expected a rung of 1 to {}", op.op, rung, rungs.count);
+  const Problem p = op.make(op.counted);
+  Placed placed(op.op, p, kSimt);
+  runner::start_counts();
+  placed.run(rungs.list[rung - 1]);
+  return runner::take_counts();
 }
 
 }  // namespace taut::lab

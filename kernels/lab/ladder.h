@@ -1,65 +1,56 @@
-// Ladders: an op in numbered variants, naive to production, each better than the one before in a count that it names.
-// Every rung is validated before it is counted; production is the kernel that training uses, as a row of its own table.
+// Ladders: an op in numbered variants, naive to production, each better than the one before in what it names: an exact
+// count on the SIMT runner, a tenth of the time elsewhere. Every rung is validated before it is counted or timed;
+// production is the kernel that training uses, as a row of its own table.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "kernels/runtime.h"
+#include "kernels/lab/problems.h"
+#include "kernels/simt/counts.h"
 
 namespace taut::lab {
 
-// What a rung is given: device memory, sizes and numbers, as the ladder's table in ladder.cc says.
-struct LadderData {
-  const float* in[6] = {};
-  float* out = nullptr;
-  float* scratch = nullptr;
-  int64_t size[6] = {};
-  float number[2] = {};
-};
-
-// The exact count in which a rung is better than the one before.
-enum class LadderCount : uint8_t { kSectors, kWavefronts, kBarriers, kRequests };
-const char* name(LadderCount count);  // "sectors", "wavefronts", "barriers", "requests"
-
-struct Rung {
-  const char* idea;    // what is new, in a line
-  LadderCount better;  // the first rung's says what is worst about it
-  bool production;
-  void (*run)(Stream, const LadderData&);
-};
-struct Rungs {
-  const Rung* list;
-  int count;
-};
+const char* name(LadderCount count);  // "sectors", "wavefronts", "barriers", "requests", "time"
 
 struct LadderRow {
   std::string op, shape;
   int rung = 1;
   std::string idea;
   bool production = false;
-  bool verified = false;  // the CPU's numbers: the same bytes for production, within rounding for the others
-  std::string better;     // the count it names
-  bool is_better = true;  // than the rung before in that count
+  bool verified = false;  // the CPU's numbers: its bytes for production, within rounding for the others
+  std::string better;     // what it names
+  bool is_better = true;  // than the rung before in that
+  // on the SIMT runner
   int64_t launches = 0;
-  int64_t requests = 0;       // memory instructions of a warp
-  int64_t sectors = 0;        // of 32 bytes of global memory
-  double sector_percent = 0;  // the fewest sectors that hold as much, of those touched
-  int64_t wavefronts = 0;     // passes over the banks of shared memory
-  int64_t barriers = 0;       // __syncthreads, a block
+  int64_t requests = 0;         // memory instructions of a warp
+  int64_t sectors = 0;          // of 32 bytes of global memory
+  double sector_percent = 100;  // the fewest sectors that hold as much, of those touched
+  int64_t wavefronts = 0;       // passes over the banks of shared memory
+  int64_t barriers = 0;         // __syncthreads, a block
+  // elsewhere
+  double milliseconds = 0, noise_percent = 0;  // median, interquartile range over it
+  double gflops = 0, gb_per_second = 0;        // of the plain formula; of inputs read once and outputs written once
+  double percent_of_peak = 0;                  // of what the peaks of the same run allow, kernels/lab/peak.h
 };
 
-std::vector<std::string> ladder_names();
-// Runs the ladder of an op (one of ladder_names) on the SIMT runner and counts. Throws Error(kUsage) on another name.
-std::vector<LadderRow> run_ladder(const std::string& op);
+// Runs the ladder of an op on a device: counted on the SIMT runner, timed elsewhere. On the CPU, whose production
+// kernel is the reference of everything, production is held against the first rung. Throws Error(kUsage) on an op
+// without a ladder, Error(kUnavailable) for a device this build does not have.
+std::vector<LadderRow> run_ladder(const std::string& op, Device device);
+
+struct RungCheck {
+  std::string op, shape;
+  int rung = 1;
+  bool production = false, pass = false;
+  double error = 0, limit = 0;  // of the largest magnitude; limit 0: the same bytes
+};
+// Validates rung `rung` of an op (0: every one) at a class of sizes (kernels/lab/problems.h).
+std::vector<RungCheck> verify_ladder(const std::string& op, int rung, Device device, const std::string& sizes,
+                                     uint64_t seed);
+
+// What the SIMT runner counts of one rung at the counted sizes. Throws Error(kUsage) where there is no such rung.
+std::vector<runner::KernelCounts> count_rung(const std::string& op, int rung);
 
 }  // namespace taut::lab
-
-namespace taut {
-
-BOTH_BACKENDS(lab::Rungs softmax_rungs(); lab::Rungs layer_norm_rungs(); lab::Rungs matmul_rungs();
-              lab::Rungs attention_rungs(); lab::Rungs conv2d_rungs(); lab::Rungs phm_linear_rungs();
-              lab::Rungs pgd_step_rungs();)  // the CPU has none
-
-}  // namespace taut

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <barrier>
+#include <cstring>
 #include <ctime>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/lab/timing.h"
+#include "kernels/parallel.h"
 #include "kernels/peak.h"
 #include "kernels/runtime.h"
 
@@ -57,6 +61,25 @@ double measure_fma_peak_gflops(int threads) {
   double best = 0;
   for (int run = 0; run < 30; ++run) best = std::max(best, run_fma_peak(threads));
   return best;
+}
+
+double Peaks::percent(double flops, double bytes, double seconds) const {
+  if (gflops == 0 || gb_per_second == 0) return 0;
+  return 100 * std::max(1e-9 * flops / gflops, 1e-9 * bytes / gb_per_second) / seconds;
+}
+
+Peaks measure_peaks(int threads, int64_t bytes, bool cold) {
+  constexpr int64_t kLeast = 8192, kMost = int64_t{1} << 28;
+  const int64_t half = std::clamp(bytes / 2, kLeast, kMost);
+  const std::unique_ptr<char[]> from(new char[static_cast<size_t>(half)]()), to(new char[static_cast<size_t>(half)]());
+  const auto copy = [&] {
+    parallel_for(half, std::max<int64_t>(kLeast, half / threads), [&](int64_t begin, int64_t end) {
+      std::memcpy(to.get() + begin, from.get() + begin, static_cast<size_t>(end - begin));
+    });
+  };
+  const auto flush = [&] { lab::flush_from_caches({{from.get(), half}, {to.get(), half}}); };
+  const lab::Timing timing = cold ? lab::measure(threads, copy, 0.05, flush) : lab::measure(threads, copy, 0.05);
+  return {measure_fma_peak_gflops(threads), 2e-9 * static_cast<double>(half) / timing.minimum};
 }
 
 }  // namespace taut

@@ -5,7 +5,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <sstream>
 
 #include "kernels/error.h"
 #include "kernels/simt/sites.h"
@@ -18,44 +21,132 @@ std::string demangled(const std::string& name) {
   char* plain = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
   const std::string text = status == 0 && plain != nullptr ? plain : name;
   std::free(plain);
-  return text;
+  return runner::short_kernel_name(text);
+}
+
+bool nvcc_can_compile(const std::string& source) {
+  const std::string nvcc = TAUT_NVCC;
+  return !nvcc.empty() && access(nvcc.c_str(), X_OK) == 0 &&
+         access((std::string(source_tree()) + "/" + source).c_str(), R_OK) == 0;
+}
+
+std::string nvcc_command(const std::string& source, const Gpu& gpu, const std::string& what) {
+  return fmt::format(
+      "'{0}' -std=c++20 -O3 --fmad=false --expt-relaxed-constexpr -arch={1} -I'{2}' -DTAUT_GPU=cuda -DTAUT_MATH=cuda "
+      "{4} '{2}/{3}' 2>&1",
+      TAUT_NVCC, gpu.arch, source_tree(), source, what);
+}
+
+// What a command writes, line by line; returns its exit status.
+int run(const std::string& command, const std::function<void(const std::string&)>& line) {
+  FILE* const pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return -1;
+  char* text = nullptr;
+  size_t size = 0;
+  while (getline(&text, &size, pipe) > 0) line(text);
+  std::free(text);
+  return pclose(pipe);
+}
+
+// A file of this process that goes with the object.
+class TemporaryFile {
+ public:
+  TemporaryFile() : path_((std::filesystem::temp_directory_path() / "taut-kernel-XXXXXX").string()) {
+    const int fd = mkstemp(path_.data());
+    if (fd < 0) fail(Exit::kIo, "[kernel show] no temporary file {} can be made", path_);
+    close(fd);
+  }
+  ~TemporaryFile() { unlink(path_.c_str()); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+void compile(const std::string& source, const Gpu& gpu, const std::string& what, const std::string& to) {
+  if (!nvcc_can_compile(source))
+    fail(Exit::kUnavailable,
+         "[kernel show] expected nvcc and the source tree {}, of which one is not there; hint: "
+         "--source and --resources need neither",
+         source_tree());
+  std::string said;
+  if (run(nvcc_command(source, gpu, fmt::format("{} -o '{}'", what, to)),
+          [&](const std::string& line) { said += line; }))
+    fail(Exit::kUnavailable, "[nvcc] {} does not compile: {}", source, said);
+}
+
+std::string tool_beside_nvcc(const std::string& name) {
+  std::vector<std::string> folders = {std::filesystem::path(TAUT_NVCC).parent_path().string()};
+  std::istringstream path(std::getenv("PATH") == nullptr ? "" : std::getenv("PATH"));
+  for (std::string folder; std::getline(path, folder, ':');) folders.push_back(folder);
+  for (const std::string& folder : folders)
+    if (access((folder + "/" + name).c_str(), X_OK) == 0) return folder + "/" + name;
+  fail(Exit::kUnavailable, "[kernel show] expected {} beside nvcc or on the PATH; hint: the CUDA toolkit has it", name);
+}
+
+// The first word after `key` in a line, up to one of `ends`.
+std::string word_after(const std::string& line, std::string_view key, const char* ends) {
+  const size_t at = line.find(key);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + key.size();
+  return line.substr(begin, line.find_first_of(ends, begin) - begin);
 }
 
 }  // namespace
 
+const char* source_tree() { return TAUT_SOURCE_DIR; }
+
 std::map<std::string, Resources> ptxas_resources(const std::string& source, const Gpu& gpu) {
   std::map<std::string, Resources> all;
-  const std::string nvcc = TAUT_NVCC, root = TAUT_SOURCE_DIR;
-  if (nvcc.empty() || access((root + "/" + source).c_str(), R_OK) != 0 || access(nvcc.c_str(), X_OK) != 0) return all;
-  const std::string command = fmt::format(
-      "'{0}' -std=c++20 -O3 --fmad=false --expt-relaxed-constexpr -arch={1} -I'{2}' -DTAUT_GPU=cuda -DTAUT_MATH=cuda "
-      "-Xptxas -v -cubin -o /dev/null '{2}/{3}' 2>&1",
-      nvcc, gpu.arch, root, source);
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  if (pipe == nullptr) return all;
-  char line[4096];
+  if (!nvcc_can_compile(source)) return all;
   std::string kernel;
-  while (std::fgets(line, sizeof line, pipe.get()) != nullptr) {
-    const std::string text = line;
-    constexpr std::string_view kEntry = "Compiling entry function '";
-    if (const size_t at = text.find(kEntry); at != std::string::npos) {
-      const size_t begin = at + kEntry.size();
-      kernel = runner::short_kernel_name(demangled(text.substr(begin, text.find('\'', begin) - begin)));
-      continue;
+  run(nvcc_command(source, gpu, "-Xptxas -v -cubin -o /dev/null"), [&](const std::string& text) {
+    if (const std::string entry = word_after(text, "Compiling entry function '", "'"); !entry.empty()) {
+      kernel = demangled(entry);
+      return;
     }
+    if (kernel.empty()) return;
     Resources& r = all[kernel];
     int64_t stack = 0, stores = 0, loads = 0;
     int registers = 0;
-    if (std::sscanf(line, " %ld bytes stack frame, %ld bytes spill stores, %ld bytes spill loads", &stack, &stores,
-                    &loads) == 3) {
+    if (std::sscanf(text.c_str(), " %ld bytes stack frame, %ld bytes spill stores, %ld bytes spill loads", &stack,
+                    &stores, &loads) == 3) {
       r.stack_bytes = stack;
       r.spill_bytes = stores + loads;
     }
     if (const size_t at = text.find("Used ");
-        at != std::string::npos && std::sscanf(line + at, "Used %d", &registers) == 1)
+        at != std::string::npos && std::sscanf(text.c_str() + at, "Used %d", &registers) == 1)
       r.registers = registers;
-  }
-  all.erase("");
+  });
+  return all;
+}
+
+std::map<std::string, std::string> ptx_of(const std::string& source, const Gpu& gpu) {
+  const TemporaryFile file;
+  compile(source, gpu, "-ptx", file.path());
+  std::map<std::string, std::string> all;
+  std::string kernel;
+  run(fmt::format("cat '{}'", file.path()), [&](const std::string& line) {
+    if (const std::string entry = word_after(line, ".entry ", "("); !entry.empty()) kernel = demangled(entry);
+    if (kernel.empty()) return;
+    all[kernel] += line;
+    if (line.starts_with("}")) kernel.clear();
+  });
+  return all;
+}
+
+std::map<std::string, std::string> sass_of(const std::string& source, const Gpu& gpu) {
+  const std::string cuobjdump = tool_beside_nvcc("cuobjdump");
+  const TemporaryFile file;
+  compile(source, gpu, "-cubin", file.path());
+  std::map<std::string, std::string> all;
+  std::string kernel;
+  run(fmt::format("'{}' -sass '{}' 2>&1", cuobjdump, file.path()), [&](const std::string& line) {
+    if (const std::string entry = word_after(line, "Function : ", " \n"); !entry.empty()) kernel = demangled(entry);
+    if (!kernel.empty()) all[kernel] += line;
+  });
   return all;
 }
 

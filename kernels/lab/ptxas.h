@@ -1,4 +1,4 @@
-// What ptxas says of the kernels of a source file: nvcc is asked to compile it.
+// What nvcc knows of the kernels of a source file, which it is asked to compile: some seconds a file.
 #pragma once
 
 #include <map>
@@ -8,8 +8,16 @@
 
 namespace taut::lab {
 
-// Resources by kernel name ("norm_kernel<float, 24>") of `source` ("kernels/norm.cu", in the source tree the program
-// was built from). Empty where nvcc or the source tree is not there. Some seconds a file.
+// By kernel name ("norm_kernel<float, 24>") of `source` ("kernels/norm.cu", in the source tree the program was built
+// from). Empty where nvcc or the source tree is not there.
 std::map<std::string, Resources> ptxas_resources(const std::string& source, const Gpu& gpu);
+
+// Text by kernel name. Throws Error(kUnavailable) where nvcc, the source tree or, for machine code, cuobjdump is not
+// there, or where the file does not compile.
+std::map<std::string, std::string> ptx_of(const std::string& source, const Gpu& gpu);
+std::map<std::string, std::string> sass_of(const std::string& source, const Gpu& gpu);
+
+// The folder the program was built from, without a slash at the end; it may be gone.
+const char* source_tree();
 
 }  // namespace taut::lab

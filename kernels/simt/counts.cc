@@ -156,10 +156,12 @@ void finish_warp_segment() {
   current->touched.clear();
 }
 
-void end_counting(int64_t barriers, int64_t fmas, int64_t tensor_fmas) {
+void end_counting(const Totals& before, const Totals& after, int64_t fmas, int64_t tensor_fmas) {
   if (!counting) return;
   finish_warp_segment();
-  current->counts.barriers += barriers;
+  current->counts.barriers += after.barriers - before.barriers;
+  current->counts.warp_functions += after.warp_functions - before.warp_functions;
+  current->counts.switches += after.switches - before.switches;
   current->counts.fmas += fmas;
   current->counts.tensor_fmas += tensor_fmas;
   current->counts.touched_sectors += static_cast<int64_t>(current->sectors.size());

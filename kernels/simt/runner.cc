@@ -7,11 +7,13 @@
 #include <csetjmp>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "kernels/error.h"
 #include "kernels/simt/counts.h"
+#include "kernels/simt/left_out.h"
 #include "kernels/simt/memory.h"
 #include "kernels/simt/shadow.h"
 #include "kernels/simt/sites.h"
@@ -79,6 +81,9 @@ struct Runner {
   // switches
   bool detect = true;
   uint64_t seed = 1, random = 1;
+  std::string left_out_file;
+  int left_out_line = 0;
+  int64_t left_out = 0;
   Totals totals;
 };
 
@@ -87,6 +92,10 @@ Runner& runner() {
     auto* fresh = new Runner;
     if (const char* text = std::getenv("TAUT_SIMT_DETECT")) fresh->detect = std::string_view(text) != "0";
     if (const char* text = std::getenv("TAUT_SIMT_SEED")) fresh->seed = std::strtoull(text, nullptr, 10);
+    if (const char* text = std::getenv("TAUT_SIMT_LEAVE_OUT"); text != nullptr && std::strchr(text, ':') != nullptr) {
+      fresh->left_out_file.assign(text, std::strrchr(text, ':'));
+      fresh->left_out_line = std::atoi(std::strrchr(text, ':') + 1);
+    }
     const size_t bytes = (kStack + kGuard) * kMaxThreads;
     void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) fail(Exit::kMemory, "[simt] the system refused {} bytes for stacks", bytes);
@@ -163,6 +172,12 @@ std::string where_all_wait() {
   }
   if (r->returned > 0) text += fmt::format(", {} threads have returned", r->returned);
   return text;
+}
+
+bool is_left_out(Place place) {
+  if (place.line != r->left_out_line || !std::string_view(place.file).ends_with(r->left_out_file)) return false;
+  ++r->left_out;
+  return true;
 }
 
 void landed(context::transfer_t from) {
@@ -331,14 +346,15 @@ void run_grid(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes, vo
   begin_watching();
   begin_counting(kernel, static_cast<int64_t>(grid.count()), static_cast<int>(r->threads),
                  static_cast<int64_t>(shared_bytes));
-  const int64_t barriers = r->totals.barriers, fmas = fma_count, tensor_fmas = tensor_fma_count;
+  const Totals before = r->totals;
+  const int64_t fmas = fma_count, tensor_fmas = tensor_fma_count;
   detecting = r->detect;
   watching = detecting || counting;
   if (setjmp(r->escape) == 0) run_blocks(grid.count());
   watching = false;
   leave_hook();
   r->running = -1;
-  end_counting(r->totals.barriers - barriers, fma_count - fmas, tensor_fma_count - tensor_fmas);
+  end_counting(before, r->totals, fma_count - fmas, tensor_fma_count - tensor_fmas);
   throw_findings(who);
 }
 
@@ -374,7 +390,15 @@ std::string describe_thread(uint32_t thread) {
                      block / (uint64_t{grid.x} * grid.y));
 }
 
+void leave_out_barrier(const char* file, int line) {
+  runner().left_out_file = file;
+  runner().left_out_line = line;
+  runner().left_out = 0;
+}
+int64_t barriers_left_out() { return runner().left_out; }
+
 void block_barrier(Place place) {
+  if (is_left_out(place)) return;
   Lane& lane = r->lanes[r->running];
   lane.state = State::kAtBarrier;
   lane.place = place;
@@ -393,6 +417,7 @@ void block_barrier(Place place) {
 
 void warp_exchange(const char* what, unsigned mask, const void* in, size_t in_bytes, void* out, size_t out_bytes,
                    Exchange exchange, Place place) {
+  if (exchange == nullptr && is_left_out(place)) return;
   const int self = r->running, w = self / kWarp, l = self % kWarp;
   Warp& warp = r->warps[w];
   Lane& lane = r->lanes[self];
@@ -417,6 +442,7 @@ void warp_exchange(const char* what, unsigned mask, const void* in, size_t in_by
       abandon_launch();
     }
     if (exchange != nullptr) exchange(mask, warp.in, warp.out);
+    ++r->totals.warp_functions;
     ++standing.now;
     if (mask == warp.exist) {
       warp.synced = standing.now;

@@ -50,8 +50,9 @@ void set_seed(uint64_t seed);
 // Since the program began.
 struct Totals {
   int64_t launches = 0, blocks = 0, threads = 0;
-  int64_t switches = 0;  // from one stack to another
-  int64_t barriers = 0;  // __syncthreads completed, counted a block
+  int64_t switches = 0;        // from one stack to another
+  int64_t barriers = 0;        // __syncthreads completed, counted a block
+  int64_t warp_functions = 0;  // completed, counted a warp
 };
 const Totals& totals();
 

@@ -10,11 +10,11 @@
 namespace taut::study {
 namespace {
 
-Part impossible(std::string part, std::string why) {
-  return {.part = std::move(part), .possible = false, .why = std::move(why)};
+ClaimPart impossible(std::string part, std::string why) {
+  return {.part = std::move(part), .possible = false, .limit = std::move(why)};
 }
 
-Part waiting(std::string part, std::string why) { return {.part = std::move(part), .why = std::move(why)}; }
+ClaimPart waiting(std::string part, std::string why) { return {.part = std::move(part), .why = std::move(why)}; }
 
 bool no_run(const StudiedDataset& d) { return d.statistics.strategies.empty(); }
 
@@ -46,13 +46,13 @@ std::string one_by_one(const StudiedDataset& d, Resampled CourseStatistics::*apa
 }
 
 // What ends before the paper's courses have fallen cannot say that its own will not.
-void leave_open(Part& part, std::string why) {
+void leave_open(ClaimPart& part, std::string why) {
   part.refutable = false;
   if (part.verdict == Verdict::kRefuted) part.verdict = Verdict::kUndecided;
-  part.why = std::move(why) + (part.why.empty() ? "" : "; " + part.why);
+  part.limit = std::move(why);
 }
 
-void add_course_parts(const StudiedDataset& d, double level, std::vector<Part>& parts) {
+void add_course_parts(const StudiedDataset& d, double level, std::vector<ClaimPart>& parts) {
   const int64_t updates = d.updates > 0 ? d.updates : d.statistics.last_step;
   const bool shorter = updates > 0 && updates < kEarlySteps;
   const std::string ends = fmt::format("the course ends after {} updates, so a fall may come later", updates);
@@ -66,13 +66,13 @@ void add_course_parts(const StudiedDataset& d, double level, std::vector<Part>& 
     return;
   }
   const CourseStatistics mean = mean_course(d, &StrategyStatistics::robust);
-  Part rise = above(d.name + ": rise", "robust accuracy, peak minus first evaluation, mean over strategies", mean.rise,
-                    mean.rise_most, kOnePoint, level);
+  ClaimPart rise = above(d.name + ": rise", "robust accuracy, peak minus first evaluation, mean over strategies",
+                         mean.rise, mean.rise_most, kOnePoint, level);
   rise.why = one_by_one(d, &CourseStatistics::rise, &CourseStatistics::rise_most, level);
   if (!d.statistics.from_start)
     leave_open(rise, "the first evaluation is after the first update, so a rise may have gone before");
-  Part fall = above(d.name + ": fall", "robust accuracy, peak minus last evaluation, mean over strategies", mean.fall,
-                    mean.fall_most, kOnePoint, level);
+  ClaimPart fall = above(d.name + ": fall", "robust accuracy, peak minus last evaluation, mean over strategies",
+                         mean.fall, mean.fall_most, kOnePoint, level);
   fall.why = one_by_one(d, &CourseStatistics::fall, &CourseStatistics::fall_most, level);
   if (shorter) leave_open(fall, ends);
   parts.push_back(std::move(rise));
@@ -81,7 +81,7 @@ void add_course_parts(const StudiedDataset& d, double level, std::vector<Part>& 
 
 // "On Caltech-256 all methods reach about 90 % accuracy within 1,000 steps while robust accuracy peaks near 25 % around
 // step 400 and declines to about 10 %": about is within five points, around within a factor of two.
-void add_caltech_sizes(const StudiedDataset& d, double level, std::vector<Part>& parts) {
+void add_caltech_sizes(const StudiedDataset& d, double level, std::vector<ClaimPart>& parts) {
   const CourseStatistics mean = mean_course(d, &StrategyStatistics::robust);
   const StrategyStatistics* least = nullptr;
   for (const StrategyStatistics& s : d.statistics.strategies)
@@ -108,8 +108,8 @@ Claim course_claim(const std::vector<StudiedDataset>& datasets, double level) {
 }
 
 // The size of "x % above average", against what the rounded table allows.
-Part size_part(const StudiedDataset& d, std::string_view strategy, double level) {
-  Part part{.part = d.name + ": size", .counts = false};
+ClaimPart size_part(const StudiedDataset& d, std::string_view strategy, double level) {
+  ClaimPart part{.part = d.name + ": size", .counts = false};
   const PaperPercent paper = paper_percent(*d.paper, strategy);
   if (d.paper->abstract_says && std::abs(*d.paper->abstract_says - paper.value) > 0.5)
     part.why = fmt::format(
@@ -153,7 +153,7 @@ void add_best_parts(const std::vector<StudiedDataset>& datasets, std::string_vie
   if (counts) claim.parts.push_back(impossible(fmt::format("{}: best", wanted), why));
   for (const StudiedDataset& d : datasets) {
     if (d.name != instead || no_run(d)) continue;
-    Part part = extreme(d.name + ": best", d.statistics, strategy, {&StrategyStatistics::area, "area", 1}, level);
+    ClaimPart part = extreme(d.name + ": best", d.statistics, strategy, {&StrategyStatistics::area, "area", 1}, level);
     part.why = fmt::format("in the place of {}: {} here, which decides nothing about the claim{}{}", wanted,
                            name(part.verdict), part.why.empty() ? "" : "; ", part.why);
     part.verdict = Verdict::kUndecided;
@@ -162,13 +162,13 @@ void add_best_parts(const std::vector<StudiedDataset>& datasets, std::string_vie
   }
 }
 
-void add_domain_parts(const StudiedDataset& d, double level, std::vector<Part>& parts) {
+void add_domain_parts(const StudiedDataset& d, double level, std::vector<ClaimPart>& parts) {
   if (no_run(d) || !d.statistics.domains) {
     parts.push_back(waiting(d.name + ": out of domain",
                             no_run(d) ? "no run is done" : "a run lacks its verdicts on the other domains"));
     return;
   }
-  Part tracks = above(
+  ClaimPart tracks = above(
       d.name + ": tracks",
       fmt::format("correlation of accuracy out of and in domain (probits, {} evaluations)", d.statistics.evaluations),
       d.statistics.correlation, d.statistics.correlation, kTracks, level);
@@ -190,7 +190,7 @@ void add_domain_parts(const StudiedDataset& d, double level, std::vector<Part>& 
 
 // Full fine-tuning 73 % +- 2, linear probing 61 % +- 5, 64 % +- 5 and so lower where the training domain is close to
 // the pre-training, which of DomainNet's is `real`; means over the training domains.
-void add_domainnet_sizes(const std::vector<StudiedDataset>& datasets, double level, std::vector<Part>& parts) {
+void add_domainnet_sizes(const std::vector<StudiedDataset>& datasets, double level, std::vector<ClaimPart>& parts) {
   std::vector<const StudiedDataset*> real, others;
   for (const StudiedDataset& d : datasets) {
     if (!is_domainnet(d.name) || !d.departures.empty() || !d.statistics.domains) continue;
@@ -225,8 +225,8 @@ void add_domainnet_sizes(const std::vector<StudiedDataset>& datasets, double lev
   parts.push_back(within("domainnet: size trained on real", "accuracy out of domain, mean over strategies", near, 0.59,
                          0.69, level));
   if (others.empty()) return;
-  Part part = above("domainnet: lower trained on real", "accuracy out of domain, other training domains minus real",
-                    lower, lower, 0, level);
+  ClaimPart part = above("domainnet: lower trained on real",
+                         "accuracy out of domain, other training domains minus real", lower, lower, 0, level);
   part.counts = false;
   parts.push_back(std::move(part));
 }
@@ -255,18 +255,18 @@ const char* name(Verdict verdict) {
 
 Verdict Claim::verdict() const {
   bool all = false;
-  for (const Part& p : parts) {
+  for (const ClaimPart& p : parts) {
     if (!p.counts) continue;
     if (p.verdict == Verdict::kRefuted) return Verdict::kRefuted;
     all = true;
   }
-  const auto confirmed = [](const Part& p) { return !p.counts || p.verdict == Verdict::kConfirmed; };
+  const auto confirmed = [](const ClaimPart& p) { return !p.counts || p.verdict == Verdict::kConfirmed; };
   return all && std::ranges::all_of(parts, confirmed) ? Verdict::kConfirmed : Verdict::kUndecided;
 }
 
 std::string Claim::speaks() const {
   int64_t can = 0, fully = 0, all = 0;
-  for (const Part& p : parts) {
+  for (const ClaimPart& p : parts) {
     if (!p.counts) continue;
     ++all;
     can += p.possible;

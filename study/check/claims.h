@@ -52,7 +52,7 @@ struct StudiedDataset {
   DatasetStatistics statistics;
 };
 
-struct Part {
+struct ClaimPart {
   std::string part;  // "cifar10: best"
   Verdict verdict = Verdict::kUndecided;
   bool counts = true;         // for the verdict on the claim
@@ -62,13 +62,14 @@ struct Part {
   std::optional<double> value = {}, low = {}, high = {};
   double level = 0.95;
   std::string bound = {};  // "> 0", "72 to 92"
-  std::string why = {};    // what stands in the way of a verdict, and what else should be known
+  std::string limit = {};  // why it is not possible or not refutable
+  std::string why = {};    // what else stands in the way of a verdict or should be known
 };
 
 struct Claim {
   int number = 0;
   std::string statement;
-  std::vector<Part> parts = {};
+  std::vector<ClaimPart> parts = {};
 
   Verdict verdict() const;
   // "yes", "in part" (it can only refute the claim, or only confirm it) or "no".

@@ -100,9 +100,13 @@ std::string rank_table(const StudyCheck& check) {
   return to_text(rows, Format::kMarkdown);
 }
 
+std::string remark(const ClaimPart& part) {
+  return part.limit + (part.limit.empty() || part.why.empty() ? "" : "; ") + part.why;
+}
+
 std::string part_table(const Claim& claim) {
   std::vector<Row> rows;
-  for (const Part& p : claim.parts) {
+  for (const ClaimPart& p : claim.parts) {
     std::string number;
     if (p.value) number = fmt::format("{:.3g} {}", *p.value, interval(*p.low, *p.high));
     if (p.value && p.level != 0.95) number += fmt::format(" at {:.4g} %", 100 * p.level);
@@ -112,19 +116,20 @@ std::string part_table(const Claim& claim) {
                     {"measured", p.quantity},
                     {"value", number},
                     {"bound", p.bound},
-                    {"remark", p.why}});
+                    {"remark", remark(p)}});
   }
   return to_text(rows, Format::kMarkdown);
 }
 
-// Why a claim is open, or what else a reader must know, in one phrase.
+// What the study cannot say of a claim, each once.
 std::string remark(const Claim& claim) {
-  std::string out;
-  for (const Part& p : claim.parts) {
-    if (!p.counts || (p.possible && p.refutable)) continue;
-    out += fmt::format("{}{}: {}", out.empty() ? "" : "; ", p.part, p.why);
+  std::vector<std::string> limits;
+  for (const ClaimPart& p : claim.parts) {
+    if (!p.counts || p.limit.empty()) continue;
+    std::string limit = p.possible ? p.limit : fmt::format("{}: {}", p.part, p.limit);
+    if (std::ranges::find(limits, limit) == limits.end()) limits.push_back(std::move(limit));
   }
-  return out;
+  return fmt::format("{}", fmt::join(limits, "; "));
 }
 
 std::string seeds(const StudyCheck& check) {
@@ -157,11 +162,13 @@ std::vector<Row> claim_rows(const StudyCheck& check) {
                     {"level", nullptr},
                     {"bound", ""},
                     {"remark", remark(claim)}});
-    for (const Part& p : claim.parts) {
+    for (const ClaimPart& p : claim.parts) {
       Row row = {{"claim", title},
                  {"part", p.part},
                  {"verdict", name(p.verdict)},
-                 {"speaks", !p.possible ? "no" : p.refutable ? "yes" : "in part"},
+                 {"speaks", !p.possible   ? "no"
+                            : p.refutable ? "yes"
+                                          : "in part"},
                  {"conditions", conditions},
                  {"counts", p.counts},
                  {"measured", p.quantity}};
@@ -169,7 +176,7 @@ std::vector<Row> claim_rows(const StudyCheck& check) {
         row[key] = value ? Row(*value) : Row(nullptr);
       row["level"] = p.value ? Row(p.level) : Row(nullptr);
       row["bound"] = p.bound;
-      row["remark"] = p.why;
+      row["remark"] = remark(p);
       rows.push_back(std::move(row));
     }
   }

@@ -10,7 +10,7 @@
 namespace taut::study {
 namespace {
 
-void set_interval(Part& part, const Estimate& estimate) {
+void set_interval(ClaimPart& part, const Estimate& estimate) {
   part.value = estimate.value;
   part.low = estimate.low;
   part.high = estimate.high;
@@ -31,9 +31,9 @@ struct Rival {
 
 }  // namespace
 
-Part above(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes, double bound,
-           double level) {
-  Part out{.part = std::move(part), .quantity = std::move(quantity), .level = level};
+ClaimPart above(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes,
+                double bound, double level) {
+  ClaimPart out{.part = std::move(part), .quantity = std::move(quantity), .level = level};
   out.bound = fmt::format("> {:g}", bound);
   const Estimate low = confirms.estimate(level), high = refutes.estimate(level);
   set_interval(out, low);
@@ -46,9 +46,9 @@ Part above(std::string part, std::string quantity, const Resampled& confirms, co
   return out;
 }
 
-Part below(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes, double bound,
-           double level) {
-  Part out{.part = std::move(part), .quantity = std::move(quantity), .level = level};
+ClaimPart below(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes,
+                double bound, double level) {
+  ClaimPart out{.part = std::move(part), .quantity = std::move(quantity), .level = level};
   out.bound = fmt::format("< {:g}", bound);
   const Estimate high = confirms.estimate(level), low = refutes.estimate(level);
   set_interval(out, high);
@@ -61,8 +61,9 @@ Part below(std::string part, std::string quantity, const Resampled& confirms, co
   return out;
 }
 
-Part within(std::string part, std::string quantity, const Resampled& number, double low, double high, double level) {
-  Part out{.part = std::move(part), .counts = false, .quantity = std::move(quantity), .level = level};
+ClaimPart within(std::string part, std::string quantity, const Resampled& number, double low, double high,
+                 double level) {
+  ClaimPart out{.part = std::move(part), .counts = false, .quantity = std::move(quantity), .level = level};
   out.bound = fmt::format("{:.4g} to {:.4g}", low, high);
   set_interval(out, number.estimate(level));
   if (*out.low >= low && *out.high <= high) {
@@ -73,9 +74,9 @@ Part within(std::string part, std::string quantity, const Resampled& number, dou
   return out;
 }
 
-Part extreme(std::string part, const DatasetStatistics& dataset, std::string_view strategy, const Compared& compared,
-             double level) {
-  Part out{.part = std::move(part), .level = level, .bound = "> 0"};
+ClaimPart extreme(std::string part, const DatasetStatistics& dataset, std::string_view strategy,
+                  const Compared& compared, double level) {
+  ClaimPart out{.part = std::move(part), .level = level, .bound = "> 0"};
   const StrategyStatistics* own = dataset.find(strategy);
   std::vector<std::string_view> missing;
   for (const std::string_view s : kPaperStrategies)

@@ -11,14 +11,15 @@ namespace taut::study {
 
 // Confirmed where the interval of `confirms` lies above the bound, refuted where that of `refutes` lies below; the two
 // are the same number, or one biased against each verdict.
-Part above(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes, double bound,
-           double level);
-Part below(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes, double bound,
-           double level);
+ClaimPart above(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes,
+                double bound, double level);
+ClaimPart below(std::string part, std::string quantity, const Resampled& confirms, const Resampled& refutes,
+                double bound, double level);
 
 // The size of something, which counts for no claim: confirmed where the interval lies in [low, high], refuted where it
 // lies outside.
-Part within(std::string part, std::string quantity, const Resampled& number, double low, double high, double level);
+ClaimPart within(std::string part, std::string quantity, const Resampled& number, double low, double high,
+                 double level);
 
 // What strategies are compared by; sign -1 turns "largest" into "smallest".
 struct Compared {
@@ -28,8 +29,8 @@ struct Compared {
 };
 
 // Whether `strategy` has the largest of all seven: the rule `best` of claims.h.
-Part extreme(std::string part, const DatasetStatistics& dataset, std::string_view strategy, const Compared& compared,
-             double level);
+ClaimPart extreme(std::string part, const DatasetStatistics& dataset, std::string_view strategy,
+                  const Compared& compared, double level);
 
 // Its area in percent above the mean of the seven; nothing unless all seven have one.
 std::optional<Resampled> percent_above(const DatasetStatistics& dataset, std::string_view strategy);

@@ -13,6 +13,7 @@
 #include "nn/init.h"
 #include "study/run/evaluate.h"
 #include "study/run/model.h"
+#include "study/run/point.h"
 #include "tensor/random.h"
 
 namespace taut::study {

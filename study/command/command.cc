@@ -1,16 +1,24 @@
 #include "study/command/command.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <new>
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/tell.h"
 #include "study/presets.h"
 #include "study/run/environment.h"
+#include "study/submit/process.h"
 #include "study/text_file.h"
 #include "study/toml.h"
+#include "study/untrusted.h"
 #include "tensor/nearest.h"
 
 namespace taut::study {
@@ -34,21 +42,34 @@ void check_command_name(const CLI::App& app, const std::vector<std::string>& wor
   }
 }
 
-std::string quoted_line(int argc, char** argv) {
-  std::string line = "taut";
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool plain = !word.empty() && word.find_first_of(" '\"\\$`\n\t;&|<>*?()") == std::string::npos;
-    line += ' ';
-    if (plain) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    line += '\'';
+std::string command_line(int argc, char** argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  words.insert(words.begin(), "taut");
+  return shell_line(words);
+}
+
+// A file opened while standard output or error is closed would get its number, and with it every message.
+void occupy_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDONLY));  // the lowest free one; no writing
+}
+
+// Takes no memory, as there may be none, and throws nothing.
+int complain(const char* opening, const char* what, Exit code) {
+  for (const char* part : {"taut: ", opening, what, "\n"}) std::fputs(part, stderr);
+  return static_cast<int>(code);
+}
+
+// Libraries free JSON values, and the like, with the help of more memory, where nothing may be thrown. Files are as
+// safe as after any sudden end.
+[[noreturn]] void end_without_memory() {
+  try {
+    if (std::current_exception() != nullptr) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    ::_exit(complain("", "out of memory; hint: smaller train.batch and eval.batch, or fewer threads", Exit::kMemory));
+  } catch (...) {  // a defect: let it be seen as one
   }
-  return line;
+  std::abort();
 }
 
 int parse_and_run(int argc, char** argv, const Selftests& tests) {
@@ -57,13 +78,14 @@ int parse_and_run(int argc, char** argv, const Selftests& tests) {
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
   const auto code = std::make_shared<int>(0);
-  add_study_commands(app, code, quoted_line(argc, argv));
+  add_study_commands(app, code, command_line(argc, argv));
   add_train_command(app, code);
   add_eval_commands(app, code);
   add_models_commands(app, code);
   add_weights_commands(app, code);
   add_data_commands(app, code);
-  add_bench_commands(app, code, tests);
+  add_bench_commands(app, code);
+  add_kernel_commands(app, code, tests);
   add_selftest_commands(app, code, tests);
   add_list_commands(app, code);
   add_doctor_command(app, code);
@@ -72,7 +94,7 @@ int parse_and_run(int argc, char** argv, const Selftests& tests) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    fmt::print(stderr, "taut: {}\n", error.what());
+    tell("taut: {}\n", error.what());
     return static_cast<int>(Exit::kUsage);
   }
   return *code;
@@ -128,7 +150,7 @@ StudyText study_text(const std::string& file_or_preset) {
     const Preset& p = preset(file_or_preset);
     return {p.name, p.text, Source::kPreset};
   }
-  return {file_or_preset, read_text_file(file_or_preset), Source::kFile};
+  return {file_or_preset, read_toml_file(file_or_preset), Source::kFile};
 }
 
 PlanRow run_of(const Common& common) {
@@ -147,20 +169,18 @@ PlanRow run_of(const Common& common) {
 
 int run_command_line(int argc, char** argv, const Selftests& tests) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit is a write that fails, as on a full disk
+  occupy_standard_descriptors();
+  std::set_terminate(end_without_memory);
   try {
     return parse_and_run(argc, argv, tests);
   } catch (const Error& error) {
-    fmt::print(stderr, "taut: {}\n", error.what());
-    return static_cast<int>(error.code());
+    return complain("", error.what(), error.code());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "taut: out of memory\n");
-    return static_cast<int>(Exit::kMemory);
+    return complain("", "out of memory; hint: smaller train.batch and eval.batch, or fewer threads", Exit::kMemory);
   } catch (const std::filesystem::filesystem_error& error) {
-    fmt::print(stderr, "taut: {}\n", error.what());
-    return static_cast<int>(Exit::kIo);
+    return complain("", error.what(), Exit::kIo);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "taut: a defect of this program: {}\n", error.what());
-    return static_cast<int>(Exit::kNumeric);
+    return complain("a defect of this program: ", error.what(), Exit::kNumeric);
   }
 }
 

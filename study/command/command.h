@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/lab/kernel_source.h"
+#include "kernels/lab/options.h"
 #include "kernels/runtime.h"
 #include "study/config.h"
 #include "study/output.h"
@@ -50,8 +52,11 @@ struct Selftests {
   using Tick = std::function<void(int64_t done, int64_t all, const std::string& name)>;
   std::function<std::vector<Row>(Device device, const std::string& filter, const Tick& tick)> ops;
   std::function<std::vector<Row>()> simt;
-  std::function<std::vector<Row>(const std::string& filter, const std::string& gpu)> profile;
-  std::function<std::vector<Row>(const std::string& filter)> bench_ops;
+  std::function<std::vector<Row>(Device device, const std::string& filter, const std::string& sizes)> verify_ops;
+  std::function<std::vector<Row>(const lab::ProfileOptions& options)> profile;
+  std::function<std::vector<lab::KernelSource>(const lab::ProfileOptions& options)> kernel_sources;
+  std::function<std::vector<Row>(const lab::BenchOptions& options)> bench_ops;
+  std::function<std::vector<Row>()> op_rows;
   std::function<std::vector<Row>(const std::string& folder, const std::string& dtype, const Tick& tick)> golden;
   std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;
 };
@@ -64,14 +69,16 @@ std::vector<Row> model_rows();                                   // `models ls` 
 void add_models_commands(CLI::App& app, const ExitCode& code);   // models show, models ls
 void add_weights_commands(CLI::App& app, const ExitCode& code);  // weights inspect, weights convert
 void add_data_commands(CLI::App& app, const ExitCode& code);     // data import, ls, show, check
-void add_bench_commands(CLI::App& app, const ExitCode& code,
-                        const Selftests& tests);  // bench model, kernel bench matmul
-void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code,
-                             const Selftests& tests);            // kernel ladder, kernel profile
+void add_bench_commands(CLI::App& app, const ExitCode& code);    // bench model
 void add_list_commands(CLI::App& app, const ExitCode& code);     // ls
 void add_doctor_command(CLI::App& app, const ExitCode& code);    // doctor
 void add_store_commands(CLI::App& study, const ExitCode& code);  // study merge, study export
 void add_check_command(CLI::App& study, const ExitCode& code);   // study check
+
+// kernel: ls, show, verify, ladder, repro; and bench, profile, roofline, compare.
+void add_kernel_commands(CLI::App& app, const ExitCode& code, const Selftests& tests);
+void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests);
+void add_kernel_bench_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests);
 
 void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests& tests);
 

@@ -6,6 +6,7 @@
 #include "data/import/import.h"
 #include "data/import/known.h"
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "study/command/command.h"
 #include "study/report/contact_sheet.h"
 #include "study/run/interrupt.h"
@@ -16,9 +17,9 @@ namespace {
 
 constexpr size_t kShown = 20;  // sentences of a long list on standard error
 
-void tell(const std::vector<std::string>& sentences, const std::string& where_all_are) {
-  for (size_t i = 0; i < std::min(kShown, sentences.size()); ++i) fmt::print(stderr, "{}\n", sentences[i]);
-  if (sentences.size() > kShown) fmt::print(stderr, "... and {} more{}\n", sentences.size() - kShown, where_all_are);
+void tell_all(const std::vector<std::string>& sentences, const std::string& where_all_are) {
+  for (size_t i = 0; i < std::min(kShown, sentences.size()); ++i) tell("{}\n", sentences[i]);
+  if (sentences.size() > kShown) tell("... and {} more{}\n", sentences.size() - kShown, where_all_are);
 }
 
 // A line of progress for one kind of work after another.
@@ -38,7 +39,7 @@ class Phases {
   }
   void say(const std::string& line) {
     progress_.reset();
-    fmt::print(stderr, "{}\n", line);
+    tell("{}\n", line);
   }
 
  private:
@@ -85,11 +86,11 @@ void add_import(CLI::App& data) {
     const Manifest m = import_dataset(options);
     const std::string manifest = (std::filesystem::path(a->out) / "manifest.json").string();
     phases.say("split: " + m.split_rule);
-    tell(m.differences, " in " + manifest);
+    tell_all(m.differences, " in " + manifest);
     std::vector<std::string> skipped;
     for (const SkippedFile& s : m.skipped) skipped.push_back(fmt::format("skipped {}: {}", s.file, s.reason));
-    tell(skipped, " in " + manifest);
-    tell(m.notes, "");
+    tell_all(skipped, " in " + manifest);
+    tell_all(m.notes, "");
     print_rows({import_row(m)}, format_by_name(common->format));
   });
 }
@@ -104,7 +105,7 @@ void add_check(CLI::App& data, const ExitCode& code) {
     Phases phases(progress_mode_by_name(common->progress));
     const CheckResult r = check_import(*folder, [&](int64_t done, int64_t all) { phases.show("checking", done, all); });
     for (const std::string& problem : r.problems) phases.say("problem: " + problem);
-    tell(r.notes, "");
+    tell_all(r.notes, "");
     print_rows({{{"name", r.name}, {"images", r.images}, {"problems", r.problems.size()}}},
                format_by_name(common->format));
     if (!r.problems.empty()) *code = static_cast<int>(Exit::kBadData);
@@ -149,9 +150,9 @@ void add_show(CLI::App& data) {
     const SheetContents contents = sheet_contents(a->folder, a->domain);
     if (!a->html.empty()) {
       write_file_atomically(a->html, contact_sheet_html(contents, a->per_class));
-      fmt::print(stderr, "wrote {}\n", a->html);
+      tell("wrote {}\n", a->html);
     }
-    tell(contents.facts, "");
+    tell_all(contents.facts, "");
     std::vector<Row> rows;
     for (const SheetCount& c : contents.counts)
       rows.push_back({{"class", c.label},

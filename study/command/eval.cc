@@ -2,12 +2,14 @@
 #include <chrono>
 
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "nn/models.h"
 #include "study/command/command.h"
 #include "study/run/data.h"
 #include "study/run/evaluate.h"
 #include "study/run/interrupt.h"
 #include "study/run/model.h"
+#include "study/run/point.h"
 
 namespace taut::study {
 namespace {
@@ -20,25 +22,25 @@ struct Judged {
   attacks::EvaluateOptions options;
 };
 
-void tell(const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
+void tell_all(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) tell("{}\n", note);
 }
 
 Judged prepare(const Config& config) {
   Judged j;
   j.model = judged_model(config);
-  tell(j.model.notes);
+  tell_all(j.model.notes);
   const nn::ModelConfig& shape = j.model.net->config();
   // One pass over the images gains nothing from a cache; later ones do, where a folder is named.
   const DecodedCache cache{.folder = config.text("data.cache") == "auto" ? "" : cache_folder(config, ""),
-                           .say = [](const std::string& line) { tell({line}); },
+                           .say = [](const std::string& line) { tell("{}\n", line); },
                            .follow = [](int64_t, int64_t) { stop_if_interrupted("decode"); }};
   j.data = open_judged_data(config, preprocess_of(config, shape), cache.folder.empty() ? nullptr : &cache);
   check_labels(j.data->dataset(), shape.classes);
-  tell(j.data->dataset().notes());
+  tell_all(j.data->dataset().notes());
   if (j.data->dataset().classes() != shape.classes)
-    fmt::print(stderr, "the data has {} classes, the model {}: label k is taken for output k\n",
-               j.data->dataset().classes(), shape.classes);
+    tell("the data has {} classes, the model {}: label k is taken for output k\n", j.data->dataset().classes(),
+         shape.classes);
   j.subject = subject_of(j.model);
   j.batches = batches_of(j.data, shape.channels, shape.image_size);
   j.options.n = j.data->size();

@@ -1,56 +1,305 @@
-// taut kernel ladder, taut kernel profile: what is counted of kernels without a GPU.
+// taut kernel ls, show, verify, ladder, repro: the kernels there are, what they look like, and whether they are right.
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <utility>
+
 #include "kernels/error.h"
+#include "kernels/lab/gpu_model.h"
 #include "kernels/lab/ladder.h"
+#include "kernels/lab/ptxas.h"
 #include "study/command/command.h"
 
 namespace taut::study {
+namespace {
 
-void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
-  const auto op = std::make_shared<std::string>(), gpu = std::make_shared<std::string>("h100");
-  CLI::App* ladder =
-      kernel.add_subcommand("ladder", "one op from naive to production, each rung validated and counted");
-  const CommonPtr common = add_common(*ladder);
-  common->device = "simt";  // where there is no --device
-  ladder->add_option("op", *op, "matmul, softmax, layer_norm, attention, conv2d, phm_linear, pgd_step")->required();
-  ladder->callback([=] {
-    const Device device = begin_on_any_device(*common);
-    if (device.kind != DeviceKind::kSimt)
-      fail(Exit::kUnavailable, "[--device] ladders are counted on simt, got '{}'; hint: --device simt", common->device);
-    const std::vector<lab::LadderRow> rungs = lab::run_ladder(*op);
+struct Options {
+  std::string op, gpu = "h100", sizes = "small", line;
+  bool source = false, ptx = false, sass = false, resources = false;
+  uint64_t seed = 1;
+};
+
+// "softmax:3" and "softmax" (0).
+std::pair<std::string, int> op_and_rung(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) return {text, 0};
+  int rung = 0;
+  const char *begin = text.data() + colon + 1, *end = text.data() + text.size();
+  const bool good = std::from_chars(begin, end, rung).ptr == end && rung >= 1;
+  TAUT_CHECK(good && begin != end, "[kernel] expected OP or OP:RUNG with a rung of at least 1, got '{}'", text);
+  return {text.substr(0, colon), rung};
+}
+
+bool has_cases(const std::string& op, const Selftests& tests) {
+  const std::vector<Row> ops = tests.op_rows();
+  return std::any_of(ops.begin(), ops.end(), [&](const Row& row) { return row.at("op") == op; });
+}
+
+std::vector<Row> list_rows(const std::string& op, const Selftests& tests) {
+  std::vector<Row> rows;
+  const auto wanted = [&](const std::string& name) { return op.empty() || name == op; };
+  for (const lab::LadderOp& ladder : lab::ladder_ops())
+    for (const DeviceKind kind : {DeviceKind::kSimt, DeviceKind::kCpu}) {
+      if (!wanted(ladder.op)) continue;
+      const lab::Rungs rungs = lab::rungs_of(ladder, {kind, 0});
+      for (int i = 0; i < rungs.count; ++i)
+        rows.push_back({{"op", ladder.op},
+                        {"version", fmt::format("{}:{}", ladder.op, i + 1)},
+                        {"devices", kind == DeviceKind::kCpu ? "cpu" : "simt, cuda"},
+                        {"dtype", "f32"},
+                        {"production", rungs.list[i].production ? "*" : ""},
+                        {"idea", rungs.list[i].idea}});
+    }
+  for (const Row& row : tests.op_rows()) {
+    if (!wanted(row.at("op"))) continue;
+    rows.push_back({{"op", row.at("op")},
+                    {"version", row.at("op")},
+                    {"devices", "cpu, simt, cuda"},
+                    {"dtype", "f32, f64"},
+                    {"production", "*"},
+                    {"cases", row.at("cases")}});
+  }
+  TAUT_CHECK(!rows.empty(), "[kernel ls] there is no op '{}'; hint: `taut kernel ls` lists them", op);
+  return rows;
+}
+
+void add_ls(CLI::App& kernel, const Selftests& tests) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* ls = kernel.add_subcommand("ls", "ops and their versions; what training uses is marked *");
+  const CommonPtr common = add_common(*ls);
+  ls->add_option("--op", options->op, "of this op alone");
+  ls->callback([=] {
+    begin(*common);
+    print_rows(list_rows(options->op, tests), format_by_name(common->format));
+  });
+}
+
+// The texts of the kernels, each under a comment line that says where it is from.
+std::string source_text(const std::vector<lab::KernelSource>& kernels) {
+  std::string text;
+  for (const lab::KernelSource& k : kernels) {
+    if (k.text.empty())
+      fail(Exit::kUnavailable, "[kernel show] the source of {} is not in {}", k.kernel, lab::source_tree());
+    const std::string piece = fmt::format("// {}:{}\n{}\n", k.file, k.line, k.text);
+    if (text.find(piece) == std::string::npos) text += piece;
+  }
+  return text;
+}
+
+std::string machine_text(const std::vector<lab::KernelSource>& kernels, const lab::Gpu& gpu, bool sass) {
+  std::map<std::string, std::map<std::string, std::string>> files;
+  std::string text;
+  for (const lab::KernelSource& k : kernels) {
+    if (!files.contains(k.compiled))
+      files[k.compiled] = sass ? lab::sass_of(k.compiled, gpu) : lab::ptx_of(k.compiled, gpu);
+    const auto found = files[k.compiled].find(k.kernel);
+    if (found == files[k.compiled].end())
+      fail(Exit::kUnavailable, "[kernel show] nvcc makes no {} of {}", k.kernel, k.compiled);
+    text += fmt::format("// {} of {} for {}\n{}\n", k.kernel, k.compiled, gpu.arch, found->second);
+  }
+  return text;
+}
+
+void add_show(CLI::App& kernel, const Selftests& tests) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* show =
+      kernel.add_subcommand("show", "the kernels of an op or a rung: resources, source, PTX, machine code");
+  const CommonPtr common = add_common(*show);
+  common->device = "simt";
+  show->add_option("op", options->op, "OP, or OP:RUNG of a ladder")->required();
+  show->add_option("--gpu", options->gpu, "to compile for: h100, a100, rtx4090");
+  CLI::Option* const what[] = {
+      show->add_flag("--resources", options->resources, "registers, spills, shared memory, occupancy: the default"),
+      show->add_flag("--source", options->source, "CUDA C++"), show->add_flag("--ptx", options->ptx, "by nvcc"),
+      show->add_flag("--sass", options->sass, "machine code, by nvcc and cuobjdump")};
+  for (CLI::Option* one : what)
+    for (CLI::Option* other : what)
+      if (one != other) one->excludes(other);
+  show->callback([=] {
+    begin_on_any_device(*common);
+    const auto [op, rung] = op_and_rung(options->op);
+    const lab::Gpu& gpu = lab::gpu_by_name(options->gpu);
+    const lab::ProfileOptions profile{.filter = rung > 0 ? op : "^" + op + "/", .rung = rung, .gpu = options->gpu};
+    if (options->source) return print_text(source_text(tests.kernel_sources(profile)));
+    if (options->ptx || options->sass)
+      return print_text(machine_text(tests.kernel_sources(profile), gpu, options->sass));
     std::vector<Row> rows;
-    for (const lab::LadderRow& r : rungs) {
-      if (!r.verified || !r.is_better) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back({{"op", r.op},
-                      {"rung", r.rung},
-                      {"idea", r.idea},
-                      {"production", r.production},
-                      {"verified", r.verified},
-                      {"better", r.better},
-                      {"is_better", r.is_better},
-                      {"launches", r.launches},
-                      {"requests", r.requests},
-                      {"sectors", r.sectors},
-                      {"sector_percent", r.sector_percent},
-                      {"wavefronts", r.wavefronts},
-                      {"barriers", r.barriers},
-                      {"shape", r.shape}});
+    for (const Row& full : tests.profile(profile)) {
+      Row row;
+      for (const char* field : {"kernel", "source", "case", "gpu", "threads", "registers", "spill_bytes",
+                                "shared_bytes", "occupancy_percent", "occupancy_limiter"})
+        row[field] = full.at(field);
+      rows.push_back(std::move(row));
     }
     print_rows(rows, format_by_name(common->format));
   });
+}
 
-  CLI::App* profile = kernel.add_subcommand(
-      "profile", "each kernel of an op: counts of the SIMT runner, what ptxas knows, and a model's bound and limiter");
-  const CommonPtr profile_common = add_common(*profile);
-  profile_common->device = "simt";
-  profile->add_option("op", *op, "an op, or a regular expression over OP/CASE: layer_norm, '^matmul/788x'")->required();
-  profile->add_option("--gpu", *gpu, "the model: h100, a100, rtx4090");
-  profile->callback([=] {
-    const Device device = begin_on_any_device(*profile_common);
-    if (device.kind != DeviceKind::kSimt)
-      fail(Exit::kUnavailable, "[--device] profiles are counted on simt, got '{}'; hint: --device simt",
-           profile_common->device);
-    print_rows(tests.profile(*op, *gpu), format_by_name(profile_common->format));
+Row row_of(const lab::RungCheck& c, Device device, const Options& o) {
+  return {{"op", c.op},
+          {"version", fmt::format("{}:{}{}", c.op, c.rung, c.production ? " *" : "")},
+          {"case", c.shape},
+          {"status", c.pass ? "pass" : "fail"},
+          {"max_error", c.error},
+          {"limit", c.limit},
+          {"dtype", "f32"},
+          {"repro", fmt::format("taut kernel verify {}:{} --device {} --sizes {} --seed {}", c.op, c.rung,
+                                name(device.kind), o.sizes, o.seed)}};
+}
+
+std::vector<Row> verify_rows(const Options& o, Device device, const Selftests& tests) {
+  const auto [op, rung] = o.op == "all" ? std::pair<std::string, int>{"", 0} : op_and_rung(o.op);
+  std::vector<Row> rows;
+  for (const lab::LadderOp& ladder : lab::ladder_ops())
+    if (op.empty() || op == ladder.op)
+      for (const lab::RungCheck& check : lab::verify_ladder(ladder.op, rung, device, o.sizes, o.seed))
+        rows.push_back(row_of(check, device, o));
+  const bool random = o.sizes.starts_with("random:");
+  TAUT_CHECK(!random || !rows.empty(), "[--sizes] {} has no ladder, and only ladders take random sizes", op);
+  // `pgd_step` is a ladder's name alone: its cases say in which norm.
+  if (rung == 0 && !random && (op.empty() || rows.empty() || has_cases(op, tests)))
+    for (const Row& row : tests.verify_ops(device, op.empty() ? "" : "^" + op + "/", o.sizes)) {
+      Row r = {{"op", row.at("op")}, {"version", row.at("op").get<std::string>() + " *"}};
+      for (const char* field : {"case", "status", "max_error", "limit", "dtype", "repro", "detail"})
+        r[field] = row.at(field);
+      rows.push_back(std::move(r));
+    }
+  TAUT_CHECK(!rows.empty(), "[kernel verify] nothing called '{}' has {} sizes; hint: `taut kernel ls`", o.op, o.sizes);
+  return rows;
+}
+
+void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verify = kernel.add_subcommand("verify", "rungs and op cases against their references");
+  const CommonPtr common = add_common(*verify);
+  verify->add_option("op", options->op, "all, OP, or OP:RUNG of a ladder")->required();
+  verify->add_option("--sizes", options->sizes, "small, train, edge, or random:N (ladders)");
+  verify->add_option("--seed", options->seed, "of random sizes");
+  verify->callback([=] {
+    const Device device = begin_on_any_device(*common);
+    const std::vector<Row> rows = verify_rows(*options, device, tests);
+    *code = tests.exit_code(rows, "");
+    for (const Row& row : rows)
+      if (row.at("status") != "pass") fmt::print(stderr, "failed: {}\n", row.at("repro").get<std::string>());
+    print_rows(rows, format_by_name(common->format));
   });
+}
+
+Row row_of(const lab::LadderRow& r, bool counted) {
+  Row row = {{"op", r.op},
+             {"rung", r.rung},
+             {"idea", r.idea},
+             {"production", r.production},
+             {"verified", r.verified},
+             {"better", r.better},
+             {"is_better", r.is_better}};
+  if (counted) {
+    row["launches"] = r.launches;
+    row["requests"] = r.requests;
+    row["sectors"] = r.sectors;
+    row["sector_percent"] = r.sector_percent;
+    row["wavefronts"] = r.wavefronts;
+    row["barriers"] = r.barriers;
+  } else {
+    row["milliseconds"] = r.milliseconds;
+    row["noise_percent"] = r.noise_percent;
+    row["gflops"] = r.gflops;
+    row["gb_per_second"] = r.gb_per_second;
+    row["percent_of_peak"] = r.percent_of_peak;
+  }
+  row["shape"] = r.shape;
+  return row;
+}
+
+void add_ladder(CLI::App& kernel, const ExitCode& code) {
+  const auto options = std::make_shared<Options>();
+  std::vector<std::string> names;
+  for (const lab::LadderOp& op : lab::ladder_ops()) names.emplace_back(op.op);
+  CLI::App* ladder = kernel.add_subcommand(
+      "ladder", "one op from naive to production, each rung validated, then counted on simt or timed elsewhere");
+  const CommonPtr common = add_common(*ladder);
+  common->device = "simt";  // where there is no --device
+  ladder->add_option("op", options->op, fmt::format("{}", fmt::join(names, ", ")))->required();
+  ladder->callback([=] {
+    const Device device = begin_on_any_device(*common);
+    const bool counted = device.kind == DeviceKind::kSimt;
+    std::vector<Row> rows;
+    for (const lab::LadderRow& r : lab::run_ladder(options->op, device)) {
+      // A time says more about a busy machine than about a rung; a count is exact.
+      if (!r.verified || (counted && !r.is_better)) *code = static_cast<int>(Exit::kCheckFailed);
+      rows.push_back(row_of(r, counted));
+    }
+    print_rows(rows, format_by_name(common->format));
+  });
+}
+
+// The words of a line as a shell reads them; nothing that only a shell could do is allowed.
+std::vector<std::string> words_of(const std::string& line) {
+  std::vector<std::string> words;
+  std::string word;
+  bool inside = false, quoted = false;
+  char quote = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != 0) {
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+      quoted = true;
+    } else if (c == '\\' && i + 1 < line.size()) {
+      word += line[++i];
+    } else if (c == ' ' || c == '\t' || c == '\n') {
+      if (inside || quoted) words.push_back(std::exchange(word, {}));
+      inside = quoted = false;
+      continue;
+    } else {
+      TAUT_CHECK(std::string_view(";|&<>$`()").find(c) == std::string_view::npos,
+                 "[kernel repro] expected a line of taut alone, got '{}' outside quotes", c);
+      word += c;
+    }
+    inside = true;
+  }
+  TAUT_CHECK(quote == 0, "[kernel repro] a quote in '{}' has no end", line);
+  if (inside) words.push_back(word);
+  return words;
+}
+
+void add_repro(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* repro = kernel.add_subcommand("repro", "runs the line that a failure printed to reproduce it");
+  repro->add_option("line", options->line, "\"taut selftest ops --device simt --filter ...\", in quotes")->required();
+  repro->callback([=] {
+    std::vector<std::string> words = words_of(options->line);
+    const bool good = words.size() >= 3 && words[0] == "taut" &&
+                      ((words[1] == "selftest") || (words[1] == "kernel" && words[2] != "repro"));
+    TAUT_CHECK(good, "[kernel repro] expected a line 'taut selftest ...' or 'taut kernel ...', got '{}'",
+               options->line);
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    *code = run_command_line(static_cast<int>(arguments.size()), arguments.data(), tests);
+  });
+}
+
+}  // namespace
+
+void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
+  add_ls(kernel, tests);
+  add_show(kernel, tests);
+  add_verify(kernel, code, tests);
+  add_ladder(kernel, code);
+  add_repro(kernel, code, tests);
+}
+
+void add_kernel_commands(CLI::App& app, const ExitCode& code, const Selftests& tests) {
+  CLI::App* kernel = app.add_subcommand("kernel", "single kernels: list, show, check, time, count");
+  kernel->require_subcommand(1);
+  add_kernel_lab_commands(*kernel, code, tests);
+  add_kernel_bench_commands(*kernel, code, tests);
 }
 
 }  // namespace taut::study

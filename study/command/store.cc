@@ -1,6 +1,7 @@
 // taut study merge, export.
 #include "study/store/store.h"
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "study/command/command.h"
 #include "study/export/export.h"
 
@@ -15,8 +16,8 @@ struct Options {
 // What is not done, on standard error; a list of thousands is in the store, too.
 void say_problems(const Merged& merged, const std::string& where) {
   constexpr size_t kMost = 100;
-  for (size_t i = 0; i < std::min(kMost, merged.problems.size()); ++i) fmt::print(stderr, "{}\n", merged.problems[i]);
-  if (merged.problems.size() > kMost) fmt::print(stderr, "and {} more{}\n", merged.problems.size() - kMost, where);
+  for (size_t i = 0; i < std::min(kMost, merged.problems.size()); ++i) tell("{}\n", merged.problems[i]);
+  if (merged.problems.size() > kMost) tell("and {} more{}\n", merged.problems.size() - kMost, where);
 }
 
 }  // namespace

@@ -1,16 +1,18 @@
-// taut study plan, run, status, report.
+// taut study run, status, report.
 #include <filesystem>
 
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "study/analysis.h"
 #include "study/collect.h"
 #include "study/command/command.h"
+#include "study/command/plans.h"
+#include "study/command/submit.h"
 #include "study/report/report.h"
 #include "study/run/directory.h"
 #include "study/run/interrupt.h"
 #include "study/study.h"
 #include "study/text_file.h"
-#include "tensor/atomic_file.h"
 
 namespace taut::study {
 namespace {
@@ -19,11 +21,6 @@ struct Options {
   std::string file, folder;
   bool force = false;
 };
-
-void remember_plan(const std::string& folder, const Plan& plan) {
-  make_folder(folder);
-  write_file_atomically(folder + "/study.json", to_json(plan).dump(1) + "\n");
-}
 
 Plan remembered_plan(const std::string& folder) {
   const std::string file = folder + "/study.json";
@@ -38,14 +35,7 @@ std::pair<std::string, std::string> make_report(const Plan& plan, const std::str
 }
 
 void print_report(const std::pair<std::string, std::string>& report) {
-  fmt::print("{}\n{}\n", report.first, report.second);
-  if (std::fflush(stdout) != 0) fail(Exit::kIo, "[stdout] cannot be written");
-}
-
-std::vector<Row> rows_of(const Plan& plan) {
-  std::vector<Row> rows;
-  for (const PlanRow& row : plan.rows) rows.push_back(to_json(row));
-  return rows;
+  print_text(report.first + "\n" + report.second + "\n");
 }
 
 }  // namespace
@@ -55,37 +45,36 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
   study->require_subcommand(1);
   const auto options = std::make_shared<Options>();
 
-  CLI::App* plan = study->add_subcommand("plan", "list every run of a study");
-  const CommonPtr plan_common = add_common(*plan);
-  plan->add_option("file", options->file, "TOML file, or a preset's name")->required();
-  add_settings(*plan, plan_common);
-  plan->callback([=] {
-    begin(*plan_common);
-    const StudyText text = study_text(options->file);
-    print_rows(rows_of(make_plan(text.text, text.name, text.source, plan_common->settings)),
-               format_by_name(plan_common->format));
-  });
+  add_plan_command(*study);
 
   CLI::App* run = study->add_subcommand("run", "plan, run what is not done, report");
   const CommonPtr run_common = add_common(*run);
-  run->add_option("file", options->file, "TOML file, or a preset's name")->required();
+  run->add_option("file", options->file, "TOML file, or a preset's name");
   add_settings(*run, run_common);
-  run->add_option("--out", options->folder, "the study's folder")->required();
+  run->add_option("--out", options->folder, "the study's folder");
+  const RowChoicePtr row = add_row_choice(*run);
   run->add_flag("--force-resume", options->force, "go on although settings changed");
   run->callback([=] {
     begin(*run_common);
     install_interrupt_handlers();
+    if (!row->folder.empty()) {
+      TAUT_CHECK(options->file.empty() && options->folder.empty() && !options->force,
+                 "[--manifest] its folder says what is run and where; hint: no file, --out or --force-resume");
+      run_chosen_row(*row, *run_common);
+      return;
+    }
+    TAUT_CHECK(!options->file.empty() && !options->folder.empty(),
+               "[run] expected a study's file or a preset's name and --out FOLDER, or --manifest FOLDER with --index");
+    TAUT_CHECK(!row->index.has_value() && row->run_id.empty(), "[--index] goes with --manifest, as --run-id does");
     const StudyText text = study_text(options->file);
     const Plan made = make_plan(text.text, text.name, text.source, run_common->settings);
-    remember_plan(options->folder, made);
     const int64_t failed = run_study(made, options->folder,
                                      {.progress = progress_mode_by_name(run_common->progress),
                                       .force_resume = options->force,
                                       .command = command_line});
     print_report(make_report(made, options->folder));
     if (failed == 0) return;
-    fmt::print(stderr, "taut: {} of {} runs failed; `taut study status {}` says why\n", failed, made.rows.size(),
-               options->folder);
+    tell("taut: {} of {} runs failed; `taut study status {}` says why\n", failed, made.rows.size(), options->folder);
     *code = static_cast<int>(Exit::kCheckFailed);
   });
 
@@ -105,8 +94,10 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
     print_report(make_report(remembered_plan(options->folder), options->folder));
   });
 
+  add_import_config_command(*study);
   add_store_commands(*study, code);
   add_check_command(*study, code);
+  add_submit_command(*study, code, command_line);
 }
 
 }  // namespace taut::study

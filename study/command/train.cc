@@ -1,12 +1,11 @@
 // taut train: one run in one directory.
 #include "kernels/error.h"
-#include "study/command/command.h"
+#include "study/command/submit.h"
 #include "study/run/interrupt.h"
 #include "study/run/pretrain.h"
 #include "study/run/run.h"
 
 namespace taut::study {
-namespace {
 
 Row last_point(const Json& result) {
   const Json& last = result.at("evaluations").back();
@@ -18,8 +17,6 @@ Row last_point(const Json& result) {
     row[field] = last.at(field);
   return row;
 }
-
-}  // namespace
 
 void add_train_command(CLI::App& app, const ExitCode&) {
   CLI::App* train =

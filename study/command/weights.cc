@@ -3,6 +3,7 @@
 
 #include "finetune/foreign.h"
 #include "kernels/error.h"
+#include "kernels/tell.h"
 #include "nn/convert.h"
 #include "nn/recognise.h"
 #include "study/command/command.h"
@@ -60,10 +61,9 @@ std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
     rows.push_back(std::move(row));
   }
   const std::optional<nn::Recognised> known = nn::recognise(file);
-  fmt::print(stderr, "{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(),
-             file.tensors().size(), elements, non_finite,
-             unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
-             known ? known->text : "no architecture that is known here");
+  tell("{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(), file.tensors().size(),
+       elements, non_finite, unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
+       known ? known->text : "no architecture that is known here");
   return rows;
 }
 
@@ -76,15 +76,17 @@ struct Arguments {
 // Deltas of a run go to peft or AdapterHub's adapters as folders; whole files of weights, to any names.
 Row convert(const Arguments& a) {
   const bool is_hub = a.names == "adapterhub";
-  if (a.names == "peft" || (is_hub && finetune::is_own_delta(a.in))) {
+  const bool is_v5 = a.names == "peft_v5";
+  if (is_v5 || a.names == "peft" || (is_hub && finetune::is_own_delta(a.in))) {
     TAUT_CHECK(a.drop.empty() && a.prefix.empty(), "[{}] a delta's names take no --drop and no --prefix", a.in);
-    finetune::write_foreign_delta(a.in, a.out, is_hub ? finetune::Layout::kAdapterHub : finetune::Layout::kPeft);
+    using finetune::Layout;
+    finetune::write_foreign_delta(a.in, a.out, is_hub ? Layout::kAdapterHub : is_v5 ? Layout::kPeftV5 : Layout::kPeft);
     return {{"in", a.in}, {"out", a.out}, {"names", a.names}};
   }
   const nn::ConvertReport report =
       nn::convert_weights(a.in, a.out, a.names, {a.drop, a.prefix, bytes_by_name(a.shard_size), a.v2_is_bf16});
-  fmt::print(stderr, "{}: {}\n", a.in, report.recognised);
-  for (const std::string& name : report.dropped) fmt::print(stderr, "left out: {}\n", name);
+  tell("{}: {}\n", a.in, report.recognised);
+  for (const std::string& name : report.dropped) tell("left out: {}\n", name);
   return {{"in", a.in}, {"out", report.written}, {"names", a.names}, {"tensors", report.tensors}};
 }
 
@@ -113,12 +115,14 @@ void add_weights_commands(CLI::App& app, const ExitCode&) {
   const CommonPtr convert_common = add_common(*converted);
   const auto a = std::make_shared<Arguments>();
   converted->add_option("in", a->in, "weights in any format, or the delta.safetensors of a run")->required();
-  converted->add_option("out", a->out, "a .safetensors file; .npz for google; a folder for peft and adapterhub")
+  converted
+      ->add_option("out", a->out, "a .safetensors file; .npz for google; a folder for peft, peft_v5 and adapterhub")
       ->required();
   converted
-      ->add_option("--names", a->names,
-                   "of a ViT: timm, hf, hf_model, adapterhub, google, big_vision; of a convolutional net: torchvision, "
-                   "akamaster, kuangliu; of a delta: peft, adapterhub")
+      ->add_option(
+          "--names", a->names,
+          "of a ViT: timm, hf, hf_model, hf_v5, hf_model_v5, adapterhub, google, big_vision; of a convolutional "
+          "net: torchvision, akamaster, kuangliu; of a delta: peft, peft_v5, adapterhub")
       ->required();
   converted->add_option("--prefix", a->prefix, "put before every name: module., model., ...");
   converted->add_option("--drop", a->drop, "regular expression: tensors that may be left out")->allow_extra_args(false);

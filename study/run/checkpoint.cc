@@ -71,7 +71,7 @@ void verify(const fs::path& folder) {
   if (!listed.contains("state.json")) fail(Exit::kBadData, "[{}] lists no state.json", (folder / kManifest).string());
 }
 
-Checkpoint read_checkpoint(const fs::path& folder, int64_t step) {
+Checkpoint read_folder(const fs::path& folder, int64_t step) {
   verify(folder);
   Checkpoint checkpoint{step, folder.string(), read_json((folder / "state.json").string()), {}};
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -103,8 +103,8 @@ void write_checkpoint(const std::string& run_folder, int64_t step, const Json& s
   const fs::path temporary = parent / (".tmp-" + name.string());
   std::error_code ignored;
   fs::remove_all(temporary, ignored);
-  make_folder(temporary.string());
   try {
+    make_folder(temporary.string());
     std::string manifest;
     const auto list = [&](const std::string& file) {
       manifest += sha256_of_file((temporary / file).string()) + "  " + file + "\n";
@@ -132,13 +132,23 @@ std::optional<Checkpoint> read_last_checkpoint(const std::string& run_folder,
   const fs::path parent = folder_of(run_folder);
   for (const int64_t step : steps_in(parent)) {
     try {
-      return read_checkpoint(parent / checkpoint_name(step), step);
+      return read_folder(parent / checkpoint_name(step), step);
     } catch (const Error& error) {
       warn(fmt::format("{}; the checkpoint {} is left out and the one before it is taken", error.what(),
                        checkpoint_name(step)));
     }
   }
   return std::nullopt;
+}
+
+bool has_checkpoint(const std::string& run_folder, int64_t step) {
+  return fs::exists(folder_of(run_folder) / checkpoint_name(step));
+}
+
+Checkpoint read_checkpoint(const std::string& run_folder, int64_t step) {
+  const fs::path folder = folder_of(run_folder) / checkpoint_name(step);
+  if (!fs::exists(folder)) fail(Exit::kMissing, "[{}] there is no such checkpoint", folder.string());
+  return read_folder(folder, step);
 }
 
 void prune_checkpoints(const std::string& run_folder, int64_t keep, const std::function<bool(int64_t)>& planned) {

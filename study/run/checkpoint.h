@@ -36,6 +36,11 @@ void write_checkpoint(const std::string& run_folder, int64_t step, const Json& s
 std::optional<Checkpoint> read_last_checkpoint(const std::string& run_folder,
                                                const std::function<void(const std::string&)>& warn);
 
+// The checkpoint of one step. Throws Error(kMissing) where there is none, Error(kBadData) naming the file where it
+// cannot be believed.
+Checkpoint read_checkpoint(const std::string& run_folder, int64_t step);
+bool has_checkpoint(const std::string& run_folder, int64_t step);
+
 // Removes all but the newest `keep` for which `planned` holds, and the others older than the newest planned one.
 void prune_checkpoints(const std::string& run_folder, int64_t keep, const std::function<bool(int64_t)>& planned);
 

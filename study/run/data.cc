@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
+#include <unordered_set>
 
 #include "data/dataset.h"
 #include "data/manifest.h"
@@ -91,6 +92,22 @@ void check_same_classes(const Dataset& training, const Dataset& judged, const st
            training.class_name(c), judged.class_name(c));
 }
 
+// Accuracy on images that were trained on says nothing.
+void check_disjoint(const Dataset& training, const Dataset& judged, const std::string& path) {
+  std::unordered_set<std::string> trained;
+  for (int64_t i = 0; i < training.size(); ++i) trained.insert(training.source(i));
+  int64_t shared = 0;
+  std::string example;
+  for (int64_t i = 0; i < judged.size(); ++i) {
+    std::string source = judged.source(i);
+    if (trained.contains(source) && shared++ == 0) example = std::move(source);
+  }
+  TAUT_CHECK(shared == 0,
+             "[data.path] {}: {} of the {} test images are training images, too, such as {}; hint: a column split in "
+             "the list that was imported, or folders train/ and test/",
+             path, shared, judged.size(), example);
+}
+
 std::vector<std::string> other_domains(const Config& config) {
   const std::string path = path_of(config), &own = config.text("data.domain");
   std::vector<std::string> names = config.texts("eval.domains");
@@ -141,15 +158,18 @@ RunData open_run_data(const Config& config, const Preprocess& how, const Decoded
   check_list(config);
   DatasetOptions options = options_of(config);
   options.split = "train";
+  options.divide = true;
   options.limit = config.integer("data.train_limit");
   const DatasetPtr pool = open_dataset(path_of(config), options);
   data.classes = pool->classes();
   for (int64_t c = 0; c < data.classes; ++c) data.class_names.push_back(pool->class_name(c));
   data.notes = pool->notes();
   DatasetOptions tested = options_of(config);
-  tested.split = "test";  // where folders come without a split, those that "train" left
+  tested.split = "test";  // where images come without a split, those that "train" left
+  tested.divide = true;
   const DatasetPtr test = open_test(config, tested);
   check_same_classes(*pool, *test, path_of(config));
+  check_disjoint(*pool, *test, path_of(config));
   std::vector<std::pair<std::string, DatasetPtr>> others;
   for (const std::string& domain : other_domains(config)) {
     others.emplace_back(domain, open_domain(config, domain));

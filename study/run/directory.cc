@@ -12,14 +12,16 @@
 
 #include "kernels/error.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/atomic_file.h"
+#include "tensor/retried.h"
 
 namespace taut::study {
 namespace fs = std::filesystem;
 namespace {
 
 int open_or_fail(const std::string& path, int flags) {
-  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  const int fd = retried([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
   if (fd < 0) fail(Exit::kIo, "[{}] cannot be opened: {}", path, std::strerror(errno));
   return fd;
 }
@@ -27,9 +29,10 @@ int open_or_fail(const std::string& path, int flags) {
 void write_all(int fd, const std::string& path, const std::string& text) {
   size_t done = 0;
   while (done < text.size()) {
-    const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail(Exit::kIo, "[{}] cannot be written: {}", path, std::strerror(errno));
+    const ssize_t n = retried([&] { return ::write(fd, text.data() + done, text.size() - done); });
+    if (n <= 0)
+      fail(Exit::kIo, "[{}] cannot be written: {}; hint: the same command goes on from the last checkpoint", path,
+           std::strerror(errno));
     done += static_cast<size_t>(n);
   }
 }
@@ -49,8 +52,7 @@ void remove_orphans(const std::string& folder) {
 }
 
 Json read_json(const std::string& path) {
-  const std::string text = read_text_file(path);
-  Json json = Json::parse(text, nullptr, false);
+  Json json = parse_json(read_text_file(path));
   if (json.is_discarded()) fail(Exit::kBadData, "[{}] expected JSON", path);
   return json;
 }
@@ -60,7 +62,7 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
   lock_ = open_or_fail(file(".lock"), O_RDWR | O_CREAT);
   // A status command holds the lock for a moment only; a run holds it for good.
   int tries = 0;
-  while (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  while (retried([&] { return ::flock(lock_, LOCK_EX | LOCK_NB); }) != 0) {
     if (++tries < 20) {
       ::usleep(10'000);
       continue;
@@ -80,7 +82,11 @@ RunDirectory::~RunDirectory() {
 bool RunDirectory::done() const { return fs::exists(file("result.json")); }
 
 void RunDirectory::append(int& fd, const char* name, const std::string& line) {
-  if (fd < 0) fd = open_or_fail(file(name), O_WRONLY | O_CREAT | O_APPEND);
+  if (fd < 0) {
+    const bool is_new = !fs::exists(file(name));
+    fd = open_or_fail(file(name), O_WRONLY | O_CREAT | O_APPEND);
+    if (is_new) sync_folder(path_);  // a checkpoint counts on the lines before it
+  }
   write_all(fd, file(name), line);
 }
 
@@ -89,7 +95,7 @@ void RunDirectory::append_metric(const Json& line) { append(metrics_, "metrics.j
 int64_t RunDirectory::sync_metrics() {
   append(metrics_, "metrics.jsonl", "");
   struct stat status {};
-  if (::fsync(metrics_) != 0 || ::fstat(metrics_, &status) != 0)
+  if (retried([&] { return ::fsync(metrics_); }) != 0 || ::fstat(metrics_, &status) != 0)
     fail(Exit::kIo, "[{}] cannot be synced: {}", file("metrics.jsonl"), std::strerror(errno));
   return status.st_size;
 }

@@ -49,6 +49,8 @@ std::string huge_pages() {
 
 constexpr const char* kSwitches[][2] = {
     {"TAUT_ISA", "avx2: use nothing wider; the bytes of a run stay the same"},
+    {"TAUT_SIMT_SEED", "--device simt: warps go on in an order that this number draws"},
+    {"TAUT_SIMT_DETECT", "0: --device simt runs without its detectors, faster"},
     {"TAUT_CFG_*", "TAUT_CFG_ATTACK_EPS=8/255 sets attack.eps"},
 };
 

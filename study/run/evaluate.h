@@ -10,41 +10,46 @@
 
 namespace taut::study {
 
-attacks::AttackConfig attack_config(const Config& config);  // checked and resolved
-
 // What is attacked (merged where the strategy can be) and what judges it (built anew, nothing merged).
 attacks::Subject subject_of(const RunModel& model);
 
 // Forward passes of one image that a whole evaluation costs.
 double evaluation_cost(const Config& config, const RunData& data);
 
+// Which of the processes that share a run's images, from 1.
+struct Share {
+  int64_t part = 1, of = 1;
+};
+
 class Evaluator {
  public:
   // All must outlive it; `cache` may be null, `progress` too.
   Evaluator(const Config& config, RunDirectory& directory, const RunModel& model, const RunData& data,
-            FeatureCache* cache, Progress* progress);
+            FeatureCache* cache, Progress* progress, Share share = {});
 
-  // Goes on with evaluation.json if it belongs to this step and configuration. Writes samples/step-XXXXXXXX.json and,
-  // with `keep_images`, samples/images.safetensors, then appends the lines of metrics. Returns what result.json holds
-  // of the point. Throws Error(kInterrupted) between batches after a signal, and what the harness throws.
+  // The share's verdicts (study/run/point.h). Goes on with evaluation.json if it belongs to this step and
+  // configuration. Writes, with `keep_images`, samples/images.safetensors where the first image is in the share. Throws
+  // Error(kInterrupted) between batches after a signal, Error(kNumeric) naming the first tensor that is not finite, and
+  // what the harness throws.
+  Json measure(int64_t step, bool keep_images);
+
+  // Measures, writes samples/step-XXXXXXXX.json and appends the lines of metrics. Returns what result.json holds of the
+  // point.
   Json evaluate(int64_t step, bool keep_images);
 
  private:
-  // Verdicts under attack, clean ones with them.
-  struct Robust {
-    std::string clean_ok, last_ok, best_ok;  // '0' or '1' an image
-    attacks::Tally tally;
+  Json measure_share(int64_t step, bool keep_images);
+  std::string first_nonfinite() const;
+  struct Range {
+    int64_t begin, end;
   };
-  Robust robust(int64_t step, const std::string& part, const StorePtr& store, bool keep_images);
-  // Counts, and the verdicts.
-  Json clean(int64_t step, const std::string& part, const StorePtr& store);
-  // Counts of one shifted domain; its verdicts go into `samples`, the attack's checks into `checks`.
-  Json shifted(int64_t step, const ShiftedData& data, Json& samples, Json& checks);
-  Json& part(int64_t step, const std::string& name);
+  Range range(int64_t n) const;  // of n images, those of the share; it begins and ends where a batch does
+  void robust(int64_t step, const std::string& split, const StorePtr& store, bool keep_images);
+  void clean(int64_t step, const std::string& split, const StorePtr& store);
+  Json& batches(int64_t step, const std::string& split);
   void save(bool at_once);
   void stop();  // throws Error(kInterrupted) after a signal, with everything saved
   void keep(const attacks::RobustResult& result) const;
-  void append_metrics(int64_t step, const Json& point) const;
 
   const Config& config_;
   RunDirectory& directory_;
@@ -52,6 +57,7 @@ class Evaluator {
   const RunData& data_;
   FeatureCache* cache_;
   Progress* progress_;
+  Share share_;
   attacks::Subject subject_;
   Json partial_;  // evaluation.json
   double saved_at_ = 0;

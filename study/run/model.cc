@@ -5,6 +5,7 @@
 
 #include "finetune/delta.h"
 #include "finetune/foreign.h"
+#include "finetune/nonfinite.h"
 #include "kernels/error.h"
 #include "nn/init.h"
 #include "nn/models.h"
@@ -53,6 +54,12 @@ void load(RunModel& model, const Config& config, const std::string& file, bool n
   model.notes.push_back(fmt::format("the head of {} has another size: a new one of {} classes is drawn from seed {}",
                                     std::filesystem::path(file).filename().string(), model.net->config().classes,
                                     config.integer("seed")));  // no folder: results are the same bytes anywhere
+}
+
+// Damaged numbers would only show as a loss that is not finite, much later.
+void refuse_nonfinite(const RunModel& model, const std::string& file) {
+  const std::string bad = finetune::first_nonfinite_parameter(*model.net);
+  if (!bad.empty()) fail(Exit::kBadData, "[{}] {}; hint: taut weights inspect lists them", file, bad);
 }
 
 }  // namespace
@@ -107,6 +114,7 @@ RunModel training_model(const Config& config, const std::string& weights, int64_
     model.notes.push_back("no weights were given: the backbone is drawn from the seed");
   } else {
     load(model, config, weights, true);
+    refuse_nonfinite(model, weights);
   }
   apply_strategy(model, config);
   return model;
@@ -122,12 +130,15 @@ RunModel judged_model(const Config& config) {
   RunModel model;
   model.net = shape->build();
   load(model, config, weights, !delta.empty());
+  refuse_nonfinite(model, weights);
   if (finetune::is_foreign_delta(delta)) {
     apply_foreign_delta(model, config, delta);
+    refuse_nonfinite(model, delta);
     return model;
   }
   apply_strategy(model, config);
   if (!delta.empty()) finetune::load_delta(delta, *model.net, *model.strategy, model.options, model.base_hash);
+  if (!delta.empty()) refuse_nonfinite(model, delta);
   return model;
 }
 

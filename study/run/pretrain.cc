@@ -1,7 +1,10 @@
 #include "study/run/pretrain.h"
 
+#include <unistd.h>
+
 #include <cmath>
 #include <filesystem>
+#include <utility>
 
 #include "autograd/engine.h"
 #include "autograd/ops.h"
@@ -132,6 +135,30 @@ void write_weights(const nn::Vit& vit, const std::string& file, const std::strin
   write_safetensors(file, tensors, {{"task", "procedural upstream"}, {"settings", name}});
 }
 
+void pretrain(Pretraining& work, const Config& config, const std::string& file, const std::string& folder,
+              Progress* progress) {
+  work.resume(folder, progress);
+  if (progress != nullptr) {
+    progress->skip(kUnitsAnImage * static_cast<double>(work.optimizer->steps() * work.batch));
+    progress->set_label("pre-training");
+  }
+  const int64_t total = config.integer("pretrain.steps");
+  while (work.optimizer->steps() < total) {
+    if (interrupted()) {
+      work.save(folder);
+      stop_if_interrupted("pretrain");
+    }
+    const double loss = work.update();
+    const int64_t step = work.optimizer->steps();
+    if (progress != nullptr) {
+      progress->advance(kUnitsAnImage * static_cast<double>(work.batch));
+      progress->set_label(fmt::format("pre-training, update {} of {}, loss {:.3f}", step, total, loss));
+    }
+    if (step % kCheckpointEvery == 0 && step < total) work.save(folder);
+  }
+  write_weights(*work.net.vit, file, name_of(config));
+}
+
 }  // namespace
 
 double pretraining_cost(const Config& config, const std::string& cache) {
@@ -141,34 +168,25 @@ double pretraining_cost(const Config& config, const std::string& cache) {
 
 std::string pretrained_weights(const Config& config, const std::string& cache, Progress* progress) {
   const std::string file = file_of(config, cache);
-  if (std::filesystem::exists(file)) return file;
   const std::string folder = (std::filesystem::path(cache) / name_of(config)).string();
+  if (std::filesystem::exists(file)) return file;
   Pretraining work(config);
-  {
-    RunDirectory directory(folder);
-    work.resume(folder, progress);
-    if (progress != nullptr) {
-      progress->skip(kUnitsAnImage * static_cast<double>(work.optimizer->steps() * work.batch));
-      progress->set_label("pre-training");
+  for (bool told = false; !std::filesystem::exists(file); ::usleep(200'000)) {
+    try {
+      RunDirectory directory(folder);
+      // Whoever had the folder until now may have made the file.
+      if (!std::filesystem::exists(file)) pretrain(work, config, file, folder, progress);
+      std::error_code ignored;
+      std::filesystem::remove_all(folder, ignored);
+      return file;
+    } catch (const Error& error) {
+      stop_if_interrupted("pretrain");
+      // A folder that another process is removing, its file made, can be neither made nor locked.
+      if (error.code() != Exit::kInterrupted && !std::filesystem::exists(file)) throw;
     }
-    const int64_t total = config.integer("pretrain.steps");
-    while (work.optimizer->steps() < total) {
-      if (interrupted()) {
-        work.save(folder);
-        stop_if_interrupted("pretrain");
-      }
-      const double loss = work.update();
-      const int64_t step = work.optimizer->steps();
-      if (progress != nullptr) {
-        progress->advance(kUnitsAnImage * static_cast<double>(work.batch));
-        progress->set_label(fmt::format("pre-training, update {} of {}, loss {:.3f}", step, total, loss));
-      }
-      if (step % kCheckpointEvery == 0 && step < total) work.save(folder);
-    }
-    write_weights(*work.net.vit, file, name_of(config));
+    if (progress != nullptr && !std::exchange(told, true))
+      progress->say(fmt::format("waiting for another process that makes {}", file));
   }
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
   return file;
 }
 

@@ -13,9 +13,9 @@
 
 namespace taut::study {
 
-// The weights' file (timm's names) in `cache`; made if it is not there, going on where an earlier process was killed.
-// Its bytes depend on model.name and pretrain.* alone. Throws Error(kUsage) for a model that does not take the task's
-// images, Error(kInterrupted) after a signal or where another process makes the same file.
+// The weights' file (timm's names) in `cache`; made if it is not there, going on where an earlier process was killed,
+// or waited for where another process makes it. Its bytes depend on model.name and pretrain.* alone. Throws
+// Error(kUsage) for a model that does not take the task's images, Error(kInterrupted) after a signal.
 std::string pretrained_weights(const Config& config, const std::string& cache, Progress* progress);
 
 // Forward passes of one image that it costs; 0 where the file is there.

@@ -7,10 +7,11 @@
 #include "finetune/delta.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/tell.h"
 #include "study/run/environment.h"
 #include "study/run/evaluate.h"
 #include "study/run/interrupt.h"
-#include "study/run/pretrain.h"
+#include "study/run/setup.h"
 #include "study/run/state.h"
 #include "study/schedule.h"
 #include "study/text_file.h"
@@ -37,11 +38,6 @@ finetune::TrainOptions train_options(const Config& config, int64_t total) {
   return o;
 }
 
-Order order_of(const Config& config, int64_t n) {
-  return Order(config.flag("train.replacement") ? Order::Kind::kDraws : Order::Kind::kEpochs, n,
-               config.integer("train.batch"), static_cast<uint64_t>(config.integer("seed")));
-}
-
 // Writes the settings, or compares them with those the directory began with. Returns whether they were forced.
 bool settle_settings(const PlanRow& row, const RunDirectory& directory, bool force) {
   const std::string path = directory.file("config.resolved.toml");
@@ -61,6 +57,7 @@ class Run {
       : row_(row), config_(row.config), options_(options), directory_(folder) {}
 
   Json result() {
+    if (!options_.points.empty()) remove_orphans(options_.points);
     if (directory_.done()) {
       clean_up();
       if (!settle_settings(row_, directory_, options_.force_resume)) {
@@ -85,46 +82,36 @@ class Run {
     if (options_.progress != nullptr)
       options_.progress->say(text);
     else
-      fmt::print(stderr, "{}\n", text);
+      tell("{}\n", text);
   }
 
   void prepare() {
-    const std::string cache = options_.cache.empty() ? directory_.file("pretrained") : options_.cache;
-    const std::string weights = weights_file(config_, cache, options_.progress);
-    const std::shared_ptr<nn::ModelConfig> shape = net_config(config_, config_.integer("model.classes"));
-    const std::string folder = options_.decoded.empty() ? directory_.file("decoded") : options_.decoded;
-    const DecodedCache decoded = decoded_cache(cache_folder(config_, folder));
-    data_ = open_run_data(config_, preprocess_of(config_, *shape), decoded.folder.empty() ? nullptr : &decoded);
-    const int64_t classes = config_.integer("model.classes") > 0 ? config_.integer("model.classes") : data_.classes;
-    if (data_.classes > classes)
-      fail(Exit::kBadData, "[model.classes] expected at least the {} classes of the data, got {}", data_.classes,
-           classes);
-    model_ = training_model(config_, weights, classes);
-    for (const StorePtr& store : {data_.train, data_.validation, data_.test})
-      if (store != nullptr) check_labels(store->dataset(), classes);
-    for (const ShiftedData& s : data_.shifted) check_labels(s.store->dataset(), classes);
-    total_ = total_steps(config_, data_.train->size());
-    const auto points = evaluation_points(config_.text("eval.schedule"), config_.integers("eval.points"), total_);
-    points_ = {points.begin(), points.end()};
+    RunSetup setup = set_up(row_, directory_.path(), options_, [this](const std::string& line) { say(line); });
+    data_ = std::move(setup.data);
+    model_ = std::move(setup.model);
+    total_ = setup.total;
+    points_ = {setup.points.begin(), setup.points.end()};
     trainer_ = std::make_unique<finetune::Trainer>(model_.net, train_options(config_, total_));
     if (model_.strategy->reach() == finetune::Reach::kHead) cache_ = std::make_unique<FeatureCache>(model_.net);
     evaluator_ = std::make_unique<Evaluator>(config_, directory_, model_, data_, cache_.get(), options_.progress);
     loader_ = std::make_unique<Loader>(data_.train, order_of(config_, data_.train->size()), LoaderOptions{});
+    warn_of_full_disk();
     resume();
     for (const auto& notes : {row_.notes, data_.notes, model_.notes})
       for (const std::string& note : notes)
         if (state_.step == 0) say(note);
   }
 
-  DecodedCache decoded_cache(const std::string& folder) {
-    return {.folder = folder,
-            .say = [this](const std::string& line) { say(line); },
-            .follow =
-                [this](int64_t done, int64_t all) {
-                  if (options_.progress != nullptr && done > 0)
-                    options_.progress->set_label(fmt::format("{} decoded {} of {} images", row_.run_id, done, all));
-                  stop_if_interrupted("decode");
-                }};
+  void warn_of_full_disk() {
+    std::error_code error;
+    const std::filesystem::space_info disk = std::filesystem::space(directory_.path(), error);
+    // As many as are kept, one more that is no planned one, and the one that is being written.
+    const int64_t need = (config_.integer("train.keep") + 2) * checkpoint_bytes(model_);
+    if (error || disk.available >= static_cast<uintmax_t>(need)) return;
+    say(
+        fmt::format("warning: the checkpoints take about {:.3g} MB, {:.3g} MB are free; hint: make room, train.keep=1, "
+                    "or another --out",
+                    static_cast<double>(need) * 1e-6, static_cast<double>(disk.available) * 1e-6));
   }
 
   void resume() {
@@ -152,10 +139,14 @@ class Run {
     return points_.contains(step) || (every > 0 && step % every == 0);
   }
 
+  void prune() {
+    prune_checkpoints(directory_.path(), config_.integer("train.keep"), [&](int64_t s) { return is_planned(s); });
+  }
+
   void checkpoint() {
     save_state(directory_.path(), state_, config_, directory_.sync_metrics(), model_, *trainer_);
     directory_.remove("evaluation.json");  // of a point that is behind now
-    prune_checkpoints(directory_.path(), config_.integer("train.keep"), [&](int64_t s) { return is_planned(s); });
+    prune();
   }
 
   void loop() {
@@ -166,10 +157,10 @@ class Run {
         timing("train", seconds_since(begin));
         begin = Clock::now();
         if (state_.step == total_ && config_.text("study.mode") == "official") restore_best(state_, model_);
-        state_.evaluations.push_back(evaluator_->evaluate(state_.step, state_.step == total_));
-        directory_.log(fmt::format("step {}: clean {} and robust {} of {}", state_.step,
-                                   state_.evaluations.back()["clean_correct"].dump(),
-                                   state_.evaluations.back()["robust_last_correct"].dump(), data_.test->size()));
+        if (options_.points.empty())
+          evaluate();
+        else
+          save_point(options_.points, state_.step, config_, model_);
         timing("evaluate", seconds_since(begin));
         begin = Clock::now();
       }
@@ -179,6 +170,13 @@ class Run {
       if (interrupted()) timing("train", seconds_since(begin));
       stop_if_interrupted("train");
     }
+  }
+
+  void evaluate() {
+    state_.evaluations.push_back(evaluator_->evaluate(state_.step, state_.step == total_));
+    const Json& point = state_.evaluations.back();
+    directory_.log(fmt::format("step {}: clean {} and robust {} of {}", state_.step, point["clean_correct"].dump(),
+                               point["robust_last_correct"].dump(), data_.test->size()));
   }
 
   void label() {
@@ -237,6 +235,7 @@ class Run {
   }
 
   Json finish() {
+    prune();  // the process that wrote the last checkpoint may have ended before it did
     const std::string delta = directory_.file("delta.safetensors");
     finetune::save_delta(delta, *model_.net, *model_.strategy, model_.options, model_.base_hash);
     const auto images = static_cast<double>(total_ * config_.integer("train.batch"));
@@ -296,11 +295,6 @@ class Run {
 };
 
 }  // namespace
-
-int64_t total_steps(const Config& config, int64_t n) {
-  if (config.integer("train.steps") > 0) return config.integer("train.steps");
-  return order_of(config, n).steps_per_epoch() * config.integer("train.epochs");
-}
 
 double run_cost(const PlanRow& row) {
   const Config& c = row.config;

@@ -10,8 +10,11 @@
 namespace taut::study {
 
 struct RunOptions {
-  std::string cache;          // folder of pre-trained weights; empty: the run's own
-  std::string decoded = {};   // folder of decoded images where data.cache is auto; empty: the run's own
+  std::string cache;         // folder of pre-trained weights; empty: the run's own
+  std::string decoded = {};  // folder of decoded images where data.cache is auto; empty: the run's own
+  // Not empty: nothing is evaluated, the model at each point goes there instead (save_point), and the result has no
+  // evaluations (study/run/share.h).
+  std::string points = {};
   bool force_resume = false;  // goes on although settings changed; the result says so
   Progress* progress = nullptr;
 };

@@ -5,6 +5,8 @@
 namespace taut::study {
 namespace {
 
+constexpr int kFormat = 1;  // of state.json and what is beside it
+
 // What training changes: parameters that train, and running statistics.
 std::vector<nn::NamedParameter> changing(const nn::Model& net) {
   std::vector<nn::NamedParameter> list;
@@ -31,9 +33,15 @@ NamedTensors changing_tensors(const nn::Model& net) {
   return tensors;
 }
 
+int64_t checkpoint_bytes(const RunModel& model) {
+  int64_t bytes = 0;
+  for (const auto& [path, tensor] : changing_tensors(*model.net)) bytes += tensor.numel() * size_of(tensor.dtype());
+  return bytes + 2 * model.net->trainable_parameter_count() * static_cast<int64_t>(sizeof(float));  // AdamW's moments
+}
+
 void save_state(const std::string& run_folder, const RunState& state, const Config& config, int64_t metrics_bytes,
                 const RunModel& model, const finetune::Trainer& trainer) {
-  const Json json = {{"format", 1},
+  const Json json = {{"format", kFormat},
                      {"step", state.step},
                      {"optimizer_steps", trainer.steps()},
                      {"metrics_bytes", metrics_bytes},
@@ -54,6 +62,9 @@ RunState load_state(const Checkpoint& checkpoint, const Config& config, const Ru
   RunState state;
   try {
     const Json& json = checkpoint.state;
+    if (json.at("format") != kFormat)
+      fail(Exit::kUsage, "[{}] expected format {}, got {}: another version of taut wrote it; hint: go on with that one",
+           file, kFormat, json.at("format").dump());
     if (json.at("base_sha256") != model.base_hash)
       fail(Exit::kBadData, "[{}] belongs to another base model; hint: model.weights changed since", file);
     state.step = json.at("step");
@@ -71,6 +82,20 @@ RunState load_state(const Checkpoint& checkpoint, const Config& config, const Ru
     fail(Exit::kBadData, "[{}] expected model.safetensors and optim.safetensors", checkpoint.folder);
   }
   return state;
+}
+
+void save_point(const std::string& folder, int64_t step, const Config& config, const RunModel& model) {
+  if (has_checkpoint(folder, step)) return;
+  write_checkpoint(folder, step, {{"format", 1}, {"config_sha256", config.hash()}, {"base_sha256", model.base_hash}},
+                   {{"model", changing_tensors(*model.net)}});
+}
+
+void load_point(const std::string& folder, int64_t step, const Config& config, const RunModel& model) {
+  const Checkpoint point = read_checkpoint(folder, step);
+  if (point.state.value("config_sha256", "") != config.hash() ||
+      point.state.value("base_sha256", "") != model.base_hash || !point.tensors.contains("model"))
+    fail(Exit::kBadData, "[{}] is of other settings or of another base model", point.folder);
+  put(point.tensors.at("model"), point.folder + "/model.safetensors", *model.net);
 }
 
 void restore_best(const RunState& state, const RunModel& model) {

@@ -10,6 +10,7 @@
 #include "study/run/directory.h"
 #include "study/text_file.h"
 #include "study/toml.h"
+#include "study/untrusted.h"
 #include "tensor/sha256.h"
 
 namespace taut::study {
@@ -68,7 +69,7 @@ class Reader {
   }
 
   Json parse(const std::string& text, const std::string& what) const {
-    Json json = Json::parse(text, nullptr, false);
+    Json json = parse_json(text);
     if (!json.is_object()) fail(Exit::kBadData, "[{}/{}] is cut off or no JSON", folder_, what);
     return json;
   }

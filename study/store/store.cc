@@ -14,6 +14,7 @@
 #include "study/store/run_record.h"
 #include "study/store/schema.h"
 #include "study/text_file.h"
+#include "study/untrusted.h"
 #include "tensor/atomic_file.h"
 
 namespace taut::study {
@@ -95,6 +96,7 @@ class Gathering {
     for (const auto& [id, run] : runs_) insert(database, id, run);
     inserts_.clear();
     database.run("COMMIT");
+    database.run("VACUUM");  // where a row lies in its page would else tell in which order they came
     return database;
   }
 
@@ -141,7 +143,7 @@ class Gathering {
         }
       } else if (file = folder + "/plan.jsonl"; fs::exists(file)) {
         for (const std::string& line : lines_of(read_text_file(file))) {
-          const Json row = Json::parse(line);
+          const Json row = parse_json(line);
           RunIdentity who = identity_of(row);
           who.seed = row.at("seed");
           planned[row.at("run_id")] = std::move(who);

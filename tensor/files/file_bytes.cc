@@ -8,12 +8,13 @@
 #include <cerrno>
 
 #include "kernels/error.h"
+#include "tensor/retried.h"
 
 namespace taut {
 
 FileBytes FileBytes::map(const std::string& path) {
   // Not blocking: a pipe of that name is refused below instead of waited for.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int fd = retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
   if (fd < 0) {
     const Exit code = errno == ENOENT || errno == ENOTDIR ? Exit::kMissing : Exit::kIo;
     fail(code, "[{}] cannot open: {}", path, std::strerror(errno));
@@ -28,7 +29,8 @@ FileBytes FileBytes::map(const std::string& path) {
   const int error = errno;
   ::close(fd);
   if (!regular) fail(Exit::kBadData, "[{}] expected a regular file", path);
-  if (memory == MAP_FAILED) fail(Exit::kIo, "[{}] cannot map: {}", path, std::strerror(error));
+  if (memory == MAP_FAILED)
+    fail(error == ENOMEM ? Exit::kMemory : Exit::kIo, "[{}] cannot map: {}", path, std::strerror(error));
   if (size > 0)
     file.memory_ = {static_cast<const std::byte*>(memory),
                     [size](const std::byte* p) { ::munmap(const_cast<std::byte*>(p), size); }};

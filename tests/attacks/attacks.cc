@@ -95,6 +95,15 @@ TEST_CASE("eps = 0 and steps = 0 return the images bit for bit") {
   }
 }
 
+TEST_CASE("no attack is an attack by name: the images as they are, whatever the settings, for four forward passes") {
+  Fixture f;
+  AttackConfig none = strong();
+  none.name = "none";
+  none.restarts = 3;
+  CHECK(same_bytes(run_attack(f.model, f.x, f.y, none, f.seed).adversarial, f.x));
+  CHECK(attack_passes(none) == 4);
+}
+
 TEST_CASE("FGSM is one signed step, BIM has no random start, PGD is stronger than FGSM") {
   Fixture f;
   AttackConfig fgsm = strong(), bim = strong();

@@ -7,6 +7,7 @@
 #include "autograd/engine.h"
 #include "kernels/arena.h"
 #include "kernels/parallel.h"
+#include "tests/cases/choice.h"
 #include "tests/cases/differences.h"
 #include "tests/cases/taped_gradients.h"
 
@@ -67,7 +68,7 @@ class Checker {
     compare_outputs();
     if (has_gradients_) compare_gradients();
     if (!on_cpu_) compare_with_cpu();
-    if (on_cpu_ || is_small()) {
+    if (on_cpu_ || is_small(c_)) {
       same_bytes_however_it_runs();
       every_needs_mask();
       if (c_.exact) exact_integers();
@@ -135,13 +136,6 @@ class Checker {
       judge(fmt::format("gradient {}", i), got, wanted[i], limit);
       expect_not_all_zero(fmt::format("gradient {}", i), got);
     }
-  }
-
-  // Small enough for the many runs of the checks below on a device that is simulated.
-  bool is_small() const {
-    int64_t elements = 0;
-    for (const Tensor& t : inputs_) elements += t.numel();
-    return c_.flops < 1e6 && elements < 50000;
   }
 
   void compare_with_cpu() {

@@ -1,12 +1,14 @@
-// Rows of the kernel profile: op cases run under the SIMT runner's counters.
+// Rows of the kernel profile: op cases and rungs run under the SIMT runner's counters.
 #include <algorithm>
 #include <map>
-#include <regex>
 
 #include "kernels/lab/gpu_model.h"
+#include "kernels/lab/kernel_source.h"
+#include "kernels/lab/ladder.h"
 #include "kernels/lab/ptxas.h"
 #include "kernels/simt/counts.h"
 #include "tests/cases/check_case.h"
+#include "tests/cases/choice.h"
 #include "tests/selftest.h"
 
 namespace taut::selftest {
@@ -15,78 +17,62 @@ namespace {
 constexpr Device kSimt{DeviceKind::kSimt, 0};
 constexpr double kMostFlops = 1e9;  // of a case that is chosen for its size: seconds on the runner
 
-int64_t elements(const cases::OpCase& c) {
-  int64_t n = 0;
-  for (const cases::Input& input : c.inputs) n += numel(input.shape);
-  return n;
+double percent(int64_t part, int64_t whole) {
+  return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// Of each op that the expression matches by OP the largest case; all those whose OP/CASE it names in full.
-std::vector<cases::OpCase> chosen(const std::string& filter) {
-  const std::regex wanted(filter);
-  std::vector<cases::OpCase> all;
-  std::map<std::string, size_t> largest;
-  for (const cases::OpCase& c : cases::all_op_cases().cases) {
-    if (c.flops > kMostFlops || !std::regex_search(c.op + "/" + c.name, wanted)) continue;
-    const auto [at, is_new] = largest.emplace(c.op, all.size());
-    if (is_new)
-      all.push_back(c);
-    else if (elements(c) > elements(all[at->second]))
-      all[at->second] = c;
+// What ptxas says of the kernels of a file, asked once.
+class KnownResources {
+ public:
+  explicit KnownResources(const lab::Gpu& gpu) : gpu_(gpu) {}
+  const lab::Resources* of(const std::string& file, const std::string& kernel) {
+    if (file.empty()) return nullptr;
+    if (!files_.contains(file)) files_[file] = lab::ptxas_resources(file, gpu_);
+    const auto found = files_[file].find(kernel);
+    return found == files_[file].end() ? nullptr : &found->second;
   }
-  return all;
-}
 
-std::string source_of(const runner::KernelCounts& kernel) {
-  // The site that is no header: a kernel's own lines are in its .cu file.
-  for (const runner::SiteCounts& site : kernel.sites) {
-    const std::string file = site.site.substr(0, site.site.find(':'));
-    if (file.ends_with(".cu")) return file;
-  }
-  return "";
-}
+ private:
+  const lab::Gpu& gpu_;
+  std::map<std::string, std::map<std::string, lab::Resources>> files_;
+};
 
-Row row_of(const cases::OpCase& c, const lab::Gpu& gpu, const runner::KernelCounts& k, const std::string& source,
-           const lab::Resources* resources) {
-  int64_t requests = 0, lanes = 0, sectors = 0, ideal = 0, wavefronts = 0, ideal_wavefronts = 0;
-  for (const runner::SiteCounts& site : k.sites) {
-    requests += site.requests;
-    lanes += site.lanes;
-    sectors += site.sectors;
-    ideal += site.ideal_sectors;
-    wavefronts += site.wavefronts;
-    ideal_wavefronts += site.ideal_wavefronts;
-  }
-  const auto percent = [](int64_t part, int64_t whole) {
-    return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-  };
+Row kernel_row(const std::string& what, const lab::Gpu& gpu, const runner::KernelCounts& k,
+               const lab::KernelSource& source, const lab::Resources* resources) {
+  runner::SiteCounts all;
+  for (const runner::SiteCounts& site : k.sites) all.add(site);
   const lab::Occupancy occupancy =
       lab::occupancy(gpu, k.threads, k.shared_bytes, resources == nullptr ? lab::Resources{} : *resources);
   const lab::Bound bound = lab::bound(gpu, k);
-  Row row = {{"kernel", k.kernel},
-             {"source", source},
-             {"case", c.op + "/" + c.name},
-             {"gpu", std::string(gpu.name) + " (model)"},
-             {"launches", k.launches},
-             {"blocks", k.blocks},
-             {"threads", k.threads},
-             {"shared_bytes", k.shared_bytes},
-             {"registers", nullptr},
-             {"spill_bytes", nullptr},
-             {"occupancy_percent", occupancy.percent},
-             {"occupancy_limiter", occupancy.limiter},
-             {"requests", requests},
-             {"sectors", sectors},
-             {"sector_percent", percent(ideal, sectors)},
-             {"bytes_moved", 32 * sectors},
-             {"bytes_minimum", 32 * k.touched_sectors},
-             {"wavefronts", wavefronts},
-             {"conflict_percent", 100 - percent(ideal_wavefronts, wavefronts)},
-             {"active_lanes", requests == 0 ? 0.0 : static_cast<double>(lanes) / static_cast<double>(requests)},
-             {"barriers", k.barriers},
-             {"fmas", k.fmas},
-             {"bound_microseconds", bound.microseconds},
-             {"limiter", bound.limiter}};
+  Row row = {
+      {"kernel", k.kernel},
+      {"source", source.compiled},
+      {"case", what},
+      {"gpu", std::string(gpu.name) + " (model)"},
+      {"launches", k.launches},
+      {"blocks", k.blocks},
+      {"threads", k.threads},
+      {"shared_bytes", k.shared_bytes},
+      {"registers", nullptr},
+      {"spill_bytes", nullptr},
+      {"occupancy_percent", occupancy.percent},
+      {"occupancy_limiter", occupancy.limiter},
+      {"requests", all.requests},
+      {"sectors", all.sectors},
+      {"ideal_sectors", all.ideal_sectors},
+      {"sector_percent", percent(all.ideal_sectors, all.sectors)},
+      {"bytes_moved", 32 * all.sectors},
+      {"bytes_minimum", 32 * k.touched_sectors},
+      {"wavefronts", all.wavefronts},
+      {"ideal_wavefronts", all.ideal_wavefronts},
+      {"conflict_percent", 100 - percent(all.ideal_wavefronts, all.wavefronts)},
+      {"active_lanes", all.requests == 0 ? 0.0 : static_cast<double>(all.lanes) / static_cast<double>(all.requests)},
+      {"barriers", k.barriers},
+      {"warp_functions", k.warp_functions},
+      {"switches", k.switches},
+      {"fmas", k.fmas},
+      {"bound_microseconds", bound.microseconds},
+      {"limiter", bound.limiter}};
   if (resources != nullptr) {
     row["registers"] = resources->registers;
     row["spill_bytes"] = resources->spill_bytes;
@@ -94,36 +80,72 @@ Row row_of(const cases::OpCase& c, const lab::Gpu& gpu, const runner::KernelCoun
   return row;
 }
 
+Row site_row(const std::string& what, const runner::KernelCounts& k, const runner::SiteCounts& site) {
+  Row row = {{"kernel", k.kernel},
+             {"case", what},
+             {"site", site.site},
+             {"memory", site.shared ? "shared" : "global"},
+             {"access", site.write ? "write" : "read"},
+             {"bytes", site.bytes},
+             {"requests", site.requests},
+             {"active_lanes", static_cast<double>(site.lanes) / static_cast<double>(site.requests)}};
+  if (site.shared) {
+    row["wavefronts"] = site.wavefronts;
+    row["ideal_wavefronts"] = site.ideal_wavefronts;
+  } else {
+    row["sectors"] = site.sectors;
+    row["ideal_sectors"] = site.ideal_sectors;
+    row["sector_percent"] = percent(site.ideal_sectors, site.sectors);
+  }
+  return row;
+}
+
+struct Run {
+  std::string what;
+  std::vector<runner::KernelCounts> kernels;
+};
+
+Run run_counted(const cases::OpCase& c) {
+  const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, kSimt);
+  runner::start_counts();
+  cases::run_case(c, inputs, cases::differentiable(c));
+  return {c.op + "/" + c.name, runner::take_counts()};
+}
+
+std::vector<Run> runs_of(const lab::ProfileOptions& options) {
+  if (options.rung > 0)
+    return {{fmt::format("{}:{}", options.filter, options.rung), lab::count_rung(options.filter, options.rung)}};
+  std::vector<Run> runs;
+  for (const cases::OpCase& c : cases::largest_cases("kernel", options.filter, kMostFlops))
+    runs.push_back(run_counted(c));
+  return runs;
+}
+
 }  // namespace
 
-std::vector<Row> profile_ops(const std::string& filter, const std::string& gpu_name) {
-  const lab::Gpu& gpu = lab::gpu_by_name(gpu_name);
-  std::vector<cases::OpCase> list;
-  try {
-    list = chosen(filter);
-  } catch (const std::regex_error&) {
-    fail(Exit::kUsage, "[profile] expected a regular expression over OP/CASE, got '{}'", filter);
-  }
-  TAUT_CHECK(!list.empty(), "[profile] no case matches '{}'; hint: `taut selftest ops` lists them", filter);
-  std::map<std::string, std::map<std::string, lab::Resources>> known;  // by source
+std::vector<Row> profile_ops(const lab::ProfileOptions& options) {
+  const lab::Gpu& gpu = lab::gpu_by_name(options.gpu);
+  KnownResources known(gpu);
   std::vector<Row> rows;
-  for (const cases::OpCase& c : list) {
-    const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, kSimt);
-    runner::start_counts();
-    cases::run_case(c, inputs, cases::differentiable(c));
-    const std::vector<runner::KernelCounts> kernels = runner::take_counts();
-    // A kernel that lies in a header is compiled with the file of its neighbours.
-    std::string neighbour;
-    for (const runner::KernelCounts& k : kernels)
-      if (neighbour.empty()) neighbour = source_of(k);
-    for (const runner::KernelCounts& k : kernels) {
-      const std::string own = source_of(k), source = own.empty() ? neighbour : own;
-      if (!source.empty() && !known.contains(source)) known[source] = lab::ptxas_resources(source, gpu);
-      const auto resources = known[source].find(k.kernel);
-      rows.push_back(row_of(c, gpu, k, source, resources == known[source].end() ? nullptr : &resources->second));
+  for (const auto& [what, kernels] : runs_of(options)) {
+    const std::vector<lab::KernelSource> sources = lab::find_sources(kernels);
+    for (size_t i = 0; i < kernels.size(); ++i) {
+      const runner::KernelCounts& k = kernels[i];
+      if (options.sites)
+        for (const runner::SiteCounts& site : k.sites) rows.push_back(site_row(what, k, site));
+      else
+        rows.push_back(
+            kernel_row(what, gpu, k, sources[i], options.ask_nvcc ? known.of(sources[i].compiled, k.kernel) : nullptr));
     }
   }
   return rows;
+}
+
+std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options) {
+  std::vector<lab::KernelSource> all;
+  for (const auto& [what, kernels] : runs_of(options))
+    for (lab::KernelSource& source : lab::find_sources(kernels)) all.push_back(std::move(source));
+  return all;
 }
 
 }  // namespace taut::selftest

@@ -240,6 +240,7 @@ TEST_CASE("a list of files keeps its order; its faults are named with line and v
   CHECK(data->label(0) == 7);
   CHECK(data->image(0) == sample_image(3, 3, 3, 1));
   CHECK(open_dataset(path, {.classes = 1000})->classes() == 1000);
+  CHECK(data->notes().empty());
   const Caught out_of_range = caught([&] { check_labels(*data, 7); });
   CHECK(out_of_range.code == Exit::kBadData);
   CHECK(out_of_range.names("b.png"));
@@ -264,6 +265,36 @@ TEST_CASE("a list of files keeps its order; its faults are named with line and v
   CHECK(refuse(folder.path(), {.labels = csv}).code == Exit::kMissing);
   CHECK(refuse(folder.path(), {.labels = csv}).names("gone.jpg"));
   CHECK(refuse(folder.path(), {.labels = path + "/none.csv"}).code == Exit::kMissing);
+}
+
+TEST_CASE("images to which a list gives no split are divided class by class, without overlap") {
+  const TemporaryFolder folder;
+  std::string bare = "file,class_index\n", some = "file,class_index,split\n";
+  for (int k = 0; k < 20; ++k) {
+    const std::string file = fmt::format("{}.png", k);
+    folder.write(file, encode_png(sample_image(2, 2, 3)));
+    bare += fmt::format("{},{}\n", file, k % 2);
+    some += fmt::format("{},{},{}\n", file, k % 2, k < 4 ? "test" : k < 8 ? "train" : "");
+  }
+  const std::string path = folder.path().string();
+  for (const bool has_some : {false, true}) {
+    CAPTURE(has_some);
+    const std::string csv = folder.write("list.csv", has_some ? some : bare);
+    const DatasetPtr train = open_dataset(path, {.labels = csv, .split = "train", .divide = true}),
+                     test = open_dataset(path, {.labels = csv, .split = "test", .divide = true});
+    // A fifth of each class's images that the list leaves open, and those that it names.
+    CHECK(test->size() == (has_some ? 4 + 2 : 4));
+    CHECK(train->size() == (has_some ? 4 + 10 : 16));
+    for (int64_t i = 0; i < test->size(); ++i)
+      for (int64_t j = 0; j < train->size(); ++j) CHECK(test->source(i) != train->source(j));
+    REQUIRE(train->notes().size() == 1);
+    CHECK(train->notes()[0].starts_with(has_some ? "list.csv gives 12 images no split" : "list.csv gives 20 images"));
+    CHECK(open_dataset(path, {.labels = csv, .split = "all", .divide = true})->size() == 20);
+    CHECK(open_dataset(path, {.labels = csv, .split = "test"})->size() == (has_some ? 16 : 20));
+    CHECK(open_dataset(path, {.labels = csv})->size() == (has_some ? 16 : 20));
+    if (!has_some)
+      CHECK(refuse(folder.path(), {.labels = csv, .split = "validation", .divide = true}).code == Exit::kMissing);
+  }
 }
 
 TEST_CASE("paths that are no data set are explained") {

@@ -21,6 +21,7 @@ TEST_CASE("STL-10: column-wise planes, splits, names") {
   CHECK(data->size() == 3);
   CHECK(data->label(1) == 9);
   CHECK(data->class_name(1) == "bird");
+  CHECK(data->source(2).ends_with("test_X.bin record 2"));
   const Image image = data->image(1);
   CHECK(image.row(5)[3 * 7 + 2] == (100 + 80 + 2 * 7 + 5) % 256);  // row 5, column 7, blue
   CHECK(caught([&] { open_dataset(folder.path().string(), {.split = "train"}); }).names("train_X.bin"));

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
 #include "autograd/ops.h"
 #include "finetune/delta.h"
@@ -39,9 +40,10 @@ nn::VitConfig golden_config() {
   return c;
 }
 
-std::shared_ptr<nn::Vit> golden_base(DType dtype) {
+// `folder`: "v5" for the one that transformers 5 wrote.
+std::shared_ptr<nn::Vit> golden_base(DType dtype, const std::string& folder = "") {
   auto vit = std::make_shared<nn::Vit>(golden_config(), dtype);
-  nn::load_weights(*vit, (kGolden / "base.safetensors").string());
+  nn::load_weights(*vit, (kGolden / folder / "base.safetensors").string());
   return vit;
 }
 
@@ -65,14 +67,27 @@ class Copy {
   fs::path path_;
 };
 
-const struct {
+struct Case {
   const char* name;
   const char* method;
   bool has_head;
-} kCases[] = {{"peft_lora", "lora", true},        {"peft_lora_query_value", "lora", true},
-              {"peft_lora_dense", "lora", false}, {"peft_ia3", "ia3", true},
-              {"hub_lora", "lora", true},         {"hub_ia3", "ia3", true},
-              {"hub_adapter", "adapter", true},   {"hub_compacter", "compacter", true}};
+};
+const Case kCases[] = {{"peft_lora", "lora", true},
+                       {"peft_lora_query_value", "lora", true},
+                       {"peft_lora_dense", "lora", false},
+                       {"peft_ia3", "ia3", true},
+                       {"hub_lora", "lora", true},
+                       {"hub_ia3", "ia3", true},
+                       {"hub_adapter", "adapter", true},
+                       {"hub_compacter", "compacter", true},
+                       {"hub_seq_bn", "adapter", true},
+                       {"hub_double_seq_bn", "adapter", true},
+                       {"hub_par_bn", "adapter", true},
+                       {"hub_compacter_plus_plus", "compacter", true},
+                       {"hub_adapter_plus", "adapter", true},
+                       {"hub_scaled_par_bn", "adapter", true}};
+
+const Case kCasesV5[] = {{"peft_lora", "lora", true}, {"peft_lora_dense", "lora", false}, {"peft_ia3", "ia3", true}};
 
 StrategyOptions golden_options(const std::string& strategy) {
   StrategyOptions o;
@@ -82,19 +97,17 @@ StrategyOptions golden_options(const std::string& strategy) {
   return o;
 }
 
-}  // namespace
-
-TEST_CASE("deltas that peft and AdapterHub's adapters wrote give their logits") {
-  const SafetensorsFile expected = SafetensorsFile::open((kGolden / "expected.safetensors").string());
+void check_logits(const std::string& folder, std::span<const Case> all) {
+  const SafetensorsFile expected = SafetensorsFile::open((kGolden / folder / "expected.safetensors").string());
   const NoGrad no_grad;
   for (const DType dtype : {DType::kF64, DType::kF32}) {
     const double limit = dtype == DType::kF64 ? cases::kGoldenModel : cases::kGoldenF32StepsUlps * 0x1p-23;
     const Var images(expected.read("images").to(dtype));
-    CHECK(relative_difference(golden_base(dtype)->forward(images).value(), expected.read("base")) < limit);
-    for (const auto& c : kCases) {
+    CHECK(relative_difference(golden_base(dtype, folder)->forward(images).value(), expected.read("base")) < limit);
+    for (const Case& c : all) {
       CAPTURE(c.name);
-      const auto vit = golden_base(dtype);
-      const ForeignDelta delta = load_foreign_delta((kGolden / c.name).string(), *vit);
+      const auto vit = golden_base(dtype, folder);
+      const ForeignDelta delta = load_foreign_delta((kGolden / folder / c.name).string(), *vit);
       CHECK(delta.method == c.method);
       CHECK(delta.has_head == c.has_head);
       const Tensor want = expected.read(c.name);
@@ -104,6 +117,14 @@ TEST_CASE("deltas that peft and AdapterHub's adapters wrote give their logits") 
             limit);
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("deltas that peft and AdapterHub's adapters wrote give their logits") { check_logits("", kCases); }
+
+TEST_CASE("deltas that peft wrote with transformers 5, whose ViT has other names, give their logits") {
+  check_logits("v5", kCasesV5);
 }
 
 TEST_CASE("deltas of ours, written in both layouts, are read back with the same function") {
@@ -132,10 +153,10 @@ TEST_CASE("deltas of ours, written in both layouts, are read back with the same 
     }
     const Tensor want = trained->forward(x).value();
     save_delta(file, *trained, s, options, base);
-    for (const Layout layout : {Layout::kPeft, Layout::kAdapterHub}) {
-      CAPTURE(layout == Layout::kPeft);
+    for (const Layout layout : {Layout::kPeft, Layout::kPeftV5, Layout::kAdapterHub}) {
+      CAPTURE(static_cast<int>(layout));
       fs::remove_all(folder);
-      if (!(layout == Layout::kPeft ? peft : hub).contains(name)) {
+      if (!(layout == Layout::kAdapterHub ? hub : peft).contains(name)) {
         CHECK_THROWS_WITH_AS(write_foreign_delta(file, folder.string(), layout), doctest::Contains(name.c_str()),
                              Error);
         CHECK(!fs::exists(folder));
@@ -190,16 +211,18 @@ TEST_CASE("what is written for the libraries has the names and shapes that they 
       CHECK(theirs_json.at("config").at(key) == value);
     }
     if (name != "lora") continue;
-    fs::remove_all(folder);
-    write_foreign_delta(file, folder.string(), Layout::kPeft);
-    CHECK(shapes(folder / "adapter_model.safetensors") == shapes(kGolden / "peft_lora/adapter_model.safetensors"));
-    const Json peft_json = Json::parse(std::ifstream(folder / "adapter_config.json")),
-               their_peft = Json::parse(std::ifstream(kGolden / "peft_lora/adapter_config.json"));
-    for (const auto& [key, value] : peft_json.items())
-      if (key != "auto_mapping") {
-        CAPTURE(key);
-        CHECK(their_peft.at(key) == value);
-      }
+    for (const auto& [layout, at] : {std::pair{Layout::kPeft, kGolden}, {Layout::kPeftV5, kGolden / "v5"}}) {
+      fs::remove_all(folder);
+      write_foreign_delta(file, folder.string(), layout);
+      CHECK(shapes(folder / "adapter_model.safetensors") == shapes(at / "peft_lora/adapter_model.safetensors"));
+      const Json peft_json = Json::parse(std::ifstream(folder / "adapter_config.json")),
+                 their_peft = Json::parse(std::ifstream(at / "peft_lora/adapter_config.json"));
+      for (const auto& [key, value] : peft_json.items())
+        if (key != "auto_mapping") {
+          CAPTURE(key);
+          CHECK(their_peft.at(key) == value);
+        }
+    }
   }
   fs::remove_all(folder);
   fs::remove(file);
@@ -234,8 +257,15 @@ TEST_CASE("a configuration that asks for what is not built is refused by the nam
       {"hub_lora", "study/adapter_config.json", "use_dora", true, "use_dora"},
       {"hub_lora", "study/adapter_config.json", "architecture", "prefix_tuning", "prefix_tuning"},
       {"hub_adapter", "study/adapter_config.json", "original_ln_after", false, "original_ln_after"},
-      {"hub_adapter", "study/adapter_config.json", "scaling", 4.0, "scaling"},
-      {"hub_adapter", "study/adapter_config.json", "non_linearity", "relu", "non_linearity"},
+      {"hub_adapter", "study/adapter_config.json", "scaling", "somehow", "scaling"},
+      {"hub_adapter", "study/adapter_config.json", "scaling", "channel", "scaling"},  // without the tensors
+      {"hub_adapter", "study/adapter_config.json", "non_linearity", "tanh", "non_linearity"},
+      {"hub_adapter", "study/adapter_config.json", "ln_after", true, "ln_after"},
+      {"hub_seq_bn", "study/adapter_config.json", "residual_before_ln", false, "residual_before_ln"},
+      {"hub_seq_bn", "study/adapter_config.json", "original_ln_after", false, "original_ln_after"},
+      {"hub_adapter_plus", "study/adapter_config.json", "original_ln_before", false, "original_ln_after"},
+      {"hub_par_bn", "study/adapter_config.json", "original_ln_after", false, "original_ln_after"},
+      {"hub_compacter", "study/adapter_config.json", "scaling", "channel", "scaling"},
       {"hub_compacter", "study/adapter_config.json", "shared_phm_rule", false, "shared_phm_rule"},
       {"hub_compacter", "study/adapter_config.json", "phm_dim", 0, "phm_dim"},
       {"hub_compacter", "default/head_config.json", "layers", 2, "layers"},

@@ -67,7 +67,14 @@ TEST_CASE("a ViT's weights go from every family of names to every other and back
   std::map<std::string, Tensors> families = {{"timm", tensors_of(*vit, NameStyle::kTimm)},
                                              {"hf", tensors_of(*vit, NameStyle::kHf)},
                                              {"google", tensors_of(*vit, NameStyle::kGoogle)}};
-  families["hf_model"] = families["adapterhub"] = families["hf"];
+  families["hf_model"] = families["adapterhub"] = families["hf_v5"] = families["hf"];
+  rename(families["hf_v5"], "encoder\\.layer\\.", "layers.");
+  rename(families["hf_v5"], "attention\\.attention\\.(q|k|v)(uery|ey|alue)", "attention.$1_proj");
+  rename(families["hf_v5"], "attention\\.output\\.dense", "attention.o_proj");
+  rename(families["hf_v5"], "intermediate\\.dense", "mlp.fc1");
+  rename(families["hf_v5"], "output\\.dense", "mlp.fc2");
+  families["hf_model_v5"] = families["hf_v5"];
+  rename(families["hf_model_v5"], "^vit\\.", "");
   rename(families["hf_model"], "^vit\\.", "");
   rename(families["adapterhub"], "^classifier", "heads.default.1");
   families["big_vision"] = families["google"];
@@ -113,6 +120,44 @@ TEST_CASE("a ViT's weights go from every family of names to every other and back
                        doctest::Contains("module."), Error);
   CHECK_THROWS_WITH_AS(convert_weights(files["hf"], folder / "x.safetensors", "akamaster"),
                        doctest::Contains("adapterhub"), Error);
+}
+
+TEST_CASE("Hugging Face's pooler beside a classifier has no place in other names, and pre_logits none in theirs") {
+  VitConfig config = testing::small_config();
+  config.heads = 1;
+  config.pooler = true;
+  const auto vit = testing::random_vit(config, 1);
+  const Folder folder;
+  const std::string in = folder / "in.safetensors", out = folder / "out.safetensors", back = folder / "b.safetensors";
+  const auto has = [](const std::string& file, const std::string& part) {
+    const std::vector<std::string> names = WeightsFile::open(file).names();
+    return std::any_of(names.begin(), names.end(),
+                       [&](const std::string& n) { return n.find(part) != std::string::npos; });
+  };
+  write_safetensors(in, tensors_of(*vit, NameStyle::kHf));
+  ConvertReport report = convert_weights(in, out, "timm");
+  REQUIRE(report.dropped.size() == 2);
+  CHECK(report.dropped[0].starts_with("vit.pooler.dense.bias (the classifier does not read it"));
+  CHECK(!has(out, "pre_logits"));
+  config.pooler = false;
+  const auto plain = config.build();
+  CHECK_NOTHROW(load_weights(*plain, out));
+  CHECK(same_bytes(plain->parameter("head.weight").value(), vit->parameter("head.weight").value()));
+  CHECK(convert_weights(in, out, "timm", {{"pooler"}}).dropped[0] == "vit.pooler.dense.bias");
+  CHECK(convert_weights(in, out, "hf_v5").dropped.empty());
+  CHECK(has(out, "vit.pooler.dense.weight"));
+
+  write_safetensors(in, tensors_of(*vit, NameStyle::kTimm));
+  CHECK_THROWS_WITH_AS(convert_weights(in, out, "hf_model"), doctest::Contains("--drop pre_logits"), Error);
+  CHECK(convert_weights(in, out, "hf_model", {{"pre_logits"}}).dropped.size() == 2);
+  // Without a head the two are one layer.
+  Tensors headless = tensors_of(*vit, NameStyle::kHf);
+  std::erase_if(headless, [](const auto& t) { return t.first.starts_with("classifier"); });
+  write_safetensors(in, headless);
+  CHECK(convert_weights(in, out, "timm").dropped.empty());
+  CHECK(has(out, "pre_logits.fc.weight"));
+  convert_weights(out, back, "hf");
+  CHECK(contents(back) == contents(in));
 }
 
 TEST_CASE("a convolutional net's weights go between the names of its code bases and back, bit-equal") {

@@ -160,10 +160,15 @@ TEST_CASE("a filter picks cases; one that is wrong or picks nothing is an error"
 }
 
 TEST_CASE("benchmark rows state a pass and its rates") {
-  const auto rows = selftest::bench_op_cases({}, "^matmul/6x13");
-  CHECK(rows.size() == 2);
+  const auto rows = selftest::bench_op_cases({.filter = "^matmul/6x13", .cold = true, .seconds = 0.01});
+  REQUIRE(rows.size() == 4);
   for (const auto& row : rows) {
+    CHECK(row.at("samples").get<int>() >= 30);
     CHECK(row.at("gflops").get<double>() > 0);
     CHECK(row.at("gb_per_second").get<double>() > 0);
+    CHECK(row.at("percent_of_peak").get<double>() > 0);
   }
+  CHECK(rows[0].at("caches") == "warm");
+  CHECK(rows[1].at("caches") == "cold");
+  CHECK(rows[2].at("pass") == "forward+backward");
 }

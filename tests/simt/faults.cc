@@ -28,8 +28,10 @@ TEST_CASE(
 }
 
 TEST_CASE("a race is reported with both threads and both lines") {
+  int seen = 0;
   for (const selftest::Row& row : selftest::run_planted_faults()) {
     if (row.at("kernel") != "write_after_read" || !row.at("planted").get<bool>()) continue;
+    ++seen;
     const std::string said = row.at("detail");
     CHECK(said.find("write_after_read") != std::string::npos);
     CHECK(said.find("thread (") != std::string::npos);
@@ -37,6 +39,7 @@ TEST_CASE("a race is reported with both threads and both lines") {
     CHECK(said.find("wrote it at") != std::string::npos);
     CHECK(said.find("read it at") != std::string::npos);
   }
+  CHECK(seen == 1);
 }
 
 }  // namespace taut

@@ -29,6 +29,15 @@ TEST_CASE("a kernel without barriers runs without a switch of stacks; one with t
   const Tensor sum = ops::sum(Var(x)).value();
   CHECK(runner::totals().switches > before);
   CHECK(same_bytes(sum, ops::sum(Var(numbers(1000))).value()));
+  runner::start_counts();
+  ops::exp(Var(x));
+  ops::sum(Var(x));
+  int64_t waiting = 0;
+  for (const runner::KernelCounts& k : runner::take_counts()) {
+    waiting += k.barriers + k.warp_functions;
+    CHECK((k.switches > 0) == (k.barriers + k.warp_functions > 0));
+  }
+  CHECK(waiting > 0);
 }
 
 TEST_CASE("host code cannot read device memory by accident") {

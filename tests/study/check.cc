@@ -68,7 +68,7 @@ TEST_CASE("a world as the paper claims it confirms all four claims, and its size
   const StudyCheck check = world.checked();
   for (const Claim& claim : check.claims) {
     CAPTURE(claim.number);
-    for (const Part& p : claim.parts) {
+    for (const ClaimPart& p : claim.parts) {
       CAPTURE(p.part);
       CAPTURE(p.why);
       if (p.counts) CHECK(p.verdict == V::kConfirmed);
@@ -110,7 +110,7 @@ TEST_CASE("the opposite world refutes all four") {
   CHECK(part_of(check, "cifar10: rise").verdict == V::kConfirmed);
   CHECK(part_of(check, "cifar10: fall").verdict == V::kRefuted);
   CHECK(*part_of(check, "cifar10: fall").high < kOnePoint);
-  const Part& best = part_of(check, "cifar10: best");
+  const ClaimPart& best = part_of(check, "cifar10: best");
   CHECK(best.verdict == V::kRefuted);
   CHECK(*best.high < 0);
   CHECK(best.level == doctest::Approx(1 - 0.05 / 6));
@@ -159,9 +159,9 @@ TEST_CASE("robustness that only falls refutes the rise, unless the study did not
   world.steps = {50, 150, 400, 1000};
   const StudyCheck check = world.checked();
   CHECK(part_of(check, "cifar10: rise").verdict == V::kUndecided);
-  CHECK(part_of(check, "cifar10: rise").why.find("after the first update") != std::string::npos);
+  CHECK(part_of(check, "cifar10: rise").limit.find("after the first update") != std::string::npos);
   world.steps = {0, 400};
-  const Part part = part_of(world.checked(), "cifar10: rises, then falls");
+  const ClaimPart part = part_of(world.checked(), "cifar10: rises, then falls");
   CHECK(!part.possible);
   CHECK(part.verdict == V::kUndecided);
 }
@@ -177,7 +177,7 @@ TEST_CASE("a course that climbs to its end refutes the fall, unless it ends befo
   world.steps = {0, 50, 150, 400};
   const StudyCheck check = world.checked();
   CHECK(part_of(check, "cifar10: fall").verdict == V::kUndecided);
-  CHECK(part_of(check, "cifar10: fall").why.find("ends after 400 updates") != std::string::npos);
+  CHECK(part_of(check, "cifar10: fall").limit.find("ends after 400 updates") != std::string::npos);
   CHECK(claim_of(check, 1).speaks() == "in part");
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("runs of a strategy that differ widen the intervals") {
   const auto width = [&](double noise) {
     world.run_noise = noise;
     const StudyCheck check = world.checked();
-    const Part& part = part_of(check, "cifar10: best");
+    const ClaimPart& part = part_of(check, "cifar10: best");
     CHECK(check.datasets[0].statistics.fewest_runs() == 4);
     return *part.high - *part.low;
   };
@@ -247,7 +247,7 @@ TEST_CASE("what only has the name of a data set of the paper decides nothing") {
   world.classes = [](const std::string&) { return 5; };
   const StudyCheck other = world.checked();
   CHECK(claim_of(other, 2).speaks() == "no");
-  CHECK(part_of(other, "cifar10: best").why.find("5 classes here, the paper's 10") != std::string::npos);
+  CHECK(part_of(other, "cifar10: best").limit.find("5 classes here, the paper's 10") != std::string::npos);
   CHECK(other.ranks.empty());
   world.classes = nullptr;
   world.dataset_settings = "data.classes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n";
@@ -265,7 +265,7 @@ TEST_CASE("another protocol is said, and the paper's sizes are not judged by it"
   CHECK(part_of(check, "cifar10: size").verdict == V::kUndecided);
   CHECK(part_of(check, "cifar10: best").verdict == V::kConfirmed);
   for (const Claim& claim : check.claims)
-    for (const Part& p : claim.parts) CHECK(p.part != "domainnet: size of full");
+    for (const ClaimPart& p : claim.parts) CHECK(p.part != "domainnet: size of full");
   CHECK(claim_rows(check)[0]["conditions"] == "its own");
   CHECK(check_markdown(check).find("Not the paper's protocol: attack.eps 1/1020 instead of 1/255;") !=
         std::string::npos);
@@ -329,8 +329,8 @@ TEST_CASE("the preset mini: what such a study can speak about, before and after 
     CHECK(claim_of(check, number).speaks() == expected[static_cast<size_t>(number) - 1]);
     CHECK(claim_of(check, number).verdict() == V::kUndecided);
   }
-  CHECK(part_of(check, "cifar100: best").why == "not in this study");
-  CHECK(part_of(check, "caltech256: best").why == "not in this study; caltech101 is another task");
+  CHECK(part_of(check, "cifar100: best").limit == "not in this study");
+  CHECK(part_of(check, "caltech256: best").limit == "not in this study; caltech101 is another task");
   const std::string text = check_markdown(check);
   CHECK(text.find("0 of 28 planned runs are done") != std::string::npos);
   CHECK(text.find("model.name deit_tiny_patch16_224 instead of vit_base_patch16_224") != std::string::npos);
@@ -345,7 +345,7 @@ TEST_CASE("what stands in for a data set of the paper is measured and decides no
   const StudyCheck check = world.checked();
   CHECK(claim_of(check, 3).verdict() == V::kUndecided);
   CHECK(claim_of(check, 3).speaks() == "no");
-  const Part& part = part_of(check, "grocery81: best");
+  const ClaimPart& part = part_of(check, "grocery81: best");
   CHECK(part.verdict == V::kUndecided);
   CHECK(part.value.has_value());
   CHECK(part.why.starts_with("in the place of cub200: confirmed here, which decides nothing"));

@@ -126,13 +126,13 @@ const Claim& claim_of(const StudyCheck& check, int number) {
   return check.claims[static_cast<size_t>(number) - 1];
 }
 
-const Part& part_of(const StudyCheck& check, const std::string& part) {
+const ClaimPart& part_of(const StudyCheck& check, const std::string& part) {
   for (const Claim& claim : check.claims)
-    for (const Part& p : claim.parts)
+    for (const ClaimPart& p : claim.parts)
       if (p.part == part) return p;
   std::string all;
   for (const Claim& claim : check.claims)
-    for (const Part& p : claim.parts) all += p.part + "; ";
+    for (const ClaimPart& p : claim.parts) all += p.part + "; ";
   CAPTURE(part);
   CAPTURE(all);
   FAIL("no such part");

@@ -43,6 +43,6 @@ Truth as_claimed(const std::string& dataset, const std::string& strategy, int64_
 
 const Claim& claim_of(const StudyCheck& check, int number);
 // Fails the test where there is no such part.
-const Part& part_of(const StudyCheck& check, const std::string& part);
+const ClaimPart& part_of(const StudyCheck& check, const std::string& part);
 
 }  // namespace taut::study

@@ -58,7 +58,9 @@ void make_run(const std::string& folder, const PlanRow& row, const MadeStudy& op
                            {"mean_loss_adv", 2.5 - t},
                            {"max_perturbation", 0.03125},
                            {"shifted", {{{"domain", "rotation"}, {"n", n}, {"correct", ones(best)}}}},
-                           {"checks", {{{"name", "budget"}, {"value", "held"}, {"pass", true}}}}});
+                           {"checks",
+                            {{{"name", "same images"}, {"value", "held"}, {"pass", true}},
+                             {{"name", "budget"}, {"value", "held"}, {"pass", true}}}}});
     for (const auto& [name, flags] :
          {std::pair{"clean_accuracy", &clean}, {"robust_last_accuracy", &last}, {"robust_best_accuracy", &best}}) {
       const attacks::Interval i = attacks::binomial_interval(ones(*flags), n);

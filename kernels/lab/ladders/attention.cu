@@ -3,7 +3,7 @@
 #include "kernels/attention.h"
 
 #include "kernels/device.cuh"
-#include "kernels/lab/ladder.h"
+#include "kernels/lab/rungs.h"
 
 namespace taut::TAUT_GPU {
 namespace {
@@ -92,8 +92,7 @@ void rung_2(Stream stream, const taut::lab::LadderData& d) {
          kThreads, static_cast<size_t>(d.size[1] + d.size[3] + 8) * sizeof(float), stream, d);
 }
 void production(Stream stream, const taut::lab::LadderData& d) {
-  attention_forward<float>(stream, d.in[0], d.out, nullptr,
-                           {d.size[0], d.size[1], d.size[1], d.size[2], d.size[3], d.number[0]});
+  attention_forward<float>(stream, d.in[0], d.out, nullptr, taut::lab::attention_shape(d));
 }
 
 constexpr taut::lab::Rung kRungs[] = {
@@ -106,6 +105,6 @@ constexpr taut::lab::Rung kRungs[] = {
 
 }  // namespace
 
-taut::lab::Rungs attention_rungs() { return {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
+void attention_rungs(taut::lab::Rungs* rungs) { *rungs = {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
 
 }  // namespace taut::TAUT_GPU

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/device.cuh"
-#include "kernels/lab/ladder.h"
+#include "kernels/lab/rungs.h"
 
 namespace taut::TAUT_GPU::lab {
 

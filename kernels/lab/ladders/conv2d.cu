@@ -3,7 +3,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/device.cuh"
-#include "kernels/lab/ladder.h"
+#include "kernels/lab/rungs.h"
 #include "kernels/matmul.h"
 
 namespace taut::TAUT_GPU {
@@ -48,15 +48,7 @@ void rung_2(Stream stream, const taut::lab::LadderData& d) {
                         Epilogue::kNone);
 }
 void production(Stream stream, const taut::lab::LadderData& d) {
-  ConvShape s;
-  s.n = d.size[0];
-  s.h = d.size[1];
-  s.w = d.size[2];
-  s.c_in = d.size[3];
-  s.c_out = d.size[4];
-  s.kh = s.kw = 3;
-  s.padding = 1;
-  conv2d_forward<float>(stream, d.in[0], d.in[1], nullptr, d.out, s);
+  conv2d_forward<float>(stream, d.in[0], d.in[1], nullptr, d.out, taut::lab::conv_shape(d));
 }
 
 constexpr taut::lab::Rung kRungs[] = {
@@ -70,6 +62,6 @@ constexpr taut::lab::Rung kRungs[] = {
 
 }  // namespace
 
-taut::lab::Rungs conv2d_rungs() { return {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
+void conv2d_rungs(taut::lab::Rungs* rungs) { *rungs = {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
 
 }  // namespace taut::TAUT_GPU

@@ -67,6 +67,8 @@ constexpr lab::Rung kRungs[] = {
 
 }  // namespace
 
-lab::Rungs layer_norm_rungs() { return {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
+void layer_norm_rungs(taut::lab::Rungs* rungs) {
+  *rungs = {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])};
+}
 
 }  // namespace taut::TAUT_GPU

@@ -1,7 +1,7 @@
 // The ladder of the PGD step: out = clamp(x + clamp(adv + alpha sign(g) - x, -eps, eps), 0, 1), in place. Data: in x,
 // g; out adv; scratch for a rung that needs memory between its kernels; size n; number alpha, eps.
 #include "kernels/device.cuh"
-#include "kernels/lab/ladder.h"
+#include "kernels/lab/rungs.h"
 #include "kernels/pgd.h"
 
 namespace taut::TAUT_GPU {
@@ -61,6 +61,6 @@ constexpr taut::lab::Rung kRungs[] = {
 
 }  // namespace
 
-taut::lab::Rungs pgd_step_rungs() { return {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
+void pgd_step_rungs(taut::lab::Rungs* rungs) { *rungs = {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
 
 }  // namespace taut::TAUT_GPU

@@ -3,7 +3,7 @@
 #include "kernels/phm.h"
 
 #include "kernels/device.cuh"
-#include "kernels/lab/ladder.h"
+#include "kernels/lab/rungs.h"
 #include "kernels/matmul.h"
 
 namespace taut::TAUT_GPU {
@@ -44,8 +44,7 @@ void rung_2(Stream stream, const taut::lab::LadderData& d) {
   matmul<float>(stream, d.in[0], d.scratch, nullptr, nullptr, d.out, nullptr, s, Epilogue::kNone);
 }
 void production(Stream stream, const taut::lab::LadderData& d) {
-  phm_forward<float>(stream, d.in[0], d.in[1], d.in[2], d.in[3], nullptr, d.out,
-                     {d.size[0], d.size[1], d.size[2], d.size[3], 1});
+  phm_forward<float>(stream, d.in[0], d.in[1], d.in[2], d.in[3], nullptr, d.out, taut::lab::phm_shape(d));
 }
 
 constexpr taut::lab::Rung kRungs[] = {
@@ -57,6 +56,8 @@ constexpr taut::lab::Rung kRungs[] = {
 
 }  // namespace
 
-taut::lab::Rungs phm_linear_rungs() { return {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
+void phm_linear_rungs(taut::lab::Rungs* rungs) {
+  *rungs = {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])};
+}
 
 }  // namespace taut::TAUT_GPU

@@ -55,6 +55,6 @@ constexpr lab::Rung kRungs[] = {
 
 }  // namespace
 
-lab::Rungs softmax_rungs() { return {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
+void softmax_rungs(taut::lab::Rungs* rungs) { *rungs = {kRungs, static_cast<int>(sizeof kRungs / sizeof kRungs[0])}; }
 
 }  // namespace taut::TAUT_GPU

@@ -1,0 +1,26 @@
+// What is asked of the lab, between the command and the op cases that it works on.
+#pragma once
+
+#include <string>
+
+#include "kernels/runtime.h"
+
+namespace taut::lab {
+
+struct BenchOptions {
+  Device device = {};
+  std::string filter;       // regular expression over OP/CASE
+  bool every_case = false;  // else of each op the largest
+  bool warm = true, cold = false;
+  double seconds = 0.3;  // of samples, for each row
+};
+
+struct ProfileOptions {
+  std::string filter;  // regular expression over OP/CASE, or the op of a rung
+  int rung = 0;        // of the op's ladder; 0: of each op that matches the largest case
+  std::string gpu = "h100";
+  bool sites = false;  // a row for every access instead of every kernel
+  bool ask_nvcc = true;
+};
+
+}  // namespace taut::lab

@@ -1,0 +1,54 @@
+#include "kernels/lab/timing.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+
+#include "kernels/lab/peak.h"
+
+namespace taut::lab {
+namespace {
+
+constexpr double kShortestSample = 50e-6;
+constexpr int kFewestSamples = 30, kMostSamples = 1000;
+constexpr double kLongest = 20;  // seconds of samples, where 30 of them take longer: not fewer than 3
+constexpr int64_t kLine = 64;
+
+double time_of(int threads, const std::function<void()>& call, int calls) {
+  const double begin = bench_seconds(threads);
+  for (int i = 0; i < calls; ++i) call();
+  return (bench_seconds(threads) - begin) / calls;
+}
+
+}  // namespace
+
+Timing measure(int threads, const std::function<void()>& call, double seconds, const std::function<void()>& before) {
+  time_of(threads, call, 1);  // touches memory, wakes threads
+  Timing timing{.calls = 1};
+  if (!before)
+    timing.calls = std::max(1, static_cast<int>(kShortestSample / std::max(1e-9, time_of(threads, call, 1))));
+  std::vector<double> samples;
+  for (double total = 0; samples.size() < kMostSamples;) {
+    const auto count = static_cast<int>(samples.size());
+    if (count >= kFewestSamples && total >= seconds) break;
+    if (count >= 3 && total >= kLongest) break;
+    if (before) before();
+    samples.push_back(time_of(threads, call, timing.calls));
+    total += samples.back() * timing.calls;
+  }
+  std::sort(samples.begin(), samples.end());
+  const size_t n = samples.size();
+  timing.samples = static_cast<int>(n);
+  timing.median = samples[n / 2];
+  timing.minimum = samples[0];
+  timing.noise = (samples[n * 3 / 4] - samples[n / 4]) / timing.median;
+  return timing;
+}
+
+void flush_from_caches(const std::vector<std::pair<const void*, int64_t>>& ranges) {
+  for (const auto& [begin, bytes] : ranges)
+    for (int64_t at = 0; at < bytes; at += kLine) _mm_clflush(static_cast<const char*>(begin) + at);
+  _mm_mfence();
+}
+
+}  // namespace taut::lab

@@ -1,0 +1,59 @@
+#include "tests/cases/choice.h"
+
+#include <algorithm>
+#include <map>
+
+#include "kernels/error.h"
+
+namespace taut::cases {
+
+std::regex expression(const char* flag, const std::string& text) {
+  try {
+    return std::regex(text);
+  } catch (const std::regex_error&) {
+    fail(Exit::kUsage, "[{}] expected a regular expression, got '{}'", flag, text);
+  }
+}
+
+int64_t elements(const OpCase& c) {
+  int64_t n = 0;
+  for (const Input& input : c.inputs) n += numel(input.shape);
+  return n;
+}
+
+bool is_small(const OpCase& c) { return c.flops < 1e6 && elements(c) < 50000; }
+
+bool is_in_class(const OpCase& c, const std::string& name) {
+  if (name == "small") return is_small(c);
+  if (name == "train") return !is_small(c);
+  TAUT_CHECK(name == "edge", "[--sizes] expected small, train or edge, got '{}'", name);
+  constexpr int64_t kVector = 4;
+  return is_small(c) && std::any_of(c.inputs.begin(), c.inputs.end(), [](const Input& input) {
+           return std::any_of(input.shape.begin(), input.shape.end(),
+                              [](int64_t n) { return n % kVector != 0 || n == 0; });
+         });
+}
+
+std::vector<OpCase> matching_cases(const char* flag, const std::string& filter) {
+  const std::regex wanted = expression(flag, filter);
+  std::vector<OpCase> all = all_op_cases().cases;
+  std::erase_if(all, [&](const OpCase& c) { return !std::regex_search(c.op + "/" + c.name, wanted); });
+  TAUT_CHECK(!all.empty(), "[{}] no case matches '{}'; hint: names look like softmax/6x13-dim-1", flag, filter);
+  return all;
+}
+
+std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops) {
+  std::vector<OpCase> all;
+  std::map<std::string, size_t> largest;
+  for (const OpCase& c : matching_cases(flag, filter)) {
+    if (c.flops > most_flops) continue;
+    const auto [at, is_new] = largest.emplace(c.op, all.size());
+    if (is_new)
+      all.push_back(c);
+    else if (elements(c) > elements(all[at->second]))
+      all[at->second] = c;
+  }
+  return all;
+}
+
+}  // namespace taut::cases

@@ -1,0 +1,27 @@
+// Which of the op cases a command works on.
+#pragma once
+
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "tests/cases/op_case.h"
+
+namespace taut::cases {
+
+// Throws Error(kUsage) that names the option `flag`.
+std::regex expression(const char* flag, const std::string& text);
+
+int64_t elements(const OpCase& c);  // of all inputs
+// Small enough for the many runs of a whole check on a device that is simulated.
+bool is_small(const OpCase& c);
+// Classes of sizes: small, train (the others: a real model's), edge (a size of 0 or 1, or one that no vector divides).
+// Throws Error(kUsage) on another name.
+bool is_in_class(const OpCase& c, const std::string& name);
+
+// Those whose OP/CASE contains a match of `filter`; throws Error(kUsage) where there is none.
+std::vector<OpCase> matching_cases(const char* flag, const std::string& filter);
+// Of each of their ops the largest that takes no more than `most_flops`.
+std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops);
+
+}  // namespace taut::cases
