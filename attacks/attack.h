@@ -75,7 +75,8 @@ int64_t attempts_of(const AttackConfig& config);
 // Forward passes (a backward counts as one) that attacking and judging one image costs at most.
 double attack_passes(const AttackConfig& config);
 
-// Index of the largest logit of each row, the first one on ties.
-std::vector<int64_t> argmax_rows(const Tensor& logits);
+// Index of the largest logit of each row (b) i64, the first one on ties; on the logits' device.
+Tensor argmax(const Tensor& logits);
+std::vector<int64_t> argmax_rows(const Tensor& logits);  // the same on the host
 
 }  // namespace taut::attacks

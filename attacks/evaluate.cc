@@ -92,7 +92,7 @@ bool is_close_call(const std::vector<double>& z, int64_t classes, int64_t i, int
 }
 
 Tensor row_of(const Tensor& batch, int64_t i) {
-  return batch.slice(0, i, 1).clone().reshape({batch.size(1), batch.size(2), batch.size(3)});
+  return batch.slice(0, i, 1).clone().to(Device{}).reshape({batch.size(1), batch.size(2), batch.size(3)});
 }
 
 }  // namespace
@@ -114,10 +114,10 @@ CleanResult evaluate_clean(const Subject& subject, const Batches& batches, const
   for (int64_t begin = 0; begin < options.n; begin += options.batch) {
     const int64_t count = std::min(options.batch, options.n - begin);
     const Batch batch = checked_batch(batches, begin, count, subject.classes);
-    const Var logits = subject.attacked(Var(batch.images));
+    const Var logits = subject.attacked(Var(batch.images.to(subject.device)));
     count_top(logits.value(), batch.labels, result);
-    for (const double l : ops::cross_entropy(logits, batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
-      loss += l;
+    const Tensor labels = batch.labels.to(subject.device);
+    for (const double l : ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone).value().to_doubles()) loss += l;
     if (options.progress) options.progress(begin + count);
   }
   result.n = options.n;
@@ -185,12 +185,13 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       fail(Exit::kBadData, "[evaluate] images {} to {}: expected pixels in [0, 1], got [{}, {}] and {} non-finite",
            begin, begin + count - 1, input.low, input.high, input.nonfinite);
 
+    const Tensor images = batch.images.to(subject.device), labels = batch.labels.to(subject.device);
     Tensor clean_logits;
     {
       const NoGrad no_grad;
-      clean_logits = subject.attacked(Var(batch.images)).value();
+      clean_logits = subject.attacked(Var(images)).value();
       for (const double l :
-           ops::cross_entropy(Var(clean_logits), batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
+           ops::cross_entropy(Var(clean_logits), labels, 0, ops::Reduction::kNone).value().to_doubles())
         tally.loss_clean += l;
     }
     if (begin == 0 && looks_like_probabilities(clean_logits))
@@ -198,8 +199,8 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     const std::vector<int64_t> clean = argmax_rows(clean_logits);
 
     const AttackResult run =
-        run_attack(subject.attacked, batch.images, batch.labels, attack, {options.seed, options.step, batch.ids});
-    for (const double d : distances(batch.images, run.adversarial, attack.norm))
+        run_attack(subject.attacked, images, labels, attack, {options.seed, options.step, batch.ids});
+    for (const double d : distances(images, run.adversarial, attack.norm))
       tally.max_perturbation = std::max(tally.max_perturbation, d);
     const Range output = range_of(run.adversarial);
     tally.low = std::min(tally.low, output.low);
@@ -209,7 +210,7 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     std::vector<int64_t> judged, judged_clean;
     {
       const NoGrad no_grad;
-      judged_clean = argmax_rows(subject.judge(Var(batch.images)).value());
+      judged_clean = argmax_rows(subject.judge(Var(images)).value());
       judged = argmax_rows(subject.judge(Var(run.adversarial)).value());
     }
     const std::vector<int64_t> attacked = argmax_rows(run.logits);

@@ -414,10 +414,7 @@ void attention_backward(Stream, const T* qkv, const T* stats, const T* dout, T* 
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                            \
-  template void attention_forward<T>(Stream, const T*, T*, T*, const AttentionShape&); \
-  template void attention_backward<T>(Stream, const T*, const T*, const T*, T*, const AttentionShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
+TAUT_INSTANTIATE_ATTENTION(float)
+TAUT_INSTANTIATE_ATTENTION(double)
 
 }  // namespace taut::TAUT_CPU

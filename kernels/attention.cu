@@ -273,10 +273,7 @@ void attention_backward(Stream stream, const T* qkv, const T* stats, const T* do
          stream, qkv, stats, dout, static_cast<const T*>(mean), dqkv, s, static_cast<T>(s.scale));
 }
 
-#define TAUT_INSTANTIATE(T)                                                            \
-  template void attention_forward<T>(Stream, const T*, T*, T*, const AttentionShape&); \
-  template void attention_backward<T>(Stream, const T*, const T*, const T*, T*, const AttentionShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
+TAUT_INSTANTIATE_ATTENTION(float)
+TAUT_INSTANTIATE_ATTENTION(double)
 
 }  // namespace taut::TAUT_GPU

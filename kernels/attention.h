@@ -31,3 +31,8 @@ BOTH_BACKENDS(
     void attention_backward(Stream, const T* qkv, const T* stats, const T* dout, T* dqkv, const AttentionShape& shape);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_ATTENTION(T)                                                  \
+  template void attention_forward<T>(Stream, const T*, T*, T*, const AttentionShape&); \
+  template void attention_backward<T>(Stream, const T*, const T*, const T*, T*, const AttentionShape&);

@@ -63,11 +63,7 @@ void count_bad_labels(Stream, const int64_t* labels, int64_t rows, int64_t class
   *found = count;
 }
 
-#define TAUT_INSTANTIATE(T)                                                                          \
-  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, T*, int64_t, int64_t, T); \
-  template void cross_entropy_backward<T>(Stream, const T*, const int64_t*, const T*, T, T*, int64_t, int64_t, T);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_CROSS_ENTROPY(float)
+TAUT_INSTANTIATE_CROSS_ENTROPY(double)
 
 }  // namespace taut::TAUT_CPU

@@ -70,17 +70,13 @@ void cross_entropy_backward(Stream stream, const T* x, const int64_t* labels, co
 
 void count_bad_labels(Stream stream, const int64_t* labels, int64_t rows, int64_t classes, int64_t* found) {
   const DeviceScratch<unsigned long long> count(1);
-  zero_memory(count, kDevice, sizeof(unsigned long long));
+  zero_memory(count, this_device(), sizeof(unsigned long long));
   launch(count_bad_labels_kernel, grid_for(rows, kThreads), kThreads, 0, stream, labels, rows, classes,
          static_cast<unsigned long long*>(count));
-  copy_memory(found, Device{}, count, kDevice, sizeof(int64_t));
+  copy_memory(found, Device{}, count, this_device(), sizeof(int64_t));
 }
 
-#define TAUT_INSTANTIATE(T)                                                                          \
-  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, T*, int64_t, int64_t, T); \
-  template void cross_entropy_backward<T>(Stream, const T*, const int64_t*, const T*, T, T*, int64_t, int64_t, T);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_CROSS_ENTROPY(float)
+TAUT_INSTANTIATE_CROSS_ENTROPY(double)
 
 }  // namespace taut::TAUT_GPU

@@ -24,3 +24,8 @@ BOTH_BACKENDS(
     void count_bad_labels(Stream, const int64_t* labels, int64_t rows, int64_t classes, int64_t* found);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_CROSS_ENTROPY(T)                                                            \
+  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, T*, int64_t, int64_t, T); \
+  template void cross_entropy_backward<T>(Stream, const T*, const int64_t*, const T*, T, T*, int64_t, int64_t, T);

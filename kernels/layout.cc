@@ -217,13 +217,7 @@ void assemble_tokens_backward(Stream, const T* dout, T* dpatches, T* dcls, T* dp
   if (dpos != nullptr) column_sums<T, 1>({dpos}, b, stride, term);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                      \
-  template void patchify_forward<T>(Stream, const T*, const T*, const T*, T*, const PatchShape&);                \
-  template void patchify_backward<T>(Stream, const T*, const T*, T*, const PatchShape&);                         \
-  template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t); \
-  template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_LAYOUT(float)
+TAUT_INSTANTIATE_LAYOUT(double)
 
 }  // namespace taut::TAUT_CPU

@@ -77,14 +77,7 @@ void linear_backward_weight(Stream stream, const T* dy, const T* x, T* dw, int64
   matmul<T>(stream, dy, x, nullptr, nullptr, dw, nullptr, s, Epilogue::kNone);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                          \
-  template void matmul<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, const MatmulShape&, Epilogue);     \
-  template void linear_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t, int64_t, \
-                                  Epilogue);                                                                         \
-  template void linear_backward_input<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);                 \
-  template void linear_backward_weight<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_MATMUL(float)
+TAUT_INSTANTIATE_MATMUL(double)
 
 }  // namespace taut::TAUT_GPU

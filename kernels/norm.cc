@@ -99,15 +99,7 @@ void layer_norm_backward_weight(Stream, const T* dy, const T* x, const T* mean, 
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                          \
-  template void layer_norm_forward<T>(Stream, const T*, const T*, const T*, T*, T*, T*, int64_t, int64_t, T);        \
-  template void residual_layer_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, T*, T*,       \
-                                               int64_t, int64_t, T);                                                 \
-  template void layer_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, T*, \
-                                             int64_t, int64_t);                                                      \
-  template void layer_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_NORM(float)
+TAUT_INSTANTIATE_NORM(double)
 
 }  // namespace taut::TAUT_CPU

@@ -84,12 +84,6 @@ void by_width(int64_t cols, F&& f) {
 }
 
 template <class T>
-struct BiasTerm {
-  const T* dy;
-  int64_t cols;
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = dy[row * cols + j]; }
-};
-template <class T>
 struct WeightTerms {
   const T *dy, *x, *mean, *rstd;
   int64_t cols;
@@ -129,18 +123,10 @@ template <class T>
 void layer_norm_backward_weight(Stream stream, const T* dy, const T* x, const T* mean, const T* rstd, T* dw, T* db,
                                 int64_t rows, int64_t cols) {
   if (dw != nullptr) return column_sums<T, 2>(stream, {dw, db}, rows, cols, WeightTerms<T>{dy, x, mean, rstd, cols});
-  if (db != nullptr) column_sums<T, 1>(stream, {db}, rows, cols, BiasTerm<T>{dy, cols});
+  if (db != nullptr) column_sums<T, 1>(stream, {db}, rows, cols, ColumnTerm<T>{dy, cols});
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                          \
-  template void layer_norm_forward<T>(Stream, const T*, const T*, const T*, T*, T*, T*, int64_t, int64_t, T);        \
-  template void residual_layer_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, T*, T*,       \
-                                               int64_t, int64_t, T);                                                 \
-  template void layer_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, T*, \
-                                             int64_t, int64_t);                                                      \
-  template void layer_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_NORM(float)
+TAUT_INSTANTIATE_NORM(double)
 
 }  // namespace taut::TAUT_GPU

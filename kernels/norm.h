@@ -29,3 +29,12 @@ BOTH_BACKENDS(
                                                        T* dw, T* db, int64_t rows, int64_t cols);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_NORM(T)                                                                                     \
+  template void layer_norm_forward<T>(Stream, const T*, const T*, const T*, T*, T*, T*, int64_t, int64_t, T);        \
+  template void residual_layer_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, T*, T*,       \
+                                               int64_t, int64_t, T);                                                 \
+  template void layer_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, T*, \
+                                             int64_t, int64_t);                                                      \
+  template void layer_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t);

@@ -105,6 +105,17 @@ void linf_distance(Stream, const T* x, const T* adv, T* distance, int64_t sample
 }
 
 template <class T>
+void count_zeros(Stream, const T* g, int64_t* zeros, int64_t samples, int64_t n) {
+  parallel_for(samples, rows_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      int64_t count = 0;
+      for (int64_t i = 0; i < n; ++i) count += g[s * n + i] == T(0);
+      zeros[s] = count;
+    }
+  });
+}
+
+template <class T>
 void l2_distance(Stream, const T* x, const T* adv, T* distance, int64_t samples, int64_t n) {
   parallel_for(samples, rows_grain(n), [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
@@ -116,15 +127,7 @@ void l2_distance(Stream, const T* x, const T* adv, T* distance, int64_t samples,
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                     \
-  template void pgd_step_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);       \
-  template void pgd_step_l2<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);         \
-  template void pgd_start_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T);         \
-  template void pgd_start_l2<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, T); \
-  template void linf_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);             \
-  template void l2_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_PGD(float)
+TAUT_INSTANTIATE_PGD(double)
 
 }  // namespace taut::TAUT_CPU

@@ -110,6 +110,17 @@ __global__ void linf_distance_kernel(const T* x, const T* adv, T* distance, int6
   }
 }
 
+// A warp a sample. The counts are whole numbers, so their order is nothing.
+template <class T>
+__global__ void count_zeros_kernel(const T* g, int64_t* zeros, int64_t samples, int64_t n) {
+  for (int64_t s = warp_in_grid(); s < samples; s += warps_in_grid()) {
+    int64_t count = 0;
+    for (int64_t i = lane(); i < n; i += kWarpSize) count += g[s * n + i] == T(0);
+    for (int step = 16; step > 0; step /= 2) count += __shfl_xor_sync(kAllLanes, count, step);
+    if (lane() == 0) zeros[s] = count;
+  }
+}
+
 template <class T>
 struct DifferenceSquares {
   const T *x, *adv;
@@ -162,6 +173,11 @@ void pgd_start_l2(Stream stream, const T* x, const T* direction, const T* radius
 }
 
 template <class T>
+void count_zeros(Stream stream, const T* g, int64_t* zeros, int64_t samples, int64_t n) {
+  launch(count_zeros_kernel<T>, grid_of_warps(samples, kThreads), kThreads, 0, stream, g, zeros, samples, n);
+}
+
+template <class T>
 void linf_distance(Stream stream, const T* x, const T* adv, T* distance, int64_t samples, int64_t n) {
   launch(linf_distance_kernel<T>, grid_of_warps(samples, kThreads), kThreads, 0, stream, x, adv, distance, samples, n);
 }
@@ -172,15 +188,7 @@ void l2_distance(Stream stream, const T* x, const T* adv, T* distance, int64_t s
   launch(sqrt_kernel<T>, grid_for(samples, kThreads), kThreads, 0, stream, distance, samples);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                     \
-  template void pgd_step_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);       \
-  template void pgd_step_l2<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);         \
-  template void pgd_start_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T);         \
-  template void pgd_start_l2<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, T); \
-  template void linf_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);             \
-  template void l2_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_PGD(float)
+TAUT_INSTANTIATE_PGD(double)
 
 }  // namespace taut::TAUT_GPU

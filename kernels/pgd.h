@@ -27,8 +27,21 @@ BOTH_BACKENDS(
     template <class T> void pgd_start_l2(Stream, const T* x, const T* direction, const T* radius, T* adv,
                                          int64_t samples, int64_t n, T eps);
 
+    // zeros (samples) = elements of g that are exactly zero.
+    template <class T> void count_zeros(Stream, const T* g, int64_t* zeros, int64_t samples, int64_t n);
+
     // distance (samples) = max |adv - x| of a sample, NaN if any element is; the Euclidean norm of adv - x.
     template <class T> void linf_distance(Stream, const T* x, const T* adv, T* distance, int64_t samples, int64_t n);
     template <class T> void l2_distance(Stream, const T* x, const T* adv, T* distance, int64_t samples, int64_t n);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_PGD(T)                                                                 \
+  template void pgd_step_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);       \
+  template void pgd_step_l2<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);         \
+  template void pgd_start_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T);         \
+  template void pgd_start_l2<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, T); \
+  template void count_zeros<T>(Stream, const T*, int64_t*, int64_t, int64_t);                   \
+  template void linf_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);             \
+  template void l2_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);

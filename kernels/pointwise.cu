@@ -177,17 +177,7 @@ void axpy(Stream stream, T s, const T* x, T* y, int64_t n) {
   launch(axpy_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, s, x, y, n);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                      \
-  template void unary_forward<T>(Stream, Unary, const T*, T*, int64_t);                                          \
-  template void unary_backward<T>(Stream, Unary, const T*, const T*, const T*, T*, int64_t);                     \
-  template void binary_forward<T>(Stream, Binary, const T*, const T*, T*, const BroadcastShape&);                \
-  template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
-  template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
-  template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
-  template void scale<T>(Stream, T, const T*, T*, int64_t);                                                      \
-  template void axpy<T>(Stream, T, const T*, T*, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_POINTWISE(float)
+TAUT_INSTANTIATE_POINTWISE(double)
 
 }  // namespace taut::TAUT_GPU

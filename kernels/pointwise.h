@@ -108,3 +108,31 @@ BOTH_BACKENDS(
     template <class From, class To> void cast(Stream, const From* x, To* y, int64_t n);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_POINTWISE(T)                                                                            \
+  template void unary_forward<T>(Stream, Unary, const T*, T*, int64_t);                                          \
+  template void unary_backward<T>(Stream, Unary, const T*, const T*, const T*, T*, int64_t);                     \
+  template void binary_forward<T>(Stream, Binary, const T*, const T*, T*, const BroadcastShape&);                \
+  template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
+  template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
+  template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
+  template void scale<T>(Stream, T, const T*, T*, int64_t);                                                      \
+  template void axpy<T>(Stream, T, const T*, T*, int64_t);
+#define TAUT_INSTANTIATE_CASTS_FROM(T)                                 \
+  template void fill<T>(Stream, T, T*, int64_t);                       \
+  template void cast<T, float>(Stream, const T*, float*, int64_t);     \
+  template void cast<T, double>(Stream, const T*, double*, int64_t);   \
+  template void cast<T, BF16>(Stream, const T*, BF16*, int64_t);       \
+  template void cast<T, int32_t>(Stream, const T*, int32_t*, int64_t); \
+  template void cast<T, int64_t>(Stream, const T*, int64_t*, int64_t); \
+  template void cast<T, uint8_t>(Stream, const T*, uint8_t*, int64_t); \
+  template void cast<T, bool>(Stream, const T*, bool*, int64_t);
+#define TAUT_INSTANTIATE_CASTS         \
+  TAUT_INSTANTIATE_CASTS_FROM(float)   \
+  TAUT_INSTANTIATE_CASTS_FROM(double)  \
+  TAUT_INSTANTIATE_CASTS_FROM(BF16)    \
+  TAUT_INSTANTIATE_CASTS_FROM(int32_t) \
+  TAUT_INSTANTIATE_CASTS_FROM(int64_t) \
+  TAUT_INSTANTIATE_CASTS_FROM(uint8_t) \
+  TAUT_INSTANTIATE_CASTS_FROM(bool)

@@ -19,13 +19,6 @@ __global__ void sum_rows_kernel(const T* x, T* y, int64_t rows, int64_t cols) {
   }
 }
 
-template <class T>
-struct ColumnTerm {
-  const T* x;
-  int64_t cols;
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = x[row * cols + j]; }
-};
-
 // a comes before b as a maximum: greater, or the first NaN.
 template <class T>
 __device__ bool beats(T a, T b) {
@@ -146,19 +139,18 @@ void expand_dim(Stream stream, T scale, const T* dy, T* dx, int64_t outer, int64
 
 template <class T>
 void sum_of_squares(Stream stream, const T* const* buffers, const int64_t* sizes, int64_t count, T* y) {
-  const DeviceScratch<T> sums(count + 1);
+  const DeviceScratch<T> sums(count);
   for (int64_t b = 0; b < count; ++b) whole_sums(stream, sums + b, 1, sizes[b], SquareTerm<T>{buffers[b]});
-  whole_sums(stream, sums + count, 1, count, ListTerm<T>{sums, count});
-  copy_memory(y, Device{}, sums + count, kDevice, sizeof(T));
+  whole_sums(stream, y, 1, count, ListTerm<T>{sums, count});
 }
 
 template <class T>
 void count_nonfinite(Stream stream, const T* x, int64_t n, int64_t* found) {
   const DeviceScratch<unsigned long long> count(1);
-  zero_memory(count, kDevice, sizeof(unsigned long long));
+  zero_memory(count, this_device(), sizeof(unsigned long long));
   launch(count_nonfinite_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, x, n,
          static_cast<unsigned long long*>(count));
-  copy_memory(found, Device{}, count, kDevice, sizeof(int64_t));
+  copy_memory(found, Device{}, count, this_device(), sizeof(int64_t));
 }
 
 template <class T>
@@ -168,7 +160,7 @@ void min_max(Stream stream, const T* x, T* low, T* high, int64_t n) {
   launch(extremes_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, x, n,
          static_cast<Extremes<T>*>(parts));
   Extremes<T> host[kMostExtremes];
-  copy_memory(host, Device{}, parts, kDevice, static_cast<size_t>(count) * sizeof(Extremes<T>));
+  copy_memory(host, Device{}, parts, this_device(), static_cast<size_t>(count) * sizeof(Extremes<T>));
   Extremes<T> e = host[0];
   for (int64_t i = 1; i < count; ++i) {
     e.nan |= host[i].nan;
@@ -180,19 +172,7 @@ void min_max(Stream stream, const T* x, T* low, T* high, int64_t n) {
   *high = e.nan ? nan : e.high;
 }
 
-#define TAUT_INSTANTIATE(T)                                                              \
-  template void sum_all<T>(Stream, const T*, T*, int64_t);                               \
-  template void sum_rows<T>(Stream, const T*, T*, int64_t, int64_t);                     \
-  template void sum_columns<T>(Stream, const T*, T*, int64_t, int64_t);                  \
-  template void sum_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);             \
-  template void sum_to_shape<T>(Stream, const T*, T*, const SumShape&);                  \
-  template void max_dim<T>(Stream, const T*, T*, int64_t*, int64_t, int64_t, int64_t);   \
-  template void expand_dim<T>(Stream, T, const T*, T*, int64_t, int64_t, int64_t);       \
-  template void sum_of_squares<T>(Stream, const T* const*, const int64_t*, int64_t, T*); \
-  template void count_nonfinite<T>(Stream, const T*, int64_t, int64_t*);                 \
-  template void min_max<T>(Stream, const T*, T*, T*, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_REDUCE(float)
+TAUT_INSTANTIATE_REDUCE(double)
 
 }  // namespace taut::TAUT_GPU

@@ -3,28 +3,32 @@
 #pragma once
 
 #include "kernels/arena.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/rows.cuh"
 
 namespace taut::TAUT_GPU {
 
 #ifdef TAUT_SIMT
-constexpr Device kDevice{DeviceKind::kSimt, 0};
+constexpr DeviceKind kDeviceKind = DeviceKind::kSimt;
 #else
-constexpr Device kDevice{DeviceKind::kCuda, 0};
+constexpr DeviceKind kDeviceKind = DeviceKind::kCuda;
 #endif
+// The device that runs the kernels of this call.
+inline Device this_device() { return {kDeviceKind, device_in_use()}; }
 
 // Device memory for the time of a call: kernels of one stream run in order, so the next may have it at once.
 template <class T>
 class DeviceScratch {
  public:
   explicit DeviceScratch(int64_t count)
-      : p_(static_cast<T*>(arena_allocate(static_cast<size_t>(count) * sizeof(T), kDevice))) {}
-  ~DeviceScratch() { arena_release(p_, kDevice); }
+      : p_(static_cast<T*>(arena_allocate(static_cast<size_t>(count) * sizeof(T), device_))) {}
+  ~DeviceScratch() { arena_release(p_, device_); }
   DeviceScratch(const DeviceScratch&) = delete;
   DeviceScratch& operator=(const DeviceScratch&) = delete;
   operator T*() const { return p_; }
 
  private:
+  const Device device_ = this_device();
   T* p_;
 };
 
@@ -99,6 +103,14 @@ void fold_column_chunks(Stream stream, ColumnTargets<T, outputs> y, const T* lis
   launch(column_fold_kernel<T, outputs>, dim3(static_cast<unsigned>((cols + kFoldColumns - 1) / kFoldColumns), outputs),
          dim3(kFoldColumns, kFoldRows), kColumnPartials * kFoldColumns * sizeof(T), stream, y, list, cols, chunks);
 }
+
+// The elements of x (rows, cols) themselves, as a term of column_sums.
+template <class T>
+struct ColumnTerm {
+  const T* x;
+  int64_t cols;
+  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = x[row * cols + j]; }
+};
 
 // y[k] (cols) = sum over rows of the k-th term of Term::operator()(row, column, T (&terms)[outputs]), called once for
 // each element of each row, so it may store on the way. A null y[k] is skipped.

@@ -62,6 +62,12 @@ void Module::to(Device device) {
   visit("", [&](const std::string&, Var& var, bool) { var.set_value(var.value().to(device)); });
 }
 
+Device Module::device() const {
+  Device device;
+  visit("", [&](const std::string&, Var& var, bool) { device = var.value().device(); });
+  return device;
+}
+
 void Module::set_requires_grad(bool on) {
   visit("", [on](const std::string&, Var& var, bool is_buffer) {
     if (!is_buffer) var.set_requires_grad(on);

@@ -37,6 +37,7 @@ class Module {
 
   void set_requires_grad(bool on);  // all parameters
   void to(Device device);           // moves all parameters and buffers
+  Device device() const;            // where they are; the CPU for a module without any
 
   // Training mode, passed down the tree; fresh modules are in evaluation mode.
   void set_training(bool on);

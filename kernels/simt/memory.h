@@ -45,8 +45,6 @@ Memory& memory();
 void* allocate(size_t bytes);
 void release(void* pointer) noexcept;
 int64_t bytes_in_use();
-int64_t peak_bytes();
-void reset_peak();
 
 // Marks bytes as existing or not (of shared memory), as written (by the host), as unwritten.
 void set_exists(const void* begin, size_t bytes, bool exists);

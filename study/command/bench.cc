@@ -27,14 +27,15 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
   model->add_option("--batch", options->batch, "images")->check(CLI::Range(1, 65536));
   model->add_option("--dtype", options->dtype, "f32");
   model->callback([=] {
-    begin(*common);
+    const Device device = begin_on_device(*common);
     if (options->dtype != "f32") {
       TAUT_CHECK(options->dtype == "bf16", "[--dtype] expected f32 or bf16, got '{}'", options->dtype);
       fail(Exit::kUnavailable, "[--dtype] this build computes models in f32 alone, got bf16");
     }
     Config config = settings_of(*common);
     config.set("model.name", options->name, Source::kCommandLine);
-    print_rows(bench_model(config, options->passes, options->batch, num_threads()), format_by_name(common->format));
+    print_rows(bench_model(config, options->passes, options->batch, num_threads(), device),
+               format_by_name(common->format));
   });
 }
 

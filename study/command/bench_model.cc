@@ -7,6 +7,7 @@
 #include "autograd/engine.h"
 #include "autograd/ops.h"
 #include "kernels/arena.h"
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/lab/peak.h"
 #include "kernels/parallel.h"
@@ -57,7 +58,11 @@ struct Timing {
 };
 
 // One pass after another; before each the peak, so that a clock that changes meets both.
-Timing measure(const std::function<void()>& pass, int threads) {
+Timing measure(const std::function<void()>& timed, int threads, Device device) {
+  const auto pass = [&] {
+    timed();
+    synchronize(device);
+  };
   pass();
   const double first = bench_seconds(threads);
   pass();
@@ -66,7 +71,8 @@ Timing measure(const std::function<void()>& pass, int threads) {
   std::vector<double> seconds;
   Timing timing;
   for (int r = 0; r < kRepetitions; ++r) {
-    timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
+    if (device.kind == DeviceKind::kCpu)
+      timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
     const double begin = bench_seconds(threads);
     for (int i = 0; i < in_a_row; ++i) pass();
     seconds.push_back((bench_seconds(threads) - begin) / in_a_row);
@@ -83,36 +89,40 @@ Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
                                         .label_smoothing = 0,
                                         .mode = finetune::Mode::kFixed,
                                         .schedule = {nn::ScheduleKind::kConstant, 0, 1}});
-  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads);
+  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads, model.net->device());
 }
 
 Timing time_forward(const RunModel& model, Inputs& inputs, int threads) {
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const NoGrad no_grad;
-  return measure([&] { net->forward(Var(inputs.next())); }, threads);
+  const Device device = net->device();
+  return measure([&] { net->forward(Var(inputs.next().to(device))); }, threads, device);
 }
 
 Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
-  const Tensor& clean = inputs.next();
+  const Device device = net->device();
+  const Tensor clean = inputs.next().to(device), labels = inputs.labels().to(device);
   Tensor adversarial = clean.clone();
   return measure(
       [&] {
         const Var image(adversarial, true);
-        const Var losses = ops::cross_entropy(net->forward(image), inputs.labels(), 0, ops::Reduction::kNone);
-        const Tensor g = gradients({losses}, {Tensor::full(losses.shape(), 1)}, {image}, true)[0];
+        const Var losses = ops::cross_entropy(net->forward(image), labels, 0, ops::Reduction::kNone);
+        const Tensor ones = Tensor::full(losses.shape(), 1, losses.dtype(), device);
+        const Tensor g = gradients({losses}, {ones}, {image}, true)[0];
         Tensor next = adversarial.clone();
         attacks::ascend(clean, g.contiguous(), next, attack);
         adversarial = next;
       },
-      threads);
+      threads, device);
 }
 
-Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads) {
-  const int64_t before = arena_stats().in_use;
-  reset_arena_peak();
+Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads, Device device) {
+  const int64_t before = arena_stats(device).in_use;
+  reset_arena_peak(device);
   RunModel model = counted_model(config);
   nn::init_model(*model.net, 1);
+  model.net->to(device);
   const nn::ModelConfig& shape = model.net->config();
   Timing timing;
   {
@@ -126,21 +136,25 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
     else
       fail(Exit::kUsage, "[--pass] expected forward, train or pgd, got '{}'", pass);
   }
-  const int64_t peak_memory = arena_stats().peak - before;
+  const int64_t peak_memory = arena_stats(device).peak - before;
   const double passes = pass == "forward" ? 1 : pass == "pgd" ? 2 : training_passes(*model.strategy);
   const double gflops = passes * shape.forward_flops() * static_cast<double>(batch) / timing.seconds * 1e-9;
-  return {{"model", config.text("model.name")},
-          {"strategy", model.strategy->name()},
-          {"pass", pass},
-          {"dtype", "f32"},
-          {"batch", batch},
-          {"threads", threads},
-          {"images_per_second", static_cast<double>(batch) / timing.seconds},
-          {"gflops", gflops},
-          {"peak_gflops", timing.peak_gflops},
-          {"fraction_of_peak", gflops / timing.peak_gflops},
-          {"peak_memory_bytes", peak_memory},
-          {"seconds_per_step", timing.seconds}};
+  Row row = {{"model", config.text("model.name")},
+             {"strategy", model.strategy->name()},
+             {"pass", pass},
+             {"device", name(device.kind)},
+             {"dtype", "f32"},
+             {"batch", batch},
+             {"threads", threads},
+             {"images_per_second", static_cast<double>(batch) / timing.seconds},
+             {"gflops", gflops}};
+  if (device.kind == DeviceKind::kCpu) {
+    row["peak_gflops"] = timing.peak_gflops;
+    row["fraction_of_peak"] = gflops / timing.peak_gflops;
+  }
+  row["peak_memory_bytes"] = peak_memory;
+  row["seconds_per_step"] = timing.seconds;
+  return row;
 }
 
 }  // namespace
@@ -151,10 +165,11 @@ void refuse_debug_build() {
 #endif
 }
 
-std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads) {
+std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads,
+                             Device device) {
   refuse_debug_build();
   std::vector<Row> rows;
-  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads));
+  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads, device));
   return rows;
 }
 

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <new>
 
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/tell.h"
@@ -118,16 +119,21 @@ void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset) 
 }
 
 void begin(const Common& common) {
-  const Device device = begin_on_any_device(common);
-  if (device.kind != DeviceKind::kCpu)
+  if (begin_on_any_device(common).kind != DeviceKind::kCpu && common.device != "auto")
     fail(Exit::kUnavailable, "[--device] this command runs on the cpu, got '{}'; hint: --device cpu", common.device);
 }
 
 Device begin_on_any_device(const Common& common) {
-  const Device device = common.device == "auto" ? Device{} : device_by_name(common.device.c_str());
+  const Device device = common.device == "auto" ? best_device() : device_by_name(common.device.c_str());
   format_by_name(common.format);
   progress_mode_by_name(common.progress);
   if (common.threads > 0) set_num_threads(common.threads);
+  return device;
+}
+
+Device begin_on_device(const Common& common) {
+  const Device device = begin_on_any_device(common);
+  require_device(device);
   return device;
 }
 

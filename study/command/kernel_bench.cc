@@ -88,7 +88,7 @@ void add_bench(CLI::App& kernel, const Selftests& tests) {
                    "of shapes: nt = x wT, nn = dy w, tn = dyT x (matmul); forward, input, weight (conv2d)")
       ->delimiter(',');
   bench->callback([=] {
-    const Device device = begin_on_any_device(*common);
+    const Device device = begin_on_device(*common);
     refuse_debug_build();
     print_rows(
         options->shapes.empty() ? tests.bench_ops(bench_options(*options, device)) : bench_shapes(*options, device),

@@ -34,6 +34,7 @@ attacks::Subject subject_of(const RunModel& model) {
   subject.judge = [judge](const Var& images) { return judge->forward(images); };
   subject.training = attacked->training() || judge->training();
   subject.classes = model.net->config().classes;
+  subject.device = model.net->device();
   return subject;
 }
 

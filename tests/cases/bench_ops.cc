@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/device_memory.h"
+#include "kernels/devices.h"
 #include "kernels/lab/options.h"
 #include "kernels/lab/peak.h"
 #include "kernels/lab/ranges.h"
@@ -45,16 +45,6 @@ Work work_of(const cases::OpCase& c, const std::vector<Tensor>& inputs, const ca
   return work;
 }
 
-// Waits until the device has done what it was asked.
-void finish(const cases::Ran& ran) {
-  for (const Tensor& t : ran.outputs) {
-    if (t.device().kind != DeviceKind::kCuda || t.numel() == 0) continue;
-    std::byte last{};
-    copy_memory(&last, Device{}, t.raw(), t.device(), 1);
-    return;
-  }
-}
-
 Row timed_row(const cases::OpCase& c, const lab::BenchOptions& options, const std::vector<bool>& mask, bool backward,
               bool cold) {
   const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, options.device);
@@ -65,7 +55,10 @@ Row timed_row(const cases::OpCase& c, const lab::BenchOptions& options, const st
     lab::flush_from_caches(ranges);
   };
   const lab::Range range(options.device, c.op + "/" + c.name);
-  const auto call = [&] { finish(cases::run_case(c, inputs, mask)); };
+  const auto call = [&] {
+    cases::run_case(c, inputs, mask);
+    synchronize(options.device);
+  };
   const bool on_cpu = options.device.kind == DeviceKind::kCpu;
   const int clock = on_cpu ? num_threads() : 2;
   const lab::Timing timing =
