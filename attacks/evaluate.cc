@@ -80,15 +80,16 @@ bool looks_like_probabilities(const Tensor& logits) {
   return logits.size(0) > 0 && classes > 1;
 }
 
-// Whether the verdict on row i hangs by rounding: label and best other logit closer than 1e-3 of the largest logit.
-bool is_close_call(const std::vector<double>& z, int64_t classes, int64_t i, int64_t label) {
+// Whether the verdict on row i hangs by rounding: label and best other logit closer than `rounding` of the largest
+// logit.
+bool is_close_call(const std::vector<double>& z, int64_t classes, int64_t i, int64_t label, double rounding) {
   double other = -INFINITY, largest = 0;
   for (int64_t j = 0; j < classes; ++j) {
     const double v = z[static_cast<size_t>(i * classes + j)];
     if (j != label) other = std::max(other, v);
     largest = std::max(largest, std::abs(v));
   }
-  return std::abs(z[static_cast<size_t>(i * classes + label)] - other) <= 1e-3 * largest;
+  return std::abs(z[static_cast<size_t>(i * classes + label)] - other) <= rounding * largest;
 }
 
 Tensor row_of(const Tensor& batch, int64_t i) {
@@ -221,11 +222,11 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       const bool clean_ok = judged_clean[at] == label, last_ok = judged[at] == label;
       if (clean_ok != (clean[at] == label)) {
         ++tally.clean_verdicts_differ;
-        tally.clean_unexplained += !is_close_call(clean_values, clean_logits.size(1), i, label);
+        tally.clean_unexplained += !is_close_call(clean_values, clean_logits.size(1), i, label, subject.rounding);
       }
       if (last_ok != (attacked[at] == label)) {
         ++tally.verdicts_differ;
-        tally.unexplained += !is_close_call(logits, run.logits.size(1), i, label);
+        tally.unexplained += !is_close_call(logits, run.logits.size(1), i, label, subject.rounding);
       }
       bool best_ok = clean_ok && last_ok;
       for (const auto& iterate : run.correct) best_ok = best_ok && iterate[at];

@@ -39,7 +39,7 @@ class Ia3Linear : public nn::Layer, public Mergeable {
   Folded folded() const override {
     const NoGrad no_grad;
     const Var l = factor();
-    return {ops::mul(base_->weight, ops::reshape(l, {-1, 1})).value(), ops::mul(base_->bias, l).value()};
+    return {ops::mul(whole(base_->weight), ops::reshape(l, {-1, 1})).value(), ops::mul(base_->bias, l).value()};
   }
 
  private:
@@ -70,7 +70,7 @@ class Ia3Conv : public nn::Layer, public Mergeable {
   Folded folded() const override {
     const NoGrad no_grad;
     const Var& l = vector_->l;
-    return {ops::mul(base_->weight, ops::reshape(l, {-1, 1, 1, 1})).value(),
+    return {ops::mul(whole(base_->weight), ops::reshape(l, {-1, 1, 1, 1})).value(),
             base_->bias.defined() ? ops::mul(base_->bias, l).value() : Tensor()};
   }
 

@@ -239,7 +239,7 @@ constexpr size_t kMostShared = size_t{96} << 10;  // what every GPU from sm_80 o
 }  // namespace
 
 template <class T>
-void attention_forward(Stream stream, const T* qkv, T* out, T* stats, const AttentionShape& s) {
+void attention_forward(Stream stream, const T* qkv, T* out, Real<T>* stats, const AttentionShape& s) {
   if (s.b * s.heads * s.tq * s.d == 0) return;
   const auto run = [&](auto kernel, int64_t queries) {
     launch(kernel, dim3(blocks(s.tq, queries), static_cast<unsigned>(s.b * s.heads)), kThreads,
@@ -253,7 +253,8 @@ void attention_forward(Stream stream, const T* qkv, T* out, T* stats, const Atte
 }
 
 template <class T>
-void attention_backward(Stream stream, const T* qkv, const T* stats, const T* dout, T* dqkv, const AttentionShape& s) {
+void attention_backward(Stream stream, const T* qkv, const Real<T>* stats, const T* dout, T* dqkv,
+                        const AttentionShape& s) {
   if (s.b * s.heads * s.t * s.d == 0) return;
   const DeviceScratch<T> mean(s.b * s.heads * s.tq);
   const auto heads = static_cast<unsigned>(s.b * s.heads);

@@ -161,7 +161,8 @@ void strided_copy(Stream, const void* from, void* to, int64_t element_bytes, con
 }
 
 template <class T>
-void patchify_forward(Stream, const T* images, const T* mean, const T* std, T* out, const PatchShape& shape) {
+void patchify_forward(Stream, const Real<T>* images, const Real<T>* mean, const Real<T>* std, T* out,
+                      const PatchShape& shape) {
   const int64_t p = shape.p;
   for_pixel_runs(shape, [&](int64_t channel, int64_t pixel, int64_t column) {
     for_vectors(0, p, [&](int64_t i, auto lanes) {
@@ -173,7 +174,7 @@ void patchify_forward(Stream, const T* images, const T* mean, const T* std, T* o
 }
 
 template <class T>
-void patchify_backward(Stream, const T* dout, const T* std, T* dimages, const PatchShape& shape) {
+void patchify_backward(Stream, const T* dout, const Real<T>* std, Real<T>* dimages, const PatchShape& shape) {
   const int64_t p = shape.p;
   for_pixel_runs(shape, [&](int64_t channel, int64_t pixel, int64_t column) {
     for_vectors(0, p, [&](int64_t i, auto lanes) {

@@ -196,13 +196,13 @@ void bias_gelu_backward(Stream stream, const T* dy, const T* x, const T* bias, T
 }
 
 template <class T>
-void scale(Stream, T s, const T* x, T* y, int64_t n) {
+void scale(Stream, Real<T> s, const T* x, T* y, int64_t n) {
   const Vec<T> factor = broadcast(s);
   parallel_vectors(n, [&](int64_t i, auto lanes) { lanes.store(y + i, factor * lanes.load(x + i)); });
 }
 
 template <class T>
-void axpy(Stream, T s, const T* x, T* y, int64_t n) {
+void axpy(Stream, Real<T> s, const T* x, T* y, int64_t n) {
   const Vec<T> factor = broadcast(s);
   parallel_vectors(
       n, [&](int64_t i, auto lanes) { lanes.store(y + i, fma(factor, lanes.load(x + i), lanes.load(y + i))); });

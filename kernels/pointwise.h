@@ -96,9 +96,9 @@ BOTH_BACKENDS(
                                                int64_t rows, int64_t cols);
 
     // y = s x; y may be x.
-    template <class T> void scale(Stream, T s, const T* x, T* y, int64_t n);
+    template <class T> void scale(Stream, Real<T> s, const T* x, T* y, int64_t n);
     // y = fma(s, x, y): with s = 1 it is y += x to the bit.
-    template <class T> void axpy(Stream, T s, const T* x, T* y, int64_t n);
+    template <class T> void axpy(Stream, Real<T> s, const T* x, T* y, int64_t n);
 
     // y = value. T: float, double, BF16, int32_t, int64_t, uint8_t, bool.
     template <class T> void fill(Stream, T value, T* y, int64_t n);
@@ -117,8 +117,8 @@ BOTH_BACKENDS(
   template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
   template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
   template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
-  template void scale<T>(Stream, T, const T*, T*, int64_t);                                                      \
-  template void axpy<T>(Stream, T, const T*, T*, int64_t);
+  template void scale<T>(Stream, Real<T>, const T*, T*, int64_t);                                                      \
+  template void axpy<T>(Stream, Real<T>, const T*, T*, int64_t);
 #define TAUT_INSTANTIATE_CASTS_FROM(T)                                 \
   template void fill<T>(Stream, T, T*, int64_t);                       \
   template void cast<T, float>(Stream, const T*, float*, int64_t);     \

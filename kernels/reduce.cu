@@ -1,6 +1,7 @@
 // Sums in the contract's orders (kernels/sums.cuh: a warp a row or a chunk, a thread a column), maxima a thread each.
 #include "kernels/reduce.h"
 
+#include "kernels/convert.h"
 #include "kernels/device.cuh"
 #include "kernels/device_memory.h"
 #include "kernels/sum_groups.h"
@@ -95,7 +96,7 @@ void sum_rows(Stream stream, const T* x, T* y, int64_t rows, int64_t cols) {
 
 template <class T>
 void sum_columns(Stream stream, const T* x, T* y, int64_t rows, int64_t cols) {
-  column_sums<T, 1>(stream, {y}, rows, cols, ColumnTerm<T>{x, cols});
+  stored_column_sums<T, 1>(stream, {y}, rows, cols, ColumnTerm<T>{x, cols});
 }
 
 template <class T>
@@ -174,5 +175,20 @@ void min_max(Stream stream, const T* x, T* low, T* high, int64_t n) {
 
 TAUT_INSTANTIATE_REDUCE(float)
 TAUT_INSTANTIATE_REDUCE(double)
+template void sum_columns<BF16>(Stream, const BF16*, BF16*, int64_t, int64_t);
+
+// A sum over several dimensions goes through floats: it occurs where a small operand was broadcast.
+template <>
+void sum_to_shape<BF16>(Stream stream, const BF16* x, BF16* y, const SumShape& shape) {
+  int64_t n = 1, kept = 1;
+  for (int d = 0; d < shape.dims; ++d) {
+    n *= shape.size[d];
+    if (!shape.summed[d]) kept *= shape.size[d];
+  }
+  const DeviceScratch<float> in(n), out(kept);
+  cast<BF16, float>(stream, x, in, n);
+  sum_to_shape<float>(stream, in, out, shape);
+  cast<float, BF16>(stream, out, y, kept);
+}
 
 }  // namespace taut::TAUT_GPU

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "kernels/arena.h"
+#include "kernels/convert.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/pointwise.h"
 #include "kernels/rows.cuh"
 
 namespace taut::TAUT_GPU {
@@ -109,7 +111,7 @@ template <class T>
 struct ColumnTerm {
   const T* x;
   int64_t cols;
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = x[row * cols + j]; }
+  __device__ void operator()(int64_t row, int64_t j, Real<T> (&t)[1]) const { t[0] = widen(x[row * cols + j]); }
 };
 
 // y[k] (cols) = sum over rows of the k-th term of Term::operator()(row, column, T (&terms)[outputs]), called once for
@@ -126,6 +128,21 @@ void column_sums(Stream stream, T* const (&y)[outputs], int64_t rows, int64_t co
   launch(column_chunks_kernel<T, outputs, Term>, grid, kColumnThreads, 0, stream, targets, static_cast<T*>(list), rows,
          cols, chunks, term);
   if (chunks > 1) fold_column_chunks(stream, targets, static_cast<const T*>(list), cols, chunks);
+}
+
+// The same into y of a stored type: sums of Real<T>, rounded at the end.
+template <class T, int outputs, class Term>
+void stored_column_sums(Stream stream, T* const (&y)[outputs], int64_t rows, int64_t cols, Term term) {
+  if constexpr (kSame<T, Real<T>>) {
+    column_sums<T, outputs>(stream, y, rows, cols, term);
+  } else {
+    const DeviceScratch<Real<T>> sums(outputs * cols);
+    Real<T>* at[outputs];
+    for (int k = 0; k < outputs; ++k) at[k] = y[k] == nullptr ? nullptr : sums + k * cols;
+    column_sums<Real<T>, outputs>(stream, at, rows, cols, term);
+    for (int k = 0; k < outputs; ++k)
+      if (y[k] != nullptr) cast<Real<T>, T>(stream, at[k], y[k], cols);
+  }
 }
 
 // The sum of `chunks` chunk sums, chunk(c) in order, by one thread: what a column sum does with them.

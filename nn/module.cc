@@ -79,6 +79,11 @@ void Module::set_training(bool on) {
   for (const Child& c : children_) c.module->set_training(on);
 }
 
+void Module::pass_precision(Precision precision) {
+  precision_ = precision;
+  for (const Child& c : children_) c.module->pass_precision(precision);
+}
+
 std::string Module::describe() const {
   std::string text;
   for (const NamedParameter& p : parameters())

@@ -216,12 +216,12 @@ Var ResNet::features(const Var& images) {
                  images.size(2) >= least && images.size(3) >= least,
              "[resnet] expected images (b, {}, h, w) of at least {} pixels a side, got {}", config_.channels, least,
              images.defined() ? to_string(images.shape()) : "none");
-  Var h = stem_->forward(normalise_images(images, config_.mean, config_.std));
+  Var h = stem_->forward(normalise_images(images, config_.mean, config_.std, activations()));
   if (norm_ != nullptr && !config_.final_norm()) h = norm_->forward(h, true);
   if (config_.large_stem) h = ops::max_pool(h, 3, 2, 1);
   for (const auto& block : blocks_) h = block->forward(h);
   if (config_.final_norm()) h = norm_->forward(h, true);
-  return ops::reshape(ops::adaptive_avg_pool(h, 1, 1), {images.size(0), config_.feature_size()});
+  return leave(ops::reshape(ops::adaptive_avg_pool(h, 1, 1), {images.size(0), config_.feature_size()}));
 }
 
 std::vector<LayerSlot> ResNet::slots() const {

@@ -122,6 +122,7 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
   reset_arena_peak(device);
   RunModel model = counted_model(config);
   nn::init_model(*model.net, 1);
+  model.net->set_precision(precision_by_name(config.text("model.precision")));
   model.net->to(device);
   const nn::ModelConfig& shape = model.net->config();
   Timing timing;
@@ -143,7 +144,7 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
              {"strategy", model.strategy->name()},
              {"pass", pass},
              {"device", name(device.kind)},
-             {"dtype", "f32"},
+             {"dtype", config.text("model.precision")},
              {"batch", batch},
              {"threads", threads},
              {"images_per_second", static_cast<double>(batch) / timing.seconds},

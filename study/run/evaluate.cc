@@ -35,6 +35,10 @@ attacks::Subject subject_of(const RunModel& model) {
   subject.training = attacked->training() || judge->training();
   subject.classes = model.net->config().classes;
   subject.device = model.net->device();
+  // The merged model rounds its weights once more: some units of bf16 (2^-8) or tf32 (2^-11) over the depth.
+  constexpr double kBF16 = 0x1p-5, kTF32 = 0x1p-8;
+  if (model.net->precision() == Precision::kBF16) subject.rounding = kBF16;
+  if (model.net->precision() == Precision::kTF32) subject.rounding = kTF32;
   return subject;
 }
 

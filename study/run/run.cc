@@ -264,6 +264,7 @@ class Run {
                          {"seed", config_.integer("seed")},
                          {"mode", config_.text("study.mode")},
                          {"model", config_.text("model.name")},
+                         {"precision", config_.text("model.precision")},
                          {"steps", total_},
                          {"classes", model_.net->config().classes},
                          {"class_names", data_.class_names},

@@ -73,7 +73,8 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter, const Pr
       continue;
     }
     if (progress) progress(done++, all, c.op + "/" + c.name);
-    for (const DType dtype : {DType::kF64, DType::kF32}) {
+    for (const DType dtype : {DType::kF64, DType::kF32, DType::kBF16}) {
+      if (dtype == DType::kBF16 && !c.bf16) continue;
       const cases::Verdict v = cases::check_case(c, dtype, device);
       rows.push_back(device_row(row_of(device, c.op, c.name, name(dtype), v), device, v));
     }
