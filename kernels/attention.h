@@ -35,6 +35,6 @@ BOTH_BACKENDS(
 }  // namespace taut
 
 // The halves' explicit instantiations.
-#define TAUT_INSTANTIATE_ATTENTION(T)                                                  \
+#define TAUT_INSTANTIATE_ATTENTION(T)                                                        \
   template void attention_forward<T>(Stream, const T*, T*, Real<T>*, const AttentionShape&); \
   template void attention_backward<T>(Stream, const T*, const Real<T>*, const T*, T*, const AttentionShape&);

@@ -27,7 +27,8 @@ class BlockPool {
 
   // Throws std::bad_alloc; nothing has changed then.
   void add_slab(char* begin, size_t size);
-  // A block of exactly `size` bytes; null where no free block holds it. Throws std::bad_alloc; nothing has changed then.
+  // A block of exactly `size` bytes; null where no free block holds it. Throws std::bad_alloc; nothing has changed
+  // then.
   Taken take(size_t size);
   // `size` is what it was taken with.
   void give_back(Taken taken, size_t size) noexcept;

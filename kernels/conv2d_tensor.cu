@@ -1,8 +1,10 @@
-// Convolutions of bf16 and tf32 as implicit matrix products on tensor cores (kernels/tensor_product.cuh). Weights are
+// Convolutions of bf16 and tf32 by cuDNN where it is in use, else as implicit matrix products on tensor cores
+// (kernels/tensor_product.cuh); with a bias always the latter, which adds it before it rounds. Weights are
 // turned once a call, so that 16 bytes of an operand are neighbouring channels. Depthwise convolutions, and the input
 // gradient where there are few channels, have no matrix product worth a tensor core: they are the f32 kernels, of bf16
 // by way of floats.
 #include "kernels/conv2d_operands.cuh"
+#include "kernels/cuda/dnn.h"
 #include "kernels/layout.h"
 #include "kernels/matmul.h"
 #include "kernels/sums.cuh"
@@ -118,9 +120,13 @@ void transpose_weights(Stream stream, const E* from, E* to, const ConvShape& s, 
 }
 
 template <class E>
+constexpr DnnElement kDnn = kSame<E, BF16> ? DnnElement::kBF16 : DnnElement::kTF32;
+
+template <class E>
 void tensor_conv2d_forward(Stream stream, const E* x, const E* w, const E* bias, E* y, const ConvShape& s) {
   const DeviceScratch<E> weights(s.weights());
   transpose_weights<E>(stream, w, weights, s, false);
+  if (bias == nullptr && dnn_conv2d(stream, kDnn<E>, DnnPass::kForward, x, weights, y, s)) return;
   const int64_t k = s.kh * s.kw * s.group_in();
   const Pixels<E> to{y, bias, s.out_h(), s.out_w(), s.c_out, s.group_out(), s.out_h(), s.out_w(), HW(1), 0, 0};
   launch_tensor_product<E>(stream, TensorWindows<E, false>(windows_of<E, false>(x, s)),
@@ -132,6 +138,7 @@ template <class E>
 void tensor_conv2d_backward_input(Stream stream, const E* dy, const E* w, E* dx, const ConvShape& s) {
   const DeviceScratch<E> weights(s.weights());
   transpose_weights<E>(stream, w, weights, s, false);
+  if (dnn_conv2d(stream, kDnn<E>, DnnPass::kBackwardInput, dx, weights, dy, s)) return;
   for_each_phase<E>(s, dx, [&](const PhaseTaps& rows, const PhaseTaps& columns, const Pixels<E>& to) {
     const PhaseWeights<E> of_phase{weights, s.group_in(), s.group_out(), s.kh * s.kw,
                                    s.kw,    rows,         columns,       s.group_in() % kChunk<E> == 0};
@@ -144,10 +151,11 @@ template <class E>
 void tensor_conv2d_backward_weight(Stream stream, const E* dy, const E* x, E* dw, const ConvShape& s) {
   const int64_t columns = s.kh * s.kw * s.group_in();
   const DeviceScratch<E> weights(s.weights());
-  launch_tensor_product<E>(stream, StoredMatrix<E, false>(dy, s.c_out, s.group_out(), s.group_out()),
-                           TensorWindows<E, true>(windows_of<E, true>(x, s)),
-                           TensorWeights<E>{weights, columns, s.group_out() * columns, columns % kChunk<E> == 0},
-                           s.rows_out(), s.groups);
+  if (!dnn_conv2d(stream, kDnn<E>, DnnPass::kBackwardWeight, x, weights, dy, s))
+    launch_tensor_product<E>(stream, StoredMatrix<E, false>(dy, s.c_out, s.group_out(), s.group_out()),
+                             TensorWindows<E, true>(windows_of<E, true>(x, s)),
+                             TensorWeights<E>{weights, columns, s.group_out() * columns, columns % kChunk<E> == 0},
+                             s.rows_out(), s.groups);
   transpose_weights<E>(stream, weights, dw, s, true);
 }
 
@@ -201,12 +209,6 @@ void backward_weight(Stream stream, const E* dy, const E* x, E* dw, const ConvSh
   const AsFloats fdy(stream, dy, count_out(s)), fx(stream, x, count_in(s));
   through_floats(stream, dw, s.weights(), [&](float* to) { conv2d_backward_weight<float>(stream, fdy, fx, to, s); });
 }
-
-// The element that memory holds.
-const BF16* elements(const BF16* p) { return p; }
-BF16* elements(BF16* p) { return p; }
-const float* elements(const TF32* p) { return reinterpret_cast<const float*>(p); }
-float* elements(TF32* p) { return reinterpret_cast<float*>(p); }
 
 }  // namespace
 

@@ -28,7 +28,7 @@ BOTH_BACKENDS(
 }  // namespace taut
 
 // The halves' explicit instantiations.
-#define TAUT_INSTANTIATE_CROSS_ENTROPY(T)                                                            \
-  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, Real<T>*, int64_t, int64_t, Real<T>); \
+#define TAUT_INSTANTIATE_CROSS_ENTROPY(T)                                                                         \
+  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, Real<T>*, int64_t, int64_t, Real<T>);  \
   template void cross_entropy_backward<T>(Stream, const T*, const int64_t*, const Real<T>*, Real<T>, T*, int64_t, \
                                           int64_t, Real<T>);

@@ -46,8 +46,8 @@ BOTH_BACKENDS(
 }  // namespace taut
 
 // The halves' explicit instantiations.
-#define TAUT_INSTANTIATE_LAYOUT(T)                                                                               \
+#define TAUT_INSTANTIATE_LAYOUT(T)                                                                                  \
   template void patchify_forward<T>(Stream, const Real<T>*, const Real<T>*, const Real<T>*, T*, const PatchShape&); \
   template void patchify_backward<T>(Stream, const T*, const Real<T>*, Real<T>*, const PatchShape&);                \
-  template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t); \
+  template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t);    \
   template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);

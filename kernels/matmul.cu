@@ -1,9 +1,11 @@
 // Matrix products with what is done to an element while it is in a register: in the numeric contract's order by the
-// kernel of kernels/product.cuh, of bf16 and tf32 on tensor cores by that of kernels/tensor_product.cuh.
+// kernel of kernels/product.cuh, of bf16 and tf32 on tensor cores by cuBLASLt where it is in use, else by the kernel of
+// kernels/tensor_product.cuh.
 #include "kernels/matmul.h"
 
 #include <type_traits>
 
+#include "kernels/cuda/lt.h"
 #include "kernels/product.cuh"
 #include "kernels/tensor_product.cuh"
 
@@ -122,22 +124,20 @@ void tensor_matmul(Stream stream, const E* a, const E* b, const E* bias, const E
     with_a(StoredMatrix<E, true>(a, s.lda, s.m, s.stride_a));
 }
 
-// The floats that TF32 stands for.
-const float* floats(const TF32* p) { return reinterpret_cast<const float*>(p); }
-float* floats(TF32* p) { return reinterpret_cast<float*>(p); }
-
 }  // namespace
 
 template <class T>
 void matmul(Stream stream, const T* a, const T* b, const T* bias, const T* residual, T* c, T* pre, const MatmulShape& s,
             Epilogue epilogue) {
-  if constexpr (std::is_same_v<T, BF16>)
-    return tensor_matmul(stream, a, b, bias, residual, c, pre, s, epilogue);
-  else if constexpr (std::is_same_v<T, TF32>)
-    return tensor_matmul(stream, floats(a), floats(b), floats(bias), floats(residual), floats(c), floats(pre), s,
-                         epilogue);
-  else
-    return contract_matmul(stream, a, b, bias, residual, c, pre, s, epilogue);
+  if constexpr (std::is_same_v<T, BF16> || std::is_same_v<T, TF32>) {
+    constexpr bool is_bf16 = std::is_same_v<T, BF16>;
+    if (lt_matmul(stream, is_bf16 ? LtElement::kBF16 : LtElement::kTF32, {a, b, bias, residual, c, pre}, s, epilogue))
+      return;
+    tensor_matmul(stream, elements(a), elements(b), elements(bias), elements(residual), elements(c), elements(pre), s,
+                  epilogue);
+  } else {
+    contract_matmul(stream, a, b, bias, residual, c, pre, s, epilogue);
+  }
 }
 
 template <class T>

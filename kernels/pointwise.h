@@ -117,7 +117,7 @@ BOTH_BACKENDS(
   template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
   template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
   template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
-  template void scale<T>(Stream, Real<T>, const T*, T*, int64_t);                                                      \
+  template void scale<T>(Stream, Real<T>, const T*, T*, int64_t);                                                \
   template void axpy<T>(Stream, Real<T>, const T*, T*, int64_t);
 #define TAUT_INSTANTIATE_CASTS_FROM(T)                                 \
   template void fill<T>(Stream, T, T*, int64_t);                       \

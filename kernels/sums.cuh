@@ -4,7 +4,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/convert.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/device.cuh"
 #include "kernels/pointwise.h"
 #include "kernels/rows.cuh"
 

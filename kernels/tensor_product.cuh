@@ -27,6 +27,12 @@ constexpr int kChunk = kChunkBytes / static_cast<int>(sizeof(E));  // elements: 
 template <class E>
 constexpr int kSliceDepth = kSliceBytes / static_cast<int>(sizeof(E));  // 32 or 16; a step of mma is half of it
 
+// The elements that memory holds where T is what is asked for: TF32's are floats.
+inline const BF16* elements(const BF16* p) { return p; }
+inline BF16* elements(BF16* p) { return p; }
+inline const float* elements(const TF32* p) { return reinterpret_cast<const float*>(p); }
+inline float* elements(TF32* p) { return reinterpret_cast<float*>(p); }
+
 template <class E>
 struct Chunk {
   const E* from;

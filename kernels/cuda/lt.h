@@ -10,10 +10,11 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/cuda/runtime.h"
 #include "kernels/matmul.h"
 #include "kernels/runtime.h"
 
-namespace taut::TAUT_GPU {
+namespace taut {
 
 // Elements of all operands of a product.
 enum class LtElement : uint8_t { kBF16, kTF32 };
@@ -23,20 +24,19 @@ struct LtOperands {
   void *c, *pre;
 };
 
-// As matmul (kernels/matmul.h). False, and nothing happened, where the library is not there or not in use, or has no
-// algorithm for this product (addresses and rows that 16 bytes do not divide, nothing to sum).
-bool lt_matmul(Stream stream, LtElement element, const LtOperands& operands, const MatmulShape& shape,
-               Epilogue epilogue);
+TAUT_GPU_BACKENDS(
+    // As matmul (kernels/matmul.h). False, and nothing happened, where the library is not there or not in use, or has
+    // no algorithm for this product (addresses and rows that 16 bytes do not divide, nothing to sum).
+    bool lt_matmul(Stream stream, LtElement element, const LtOperands& operands, const MatmulShape& shape,
+                   Epilogue epilogue);
 
-// Whether products go to the library: on `cuda` from the beginning unless TAUT_CUBLASLT=0, on `simt`, whose library is
-// a twin, when a test says so.
-void use_lt(bool on);
-bool lt_in_use();
+    // Whether products go to the library: on `cuda` from the beginning unless TAUT_CUBLASLT=0, on `simt`, whose library
+    // is a twin, when a test says so.
+    void use_lt(bool on); bool lt_in_use();
 
-// The choices made so far, a line a product, and choices from an earlier run; lines of another version of the library
-// or another GPU, and lines that are damaged, do nothing.
-std::string lt_choices();
-void add_lt_choices(const std::string& text);
-int64_t lt_timings();  // how many products were timed by this process
+    // The choices made so far, a line a product, and choices from an earlier run; lines of another version of the
+    // library or another GPU, and lines that are damaged, do nothing.
+    std::string lt_choices(); void add_lt_choices(const std::string& text);
+    int64_t lt_timings();)  // how many products were timed by this process
 
-}  // namespace taut::TAUT_GPU
+}  // namespace taut

@@ -16,6 +16,7 @@
 #include "kernels/tell.h"
 #include "study/presets.h"
 #include "study/run/environment.h"
+#include "study/run/products.h"
 #include "study/submit/process.h"
 #include "study/text_file.h"
 #include "study/toml.h"
@@ -101,6 +102,23 @@ int parse_and_run(int argc, char** argv, const Selftests& tests) {
   return *code;
 }
 
+// What cuBLASLt chose in earlier processes is used in this one, and what it chooses here is kept at its end.
+void remember_products(Device device) {
+  static Device used;
+  used = device;
+  static const bool once = [] {
+    read_products(used, products_file());
+    return std::atexit([] {
+             try {
+               keep_products(used, products_file());
+             } catch (const std::exception& error) {
+               tell("taut: warning: {}; products are timed again next time\n", error.what());
+             }
+           }) == 0;
+  }();
+  static_cast<void>(once);
+}
+
 }  // namespace
 
 CommonPtr add_common(CLI::App& command) {
@@ -134,6 +152,7 @@ Device begin_on_any_device(const Common& common) {
 Device begin_on_device(const Common& common) {
   const Device device = begin_on_any_device(common);
   require_device(device);
+  if (device.kind == DeviceKind::kCuda) remember_products(device);
   return device;
 }
 

@@ -51,6 +51,8 @@ std::string huge_pages() {
 constexpr const char* kSwitches[][2] = {
     {"TAUT_ISA", "avx2: use nothing wider; the bytes of a run stay the same"},
     {"TAUT_SYNC", "1: wait after every kernel on a GPU, so that one that fails is named"},
+    {"TAUT_CUBLASLT", "0: products of bf16 and tf32 on a GPU are the own kernels'"},
+    {"TAUT_CUDNN", "0: convolutions of bf16 and tf32 on a GPU are the own kernels'"},
     {"TAUT_GRAPHS", "0: no step on a GPU is recorded into a CUDA graph"},
     {"TAUT_SIMT_SEED", "--device simt: warps go on in an order that this number draws"},
     {"TAUT_SIMT_DETECT", "0: --device simt runs without its detectors, faster"},

@@ -125,17 +125,6 @@ void run_all(CUstream_st& s) {
   while (!s.waiting.empty()) run_one(s);
 }
 
-void enqueue(cudaStream_t stream, Work work) {
-  CUstream_st& s = stream_of(stream);
-  if (s.captured != nullptr) {
-    s.captured->nodes.push_back(std::move(work));
-  } else if (twin().deferred) {
-    s.waiting.push_back(std::move(work));
-  } else {
-    work();
-  }
-}
-
 cudaError_t wait_for(CUstream_st& s) {
   if (s.captured != nullptr) {
     s.spoilt = true;
@@ -205,6 +194,17 @@ const Named& named(cudaError_t error) {
 }
 
 }  // namespace
+
+void on_stream(cudaStream_t stream, Work work) {
+  CUstream_st& s = stream_of(stream);
+  if (s.captured != nullptr) {
+    s.captured->nodes.push_back(std::move(work));
+  } else if (twin().deferred) {
+    s.waiting.push_back(std::move(work));
+  } else {
+    work();
+  }
+}
 
 // What every entry point begins with.
 #define TAUT_TWIN_CALL(function) \
@@ -317,7 +317,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     s.spoilt = true;
     return returned(cudaErrorStreamCaptureUnsupported);
   }
-  enqueue(stream, copy);
+  on_stream(stream, copy);
   if (pageable) return wait_for(s);
   return cudaSuccess;
 }
@@ -325,7 +325,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   TAUT_TWIN_CALL("cudaMemsetAsync");
   if (bytes > 0 && !on_device(to)) return returned(cudaErrorInvalidValue);
-  enqueue(stream, [=] {
+  on_stream(stream, [=] {
     std::memset(to, value, bytes);
     runner::set_written(to, bytes, true);
   });
@@ -347,7 +347,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   TAUT_TWIN_CALL("cudaStreamWaitEvent");
   // What the event follows now is done by the time the stream comes here.
-  enqueue(stream, [mark = event->mark] {
+  on_stream(stream, [mark = event->mark] {
     while (mark->stream != nullptr) run_one(*mark->stream);
   });
   return cudaSuccess;
@@ -397,7 +397,7 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** a
   const auto thunk = reinterpret_cast<void (*)(void*)>(arguments[0]);
   const auto* bytes = static_cast<const std::byte*>(arguments[1]);
   std::vector<std::byte> closure(bytes, bytes + *static_cast<const size_t*>(arguments[2]));
-  enqueue(stream, [=, closure = std::move(closure)] { run_kernel(kernel, grid, block, shared_bytes, thunk, closure); });
+  on_stream(stream, [=, closure = std::move(closure)] { run_kernel(kernel, grid, block, shared_bytes, thunk, closure); });
   return cudaSuccess;
 }
 
@@ -458,7 +458,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   TAUT_TWIN_CALL("cudaGraphLaunch");
   if (stream_of(stream).captured != nullptr) return returned(cudaErrorStreamCaptureUnsupported);
-  for (const Work& work : executable->nodes) enqueue(stream, work);
+  for (const Work& work : executable->nodes) on_stream(stream, work);
   return cudaSuccess;
 }
 
@@ -471,7 +471,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 #undef TAUT_TWIN_CALL
 
 void twin_allocated(void* pointer, size_t bytes, cudaStream_t stream) {
-  enqueue(stream, [=] {
+  on_stream(stream, [=] {
     runner::set_exists(pointer, bytes, true);
     runner::set_written(pointer, bytes, false);
     std::memset(pointer, 0xFF, bytes);  // a NaN in every floating type, should a detector be off
@@ -479,7 +479,7 @@ void twin_allocated(void* pointer, size_t bytes, cudaStream_t stream) {
 }
 
 void twin_released(void* pointer, size_t bytes, cudaStream_t stream) {
-  enqueue(stream, [=] { runner::set_exists(pointer, bytes, false); });
+  on_stream(stream, [=] { runner::set_exists(pointer, bytes, false); });
 }
 
 void set_deferred(bool on) {

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "kernels/simt/runner.h"
@@ -118,6 +119,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);  // NOLINTEND
 // wrote, and ones that may not be touched.
 void twin_allocated(void* pointer, size_t bytes, cudaStream_t stream);
 void twin_released(void* pointer, size_t bytes, cudaStream_t stream);
+
+// Work of a library's call, in the stream's order, or recorded where the stream is captured.
+void on_stream(cudaStream_t stream, std::function<void()> work);
 
 // Work waits until somebody waits for it; off at first: it is done when the call that asks for it returns.
 void set_deferred(bool on);
