@@ -15,7 +15,7 @@ constexpr double kBudgetTolerance = 1e-6;
 
 void check_subject(const Subject& subject) {
   TAUT_CHECK(!subject.training, "[evaluate] the model is in training mode; hint: set_training(false) first");
-  TAUT_CHECK(subject.attacked != nullptr && subject.judge != nullptr, "[evaluate] expected a model and a judge");
+  TAUT_CHECK(subject.attacked && subject.judge, "[evaluate] expected a model and a judge");
 }
 
 Batch checked_batch(const Batches& batches, int64_t begin, int64_t count, int64_t classes) {

@@ -1,6 +1,7 @@
 #include "attacks/iterate.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "attacks/norm_ball.h"
 #include "autograd/engine.h"
@@ -31,13 +32,53 @@ void judge(const Tensor& logits, const Tensor& labels, Verdicts& verdicts) {
   verdicts.losses.copy_from(ops::cross_entropy(Var(logits), labels, 0, ops::Reduction::kNone).value());
 }
 
+// Elements of each image's part of the gradient that are exactly zero.
 void count_zeros_of(const Tensor& gradient, Tensor& zeros) {
   const int64_t samples = gradient.size(0), n = gradient.numel() / std::max<int64_t>(samples, 1);
-  on_float(gradient.dtype(), "attack", [&]<class T>() {
+  on_stored(gradient.dtype(), "attack", [&]<class T>() {
     ON_DEVICE(gradient.device(),
               count_zeros<T>(current_stream(gradient.device()), gradient.data<T>(), zeros.data<int64_t>(), samples, n));
   });
 }
+
+// The gradient of the sum over the images of what is ascended: of each image its own, unscaled.
+Tensor gradient_of(const Objective& objective, const Var& logits, const Tensor& labels, const Var& input) {
+  const Var ascended = objective(logits, labels);
+  const Tensor ones = Tensor::full(ascended.shape(), 1, ascended.dtype(), ascended.value().device());
+  const Tensor g = gradients({ascended}, {ones}, {input}, true)[0];
+  TAUT_CHECK(g.defined(), "[attack] the logits do not depend on the images");
+  return g.contiguous();
+}
+
+// The patches of the iterate, and the step that moves both.
+class PatchStep {
+ public:
+  PatchStep(const InputStage& stage, const Tensor& x, const Tensor& adv)
+      : stage_(stage),
+        shape_{x.size(0), x.size(1), x.size(2), x.size(3), stage.patches.patch},
+        mean_(Tensor::from(stage.patches.mean, {x.size(1)}).to(x.dtype()).to(x.device())),
+        std_(Tensor::from(stage.patches.std, {x.size(1)}).to(x.dtype()).to(x.device())),
+        patches_(ops::patchify(Var(adv), stage.patches).value()) {}
+
+  const Tensor& patches() const { return patches_; }
+  Var logits(const Var& patches) const { return stage_.logits(patches, {shape_.b, shape_.c, shape_.h, shape_.w}); }
+
+  void ascend(const Tensor& x, const Tensor& gradient, Tensor& adv, const AttackConfig& config) {
+    on_stored(patches_.dtype(), "attack", [&]<class T>() {
+      using R = Real<T>;
+      ON_DEVICE(x.device(), pgd_step_patches<T>(current_stream(x.device()), x.data<R>(), gradient.data<T>(),
+                                                mean_.data<R>(), std_.data<R>(), adv.data<R>(), patches_.data<T>(),
+                                                shape_, static_cast<R>(config.alpha), static_cast<R>(config.eps)));
+    });
+    adv.bump_version();
+    patches_.bump_version();
+  }
+
+ private:
+  const InputStage& stage_;
+  PatchShape shape_;
+  Tensor mean_, std_, patches_;
+};
 
 // The record of all iterates, on the host.
 void read(const Verdicts& all, const Tensor& labels, int64_t pixels, AttackResult& result) {
@@ -66,8 +107,6 @@ Tensor start_point(const Tensor& x, const AttackConfig& config, const AttackSeed
   return moves && config.random_start ? random_start(x, config, seed) : x.clone();
 }
 
-Tensor steepest(const Tensor& gradient) { return gradient; }
-
 AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config, Tensor adv,
                      const Direction& direction, const Objective& objective, Steps kind) {
   TAUT_CHECK(x.defined() && x.ndim() == 4 && x.is_contiguous(), "[attack] expected images (b, c, h, w), got {}",
@@ -80,19 +119,20 @@ AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels,
   const int64_t b = x.size(0), steps = config.eps > 0 ? config.steps : 0;
   result.zero_gradient.assign(static_cast<size_t>(b), 0);
   Verdicts all({steps + 1, b}, x.dtype(), x.device()), now({b}, x.dtype(), x.device());
-  // Reads adv and `now` and writes to them alone, in place: one step is every step.
+  std::optional<PatchStep> fused;
+  if (model.stage() != nullptr && !direction && config.norm == Norm::kLinf && steps > 0)
+    fused.emplace(*model.stage(), x, adv);
+  // Reads adv, its patches and `now` and writes to them alone, in place: one step is every step.
   const auto step = [&] {
-    const Var image(adv, true);
-    const Var logits = model(image);
+    const Var input(fused ? fused->patches() : adv, true);
+    const Var logits = fused ? fused->logits(input) : model(input);
     judge(logits.value(), labels, now);
-    // One number an image: their sum has the gradient of each image unscaled.
-    const Var ascended = objective(logits, labels);
-    const Tensor ones = Tensor::full(ascended.shape(), 1, ascended.dtype(), ascended.value().device());
-    const Tensor g = gradients({ascended}, {ones}, {image}, true)[0];
-    TAUT_CHECK(g.defined(), "[attack] the logits do not depend on the images");
-    const Tensor dense = g.contiguous();
-    count_zeros_of(dense, now.zeros);
-    ascend(x, direction(dense), adv, config);
+    const Tensor g = gradient_of(objective, logits, labels, input);
+    count_zeros_of(g, now.zeros);
+    if (fused)
+      fused->ascend(x, g, adv, config);
+    else
+      ascend(x, direction ? direction(g) : g, adv, config);
   };
   RepeatedStep repeated(x.device());
   for (int64_t k = 0; k < steps; ++k) {

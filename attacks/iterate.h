@@ -9,9 +9,8 @@ namespace taut::attacks {
 // The point an attack starts from: x itself, or a random point of the ball where the config asks for one.
 Tensor start_point(const Tensor& x, const AttackConfig& config, const AttackSeed& seed);
 
-// Turns the gradient of an iterate into what is ascended; it may keep state.
+// Turns the gradient of an iterate into what is ascended; it may keep state. Empty: the gradient itself.
 using Direction = std::function<Tensor(const Tensor& gradient)>;
-Tensor steepest(const Tensor& gradient);  // the gradient itself
 
 // Whether every step enqueues the same work on the same memory, so that a GPU may replay it (kernels/graph.h): not
 // where direction or objective keep state or look at numbers on the host.

@@ -144,6 +144,13 @@ Var cast(const Var& x, DType dtype);  // floating to floating
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std,
              DType patches);
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std);
+// The same of what a model says of its input.
+struct ImagePatches {
+  int64_t patch = 1;
+  std::vector<double> mean, std;
+  DType dtype = DType::kF32;
+};
+Var patchify(const Var& images, const ImagePatches& how);
 // Token sequence of a ViT (Dosovitskiy et al., 2021, eq. 1): concat(cls, patches) + positions. patches (b, n, d), cls
 // (d), positions (n + 1, d), any leading ones -> (b, n + 1, d).
 Var assemble_tokens(const Var& patches, const Var& cls, const Var& positions);

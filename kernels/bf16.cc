@@ -11,6 +11,7 @@
 #include "kernels/layout.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
+#include "kernels/pgd.h"
 #include "kernels/pointwise.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
@@ -409,6 +410,20 @@ void assemble_tokens_backward<BF16>(Stream stream, const BF16* dout, BF16* dpatc
   fpatches.round();
   fcls.round();
   fpos.round();
+}
+
+// ---- attacks --------------------------------------------------------------------------------------------------------
+
+template <>
+void pgd_step_patches<BF16>(Stream stream, const float* x, const BF16* dpatches, const float* mean, const float* std,
+                            float* adv, BF16* patches, const PatchShape& shape, float alpha, float eps) {
+  const Floats both(dpatches, shape.b * shape.c * shape.h * shape.w);
+  pgd_step_patches<float>(stream, x, both, mean, std, adv, both, shape, alpha, eps);
+  both.round_to(patches);
+}
+template <>
+void count_zeros<BF16>(Stream stream, const BF16* g, int64_t* zeros, int64_t samples, int64_t n) {
+  count_zeros<float>(stream, Floats(g, samples * n), zeros, samples, n);
 }
 
 }  // namespace taut::TAUT_CPU

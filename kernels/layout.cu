@@ -3,6 +3,7 @@
 
 #include "kernels/convert.h"
 #include "kernels/device.cuh"
+#include "kernels/patch_pixel.cuh"
 #include "kernels/sums.cuh"
 
 namespace taut::TAUT_GPU {
@@ -37,19 +38,6 @@ void copy(Stream stream, const void* from, void* to, const CopyShape& shape) {
   launch(strided_copy_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, static_cast<const T*>(from),
          static_cast<T*>(to), shape, n);
 }
-
-// Element `at` of the patches (b, n, c p p): its place in the images, and its channel.
-struct Pixel {
-  int64_t at, channel;
-  __device__ Pixel(const PatchShape& s, int64_t element) {
-    const int64_t across = s.w / s.p, down = s.h / s.p;
-    const int64_t x = element % s.p, y = element / s.p % s.p;
-    channel = element / (s.p * s.p) % s.c;
-    const int64_t patch = element / (s.p * s.p * s.c);
-    const int64_t image = patch / (across * down), row = patch / across % down, column = patch % across;
-    at = ((image * s.c + channel) * s.h + row * s.p + y) * s.w + column * s.p + x;
-  }
-};
 
 template <class T>
 __global__ void patchify_forward_kernel(const Real<T>* images, const Real<T>* mean, const Real<T>* std, T* out,

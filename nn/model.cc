@@ -1,6 +1,5 @@
 #include "nn/model.h"
 
-#include "autograd/ops.h"
 #include "nn/init.h"
 
 namespace taut::nn {
@@ -32,6 +31,11 @@ void Model::set_precision(Precision precision) {
     const DType wanted = rounds ? DType::kBF16 : dtype_;
     if (Var var = p.var; var.dtype() != wanted) var.store_as(wanted);
   }
+}
+
+Var Model::features(const Var& images) {
+  check_images(images);
+  return features_of(ops::patchify(images, input()), images.shape());
 }
 
 Var Model::leave(const Var& features) const {

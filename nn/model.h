@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/ops.h"
 #include "nn/layer.h"
 
 namespace taut::nn {
@@ -79,8 +80,14 @@ class Model : public Module {
   // images (b, channels, image_size, image_size) in [0, 1] -> logits (b, classes). A residual net, whose last pooling
   // takes any map, accepts other heights and widths.
   Var forward(const Var& images) { return classify(features(images)); }
-  // What the head sees, (b, head->in()), of the model's dtype whatever the precision.
-  virtual Var features(const Var& images) = 0;
+  // What the head sees, (b, head->in()), of the model's dtype whatever the precision: features_of of the images'
+  // patches.
+  Var features(const Var& images);
+  // How images become patches, and features and logits of patches of images of this shape: an attack makes the patches
+  // itself (attacks/attack.h).
+  virtual ops::ImagePatches input() const = 0;
+  virtual Var features_of(const Var& patches, const Shape& images) = 0;
+  Var forward_of(const Var& patches, const Shape& images) { return classify(features_of(patches, images)); }
   Var classify(const Var& features) { return head->forward(features); }
 
   // The places in the order of the forward pass.
@@ -102,7 +109,7 @@ class Model : public Module {
   // Registers the head under its path; the last child of a model.
   void add_head(int64_t inputs, int64_t classes);
   // Throws Error(kUsage) naming both shapes where images are not (b, channels, image_size, image_size).
-  void check_images(const Var& images) const;
+  virtual void check_images(const Var& images) const;
 
  private:
   std::string head_path_;

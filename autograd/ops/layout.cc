@@ -106,6 +106,10 @@ Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, 
   });
 }
 
+Var patchify(const Var& images, const ImagePatches& how) {
+  return patchify(images, how.patch, how.mean, how.std, how.dtype);
+}
+
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std) {
   check_defined("patchify", "images", images);
   return patchify(images, patch, mean, std, images.dtype());

@@ -110,8 +110,7 @@ Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConf
     whole.steps = kAttackSteps;
     attacks::AttackSeed seed;
     for (int64_t i = 0; i < clean.size(0); ++i) seed.ids.push_back(i);
-    const auto logits = [&](const Var& images) { return net->forward(images); };
-    Timing timing = measure([&] { attacks::pgd(logits, clean, labels, whole, seed); }, threads, device);
+    Timing timing = measure([&] { attacks::pgd(logits_of(net), clean, labels, whole, seed); }, threads, device);
     timing.seconds /= kAttackSteps;
     return timing;
   }

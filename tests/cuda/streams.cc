@@ -126,11 +126,14 @@ TEST_CASE("an attack's replayed steps end with the CPU's bytes, verdicts and cou
     attack.steps = 6;
     attack.targets = 2;
     const attacks::AttackSeed seed{7, 0, {0, 1, 2}};
-    const auto logits = [](const std::shared_ptr<nn::Vit>& vit) {
-      return [vit](const Var& images) { return vit->forward(images); };
+    // The step on patches on one side, single ops on the other.
+    const auto staged = [](const std::shared_ptr<nn::Vit>& vit) {
+      const auto of_patches = [vit](const Var& p, const Shape& images) { return vit->forward_of(p, images); };
+      return attacks::Logits([vit](const Var& images) { return vit->forward(images); }, {vit->input(), of_patches});
     };
-    const auto a = attacks::run_attack(logits(cpu), x, y, attack, seed);
-    const auto b = attacks::run_attack(logits(simt), x.to(kSimt), y.to(kSimt), attack, seed);
+    const auto whole = [cpu](const Var& images) { return cpu->forward(images); };
+    const auto a = attacks::run_attack(whole, x, y, attack, seed);
+    const auto b = attacks::run_attack(staged(simt), x.to(kSimt), y.to(kSimt), attack, seed);
     CHECK(same_bytes(a.adversarial, b.adversarial));
     CHECK(a.losses == b.losses);
     CHECK(a.correct == b.correct);
