@@ -56,8 +56,8 @@ class PatchStep {
   PatchStep(const InputStage& stage, const Tensor& x, const Tensor& adv)
       : stage_(stage),
         shape_{x.size(0), x.size(1), x.size(2), x.size(3), stage.patches.patch},
-        mean_(Tensor::from(stage.patches.mean, {x.size(1)}).to(x.dtype()).to(x.device())),
-        std_(Tensor::from(stage.patches.std, {x.size(1)}).to(x.dtype()).to(x.device())),
+        mean_(ops::constant(stage.patches.mean, x.dtype(), x.device())),
+        std_(ops::constant(stage.patches.std, x.dtype(), x.device())),
         patches_(ops::patchify(Var(adv), stage.patches).value()) {}
 
   const Tensor& patches() const { return patches_; }

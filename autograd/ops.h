@@ -144,6 +144,9 @@ Var cast(const Var& x, DType dtype);  // floating to floating
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std,
              DType patches);
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std);
+// A vector of few numbers that do not change, on a device: made once and kept, so that a step that is recorded
+// (kernels/graph.h) may ask for it.
+Tensor constant(const std::vector<double>& values, DType dtype, Device device);
 // The same of what a model says of its input.
 struct ImagePatches {
   int64_t patch = 1;

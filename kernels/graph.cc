@@ -28,10 +28,10 @@ void RepeatedStep::call_from_pool(const std::function<void()>& step) {
   try {
     step();
   } catch (...) {
-    TAUT_ON_GPU(device_, use_common_pool(device_.index));
+    TAUT_ON_GPU(device_, use_pool(device_.index, 0));
     throw;
   }
-  TAUT_ON_GPU(device_, use_common_pool(device_.index));
+  TAUT_ON_GPU(device_, use_pool(device_.index, 0));
 }
 
 void RepeatedStep::record(const std::function<void()>& step) {
@@ -67,6 +67,13 @@ void RepeatedStep::run(const std::string& key, const std::function<void()>& step
   else
     ++counts_.replayed;
   TAUT_ON_GPU(device_, launch_graph(graph_, device_.index));
+}
+
+OutsideGraph::OutsideGraph(Device device) : device_(device) {
+  if (device_.kind != DeviceKind::kCpu) pool_ = TAUT_ON_GPU(device_, use_pool(device_.index, 0));
+}
+OutsideGraph::~OutsideGraph() {
+  if (device_.kind != DeviceKind::kCpu) TAUT_ON_GPU(device_, use_pool(device_.index, pool_));
 }
 
 bool is_recording(Device device) {

@@ -43,6 +43,19 @@ class RepeatedStep {
   Counts counts_;
 };
 
+// While it lives, memory that a step asks for is not its graph's: for what outlives the graph.
+class OutsideGraph {
+ public:
+  explicit OutsideGraph(Device device);
+  ~OutsideGraph();
+  OutsideGraph(const OutsideGraph&) = delete;
+  OutsideGraph& operator=(const OutsideGraph&) = delete;
+
+ private:
+  Device device_;
+  uint64_t pool_ = 0;
+};
+
 // Whether a step is being recorded on the device: what must not be part of it asks.
 bool is_recording(Device device);
 

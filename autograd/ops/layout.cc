@@ -1,7 +1,12 @@
 // Reshaping, permuting, concatenating, slicing, casting; patches and token sequences of a ViT.
 #include "kernels/layout.h"
 
+#include <map>
+#include <mutex>
+#include <tuple>
+
 #include "autograd/ops/op_util.h"
+#include "kernels/graph.h"
 
 namespace taut::ops {
 
@@ -76,6 +81,19 @@ Var cast(const Var& x, DType dtype) {
                 [before](const Grads& dy, const Needs&) -> Grads { return {dy[0].to(before)}; });
 }
 
+Tensor constant(const std::vector<double>& values, DType dtype, Device device) {
+  using Key = std::tuple<std::vector<double>, DType, DeviceKind, int>;
+  static std::mutex mutex;
+  static auto* const known = new std::map<Key, Tensor>;  // outlives the arenas' users
+  const std::lock_guard lock(mutex);
+  Tensor& t = (*known)[Key{values, dtype, device.kind, device.index}];
+  if (!t.defined()) {
+    const OutsideGraph kept(device);
+    t = Tensor::from(values, {static_cast<int64_t>(values.size())}).to(dtype).to(device);
+  }
+  return t;
+}
+
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std,
              DType patches) {
   const char* op = "patchify";
@@ -87,8 +105,7 @@ Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, 
              "[patchify] expected a patch that divides {} x {}, got {}", s.h, s.w, patch);
   TAUT_CHECK(mean.size() == static_cast<size_t>(s.c) && std.size() == static_cast<size_t>(s.c),
              "[patchify] expected {} means and deviations, got {} and {}", s.c, mean.size(), std.size());
-  const Tensor m = Tensor::from(mean, {s.c}).to(in.dtype()).to(in.device());
-  const Tensor d = Tensor::from(std, {s.c}).to(in.dtype()).to(in.device());
+  const Tensor m = constant(mean, in.dtype(), in.device()), d = constant(std, in.dtype(), in.device());
   TAUT_CHECK(real_of(patches) == in.dtype(), "[patchify] expected images {} for patches {}, got {}",
              name(real_of(patches)), name(patches), name(in.dtype()));
   Tensor out = Tensor::empty({s.b, s.n(), s.c * patch * patch}, patches, in.device());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/runtime.h"
@@ -128,9 +129,9 @@ void DeviceArena::reset_peak() {
   stats_.peak = stats_.in_use;
 }
 
-void DeviceArena::use_pool(uint64_t pool) {
+uint64_t DeviceArena::use_pool(uint64_t pool) noexcept {
   const std::lock_guard lock(mutex_);
-  pool_ = pool;
+  return std::exchange(pool_, pool);
 }
 
 void DeviceArena::drop_pool(uint64_t id) noexcept {

@@ -24,8 +24,8 @@ class DeviceArena {
   ArenaStats stats();
   void reset_peak();
 
-  // Allocations come from `pool` (0: everybody's) until the next call.
-  void use_pool(uint64_t pool);
+  // Allocations come from `pool` (0: everybody's) until the next call; returns the one before.
+  uint64_t use_pool(uint64_t pool) noexcept;
   // The pool's memory is everybody's again, once the blocks that are still out are released.
   void drop_pool(uint64_t pool) noexcept;
 

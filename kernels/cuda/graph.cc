@@ -23,8 +23,7 @@ uint64_t new_pool() {
   return ++last;
 }
 
-void use_pool(int device, uint64_t pool) { arena_of(device).use_pool(pool); }
-void use_common_pool(int device) { arena_of(device).use_pool(0); }
+uint64_t use_pool(int device, uint64_t pool) noexcept { return arena_of(device).use_pool(pool); }
 void drop_pool(int device, uint64_t pool) noexcept { arena_of(device).drop_pool(pool); }
 
 void begin_capture(int device) {

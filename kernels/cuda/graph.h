@@ -6,13 +6,14 @@
 
 namespace taut {
 
-TAUT_GPU_BACKENDS(bool is_capturing(int device);
-                  // Pools of the arena (kernels/cuda/arena.h), one a graph.
-                  uint64_t new_pool(); void use_pool(int device, uint64_t pool); void use_common_pool(int device);
-                  void drop_pool(int device, uint64_t pool) noexcept;
+TAUT_GPU_BACKENDS(
+    bool is_capturing(int device);
+    // Pools of the arena (kernels/cuda/arena.h), one a graph; 0 is everybody's. use_pool returns the one before.
+    uint64_t new_pool(); uint64_t use_pool(int device, uint64_t pool) noexcept;
+    void drop_pool(int device, uint64_t pool) noexcept;
 
-                  void begin_capture(int device); void* end_capture(int device);  // the graph, ready to be launched
-                  void abandon_capture(int device) noexcept; void launch_graph(void* graph, int device);
-                  void destroy_graph(void* graph) noexcept;)
+    void begin_capture(int device); void* end_capture(int device);  // the graph, ready to be launched
+    void abandon_capture(int device) noexcept; void launch_graph(void* graph, int device);
+    void destroy_graph(void* graph) noexcept;)
 
 }  // namespace taut

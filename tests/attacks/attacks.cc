@@ -195,7 +195,7 @@ TEST_CASE("sign(0) = 0: pixels the model does not read stay where they start") {
 TEST_CASE("the harness: counts, per-image flags, checks, threads and batches do not matter") {
   Fixture f;
   const auto judge = random_vit(f.config, 1);
-  const Subject subject{f.model, [&](const Var& v) { return judge->forward(v); }, false, f.config.classes};
+  const Subject subject{f.model, [&](const Var& v) { return judge->forward(v); }, false, f.config.classes, {}};
   EvaluateOptions options;
   options.n = 12;
   options.batch = 5;
@@ -224,7 +224,7 @@ TEST_CASE(
   Fixture f;
   EvaluateOptions options;
   options.n = 12;
-  const Subject good{f.model, f.model, false, f.config.classes};
+  const Subject good{f.model, f.model, false, f.config.classes, {}};
   const auto run = [&](const Subject& s, const Batches& b) { evaluate_robust(s, b, strong(), options); };
 
   Subject training = good;

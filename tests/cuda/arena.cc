@@ -96,6 +96,7 @@ TEST_CASE("a training step that runs out of memory at any allocation leaks nothi
   const Tensor y = testing::random_labels(2, testing::small_config().classes, 6);
   const auto loss = [&] {
     const auto vit = testing::random_vit(testing::small_config(), 1);
+    vit->set_requires_grad(true);
     vit->to(kSimt);
     return finetune::Trainer(vit, {}).step(x, y).loss;
   };

@@ -44,7 +44,9 @@ int check_cases(const std::vector<std::string>& ops) {
     if (std::find(ops.begin(), ops.end(), c.op) == ops.end()) continue;
     for (const DType dtype : {DType::kBF16, DType::kF32}) {
       if (dtype == DType::kBF16 ? !c.bf16 : !c.tf32) continue;
-      const cases::Verdict v = cases::check_case(c, dtype, kSimt);
+      cases::OpCase finite = c;
+      finite.specials = cases::Specials::kNone;  // cuDNN promises nothing of what is not finite
+      const cases::Verdict v = cases::check_case(finite, dtype, kSimt);
       INFO(c.op, "/", c.name, " ", name(dtype), ": ", v.detail);
       CHECK(v.judgement.pass);
       ++count;
@@ -98,6 +100,7 @@ TEST_CASE("a training step with both libraries is recorded and replayed") {
   const auto config = testing::small_config();
   const auto own = testing::random_vit(config, 1), by_library = testing::random_vit(config, 1);
   for (const auto& vit : {own, by_library}) {
+    vit->set_requires_grad(true);
     vit->set_precision(Precision::kBF16);
     vit->to(kSimt);
   }

@@ -46,6 +46,7 @@ TEST_CASE("deferred work gives the bytes of work done at once") {
   cuda_twin::set_deferred(true);
   const auto config = testing::small_config();
   const auto cpu = testing::random_vit(config, 1), simt = testing::random_vit(config, 1);
+  for (const auto& vit : {cpu, simt}) vit->set_requires_grad(true);
   simt->to(kSimt);
   finetune::Trainer on_cpu(cpu, {}), on_simt(simt, {});
   std::vector<std::pair<Tensor, Tensor>> batches;
@@ -93,6 +94,7 @@ TEST_CASE("a step that looks at the device while it is recorded is refused, and 
 TEST_CASE("training: the graph follows shapes that change and weights that are replaced") {
   const auto config = testing::small_config();
   const auto cpu = testing::random_vit(config, 1), simt = testing::random_vit(config, 1);
+  for (const auto& vit : {cpu, simt}) vit->set_requires_grad(true);
   simt->to(kSimt);
   finetune::Trainer on_cpu(cpu, {}), on_simt(simt, {});
   const auto both = [&](int64_t b, uint64_t seed) {

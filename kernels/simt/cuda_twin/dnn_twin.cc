@@ -133,7 +133,7 @@ struct TensorView {
   float load(int64_t n, int64_t c, int64_t h, int64_t w) const {
     const std::byte* const from = at(n, c, h, w);
     if (!runner::written(from, bytes()))
-      fail(Exit::kUnavailable, "[cudnn] {}: ({}, {}, {}, {}) of {}",
+      fail(Exit::kCheckFailed, "[cudnn] {}: ({}, {}, {}, {}) of {}",
            runner::exists(from, bytes()) ? "uninitialised" : "out-of-bounds", n, c, h, w, name);
     uint32_t bits = 0;
     std::memcpy(reinterpret_cast<std::byte*>(&bits) + (4 - bytes()), from, bytes());  // bf16: the upper half
@@ -144,7 +144,7 @@ struct TensorView {
   void store(int64_t n, int64_t c, int64_t h, int64_t w, float v) const {
     std::byte* const to = at(n, c, h, w);
     if (!runner::exists(to, bytes()))
-      fail(Exit::kUnavailable, "[cudnn] out-of-bounds: ({}, {}, {}, {}) of {}", n, c, h, w, name);
+      fail(Exit::kCheckFailed, "[cudnn] out-of-bounds: ({}, {}, {}, {}) of {}", n, c, h, w, name);
     uint32_t bits;
     std::memcpy(&bits, &v, sizeof bits);
     if (bytes() == 2) bits = std::isnan(v) ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1u);
@@ -381,7 +381,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   if (wanted > 0 && workspace == nullptr) return CUDNN_STATUS_BAD_PARAM;
   on_stream(handle->stream, [op, workspace, wanted] {
     if (wanted > 0) {
-      if (!runner::exists(workspace, wanted)) fail(Exit::kUnavailable, "[cudnn] out-of-bounds: the workspace");
+      if (!runner::exists(workspace, wanted)) fail(Exit::kCheckFailed, "[cudnn] out-of-bounds: the workspace");
       std::memset(workspace, 0xA5, wanted);
       runner::set_written(workspace, wanted, true);
     }

@@ -114,11 +114,11 @@ struct Matrix {
       for (int64_t j = 0; j < cols; ++j) {
         const std::byte* const column = at(item, 0, j);
         if (!runner::exists(column, bytes))
-          fail(Exit::kUnavailable,
+          fail(Exit::kCheckFailed,
                "[cublasLt] out-of-bounds: column {} of {} ({} x {}, leading dimension {}) of item {}", j, name, rows,
                cols, ld, item);
         if (reads && !runner::written(column, bytes))
-          fail(Exit::kUnavailable,
+          fail(Exit::kCheckFailed,
                "[cublasLt] uninitialised: column {} of {} ({} x {}, leading dimension {}) of item {}", j, name, rows,
                cols, ld, item);
       }
@@ -311,7 +311,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   call.d = matrix("D", d, *d_layout);
   on_stream(stream, [call, workspace, wanted] {
     if (wanted > 0) {
-      if (!runner::exists(workspace, wanted)) fail(Exit::kUnavailable, "[cublasLt] out-of-bounds: the workspace");
+      if (!runner::exists(workspace, wanted)) fail(Exit::kCheckFailed, "[cublasLt] out-of-bounds: the workspace");
       std::memset(workspace, 0xA5, wanted);
       runner::set_written(workspace, wanted, true);
     }
