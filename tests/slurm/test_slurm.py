@@ -199,11 +199,19 @@ class Test:
         return run
 
     def empty_queue(self):
-        def empty():
-            self.slurm.hurry()
-            return self.slurm.queue() == []
+        left = RUNS + 1
 
-        self.slurm.wait(empty, "an empty queue")
+        def fewer():
+            nonlocal left
+            self.slurm.hurry()
+            queue = self.slurm.queue()
+            if queue is None or len(queue) >= left:
+                return False
+            left = len(queue)
+            return True
+
+        while left:  # patience is for one task, not for all of them
+            self.slurm.wait(fewer, f"fewer than {left} tasks in the queue")
 
     def everything(self):
         self.ids = [row["run_id"] for row in self.rows("study", "submit", str(self.file), "--out", str(self.out))]
