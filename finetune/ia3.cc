@@ -49,7 +49,7 @@ class Ia3Linear : public nn::Layer, public Mergeable {
     const Device device = base_->weight.value().device();
     std::vector<Var> all = factors_;
     for (Var& f : all)
-      if (f.value().device() != device) f = Var(f.value().to(device));
+      if (f.value().device() != device) f = Var(Tensor::full(f.shape(), 1, f.dtype(), device));
     return ops::concat(all, 0);
   }
 

@@ -18,7 +18,7 @@ TEST_CASE("op cases") {
     INFO(row.dump());
     CHECK(row.at("status") == "pass");
     CHECK(row.at("max_error").get<double>() <= row.at("limit").get<double>());
-    CHECK(row.at("limit").get<double>() <= 1e-2);
+    CHECK(row.at("limit").get<double>() <= (row.at("dtype") == "bf16" ? 2e-2 : 1e-2));
   }
 }
 
@@ -153,7 +153,7 @@ TEST_CASE("a call that must be refused has to be, with its message and code") {
 
 TEST_CASE("a filter picks cases; one that is wrong or picks nothing is an error") {
   const auto rows = selftest::run_op_cases({}, "^softmax/6x13-dim-1$");
-  CHECK(rows.size() == 2);
+  CHECK(rows.size() == 3);  // f64, f32, bf16
   CHECK(rows[0].at("repro") == "taut selftest ops --device cpu --filter '^softmax/6x13-dim-1$'");
   CHECK_THROWS_WITH_AS(selftest::run_op_cases({}, "no-such-op"), doctest::Contains("no case matches"), Error);
   CHECK_THROWS_WITH_AS(selftest::run_op_cases({}, "("), doctest::Contains("regular expression"), Error);
