@@ -139,7 +139,6 @@ __device__ void write_rows(const Sizes& z, const float (&o)[kColumns / 8][4], fl
     for (int n = 0; n < 8; ++n)
       if (column + c + n < z.s.d) place[n] = from[n];
   }
-  __syncwarp();
 }
 
 // out rows of the warp = factors times p (16 x all keys, as operands a) times `values`, all columns.

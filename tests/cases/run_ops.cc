@@ -76,7 +76,8 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter, const Pr
     for (const DType dtype : {DType::kF64, DType::kF32, DType::kBF16}) {
       if (dtype == DType::kBF16 && !c.bf16) continue;
       const cases::Verdict v = cases::check_case(c, dtype, device);
-      rows.push_back(device_row(row_of(device, c.op, c.name, name(dtype), v), device, v));
+      const char* const mode = c.tf32 && dtype == DType::kF32 ? "tf32" : name(dtype);
+      rows.push_back(device_row(row_of(device, c.op, c.name, mode, v), device, v));
     }
   }
   for (const cases::RejectCase& c : list.rejects) {
