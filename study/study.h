@@ -23,7 +23,7 @@ struct StudyOptions {
 int64_t run_study(const Plan& plan, const std::string& folder, const StudyOptions& options);
 
 struct RowOptions {
-  Share share = {};  // of the images that are judged, where several processes share the run (study/run/share.h)
+  Share share = {};    // of the images that are judged, where several processes share the run (study/run/share.h)
   Device device = {};  // where the model computes
   bool force_resume = false;
   Progress* progress = nullptr;

@@ -13,8 +13,8 @@ namespace taut::study {
 // A row a pass:
 //   forward   no gradients, evaluation mode
 //   train     forward, loss, backward, clipping, AdamW on fresh images, no cache of features
-//   pgd       forward, gradient of the images, one step of the attack, evaluation mode; on a GPU a fifteenth of an attack
-//             of 15 steps
+//   pgd       forward, gradient of the images, one step of the attack, evaluation mode; on a GPU a fifteenth of 15
+//   steps
 // Median of at least 5 repetitions after one that is not counted, with the peak measured between them on the same
 // threads. FLOPs: a forward is 2 x the multiply-adds of linear layers, QK^T and PV; train counts 3 forwards (2 where
 // the backbone is frozen, 1 for linear probing), pgd 2. peak_memory_bytes is the tensor allocator's peak, parameters

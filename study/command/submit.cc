@@ -165,7 +165,7 @@ void add_submit_command(CLI::App& study, const ExitCode& code, const std::string
   submit->add_option("--sbatch", options->slurm.sbatch, "slurm: an option of sbatch's, as --sbatch=--time=4:00:00")
       ->allow_extra_args(false);
   submit->callback([=] {
-    const Device device = begin_on_any_device(*common);  // where it is not needed to be there: the runs may go elsewhere
+    const Device device = begin_on_any_device(*common);  // there or not: runs may go elsewhere
     const StudyManifest manifest = manifest_of(*options, *common, command_line);
     const TaskOptions worker{.device = common->device, .threads = common->threads, .parts = options->parts};
     std::vector<Row> rows;

@@ -397,7 +397,8 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** a
   const auto thunk = reinterpret_cast<void (*)(void*)>(arguments[0]);
   const auto* bytes = static_cast<const std::byte*>(arguments[1]);
   std::vector<std::byte> closure(bytes, bytes + *static_cast<const size_t*>(arguments[2]));
-  on_stream(stream, [=, closure = std::move(closure)] { run_kernel(kernel, grid, block, shared_bytes, thunk, closure); });
+  on_stream(stream,
+            [=, closure = std::move(closure)] { run_kernel(kernel, grid, block, shared_bytes, thunk, closure); });
   return cudaSuccess;
 }
 
