@@ -5,31 +5,32 @@
 
 namespace taut {
 
-BackendState backend_state(DeviceKind kind) {
-  BackendState state;
-  DeviceList list;
+bool is_compiled(DeviceKind kind) {
   switch (kind) {
-    case DeviceKind::kCpu: return {true, true, name(cpu_isa())};
+    case DeviceKind::kCpu: return true;
     case DeviceKind::kSimt:
 #ifdef TAUT_WITH_SIMT
-      state.compiled = true;
-      list = simt::find_devices();
+      return true;
 #else
-      list.note = "left out of this kind of build";
+      return false;
 #endif
-      break;
     case DeviceKind::kCuda:
 #ifdef TAUT_WITH_CUDA
-      state.compiled = true;
-      list = cuda::find_devices();
+      return true;
 #else
-      list.note = "nvcc was not found when this program was built";
+      return false;
 #endif
-      break;
   }
-  state.available = list.count > 0;
-  state.note = list.note;
-  return state;
+  return false;
+}
+
+BackendState backend_state(DeviceKind kind) {
+  if (kind == DeviceKind::kCpu) return {true, true, name(cpu_isa())};
+  if (!is_compiled(kind))
+    return {false, false,
+            kind == DeviceKind::kSimt ? "left out of this kind of build" : "nvcc was not found when this program was built"};
+  const DeviceList list = TAUT_ON_GPU((Device{kind, 0}), find_devices());
+  return {true, list.count > 0, list.note};
 }
 
 Device best_device() { return {backend_state(DeviceKind::kCuda).available ? DeviceKind::kCuda : DeviceKind::kCpu, 0}; }

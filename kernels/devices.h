@@ -13,6 +13,7 @@ struct BackendState {
 };
 // Asks the driver; never throws.
 BackendState backend_state(DeviceKind kind);
+bool is_compiled(DeviceKind kind);  // the same of this build alone, without asking anybody
 
 // The first GPU where this build and this machine have one, else the CPU.
 Device best_device();

@@ -13,7 +13,7 @@
 namespace taut::runner {
 namespace {
 
-constexpr size_t kSize = size_t{1} << 35;  // of addresses; pages that nobody touches cost nothing
+constexpr size_t kSize = kMemoryBytes;
 constexpr size_t kAlign = 256;
 
 template <class T>

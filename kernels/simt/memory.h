@@ -11,6 +11,7 @@
 namespace taut::runner {
 
 constexpr size_t kGranule = 4;
+constexpr size_t kMemoryBytes = size_t{1} << 35;  // of addresses; pages that nobody touches cost nothing
 constexpr size_t kSharedBytes = size_t{1} << 18;  // room for the largest shared memory of a block, with gaps
 
 // One access that may conflict with a later one: when (the runner's clock), which bytes of the granule, by whom, where.

@@ -78,7 +78,7 @@ std::string jpeg_version() {
 std::string version_line() {
   std::string backends;
   for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kSimt, DeviceKind::kCuda})
-    if (backend_state(kind).compiled) backends += fmt::format("{}{}", backends.empty() ? "" : " ", name(kind));
+    if (is_compiled(kind)) backends += fmt::format("{}{}", backends.empty() ? "" : " ", name(kind));
   return fmt::format("taut {} (commit {}, {}, {}; backends: {})", TAUT_VERSION, TAUT_COMMIT, TAUT_COMPILER,
                      TAUT_BUILD_TYPE, backends);
 }

@@ -241,7 +241,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   TAUT_TWIN_CALL("cudaGetDeviceProperties");
   if (device != 0) return returned(cudaErrorInvalidDevice);
-  *properties = {"SIMT runner", runner::memory().size - runner::kSharedBytes, 9, 0};
+  *properties = {"SIMT runner", runner::kMemoryBytes - runner::kSharedBytes, 9, 0};
   return cudaSuccess;
 }
 
@@ -295,7 +295,7 @@ cudaError_t cudaFreeHost(void* pointer) {
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   TAUT_TWIN_CALL("cudaMemGetInfo");
-  *total = runner::memory().size - runner::kSharedBytes;
+  *total = runner::kMemoryBytes - runner::kSharedBytes;
   *free = *total - static_cast<size_t>(runner::bytes_in_use());
   return cudaSuccess;
 }
