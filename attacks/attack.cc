@@ -112,7 +112,7 @@ double attack_passes(const AttackConfig& config) {
   return static_cast<double>(attempts_of(config) * (2 * resolve(config).steps + 1) + 3);
 }
 
-std::vector<int64_t> argmax_rows(const Tensor& logits) {
+Tensor argmax(const Tensor& logits) {
   TAUT_CHECK(logits.ndim() == 2 && logits.size(1) >= 1, "[argmax] expected logits (rows, classes), got {}",
              to_string(logits.shape()));
   const Tensor in = logits.contiguous();
@@ -122,7 +122,11 @@ std::vector<int64_t> argmax_rows(const Tensor& logits) {
     ON_DEVICE(in.device(), max_dim<T>(current_stream(in.device()), in.data<T>(), top.data<T>(), index.data<int64_t>(),
                                       in.size(0), in.size(1), 1));
   });
-  const Tensor host = index.to(Device{});
+  return index;
+}
+
+std::vector<int64_t> argmax_rows(const Tensor& logits) {
+  const Tensor host = argmax(logits).to(Device{});
   const auto all = host.span<int64_t>();
   return {all.begin(), all.end()};
 }

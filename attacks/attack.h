@@ -4,15 +4,41 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
-#include "autograd/var.h"
+#include "autograd/ops.h"
 
 namespace taut::attacks {
 
+// A model's first op and what comes after it. An attack that knows them keeps the patches up to date itself: the end of
+// its backward pass, the step and the first op are one kernel (pgd_step_patches, kernels/pgd.h), with the same bytes.
+struct InputStage {
+  ops::ImagePatches patches;
+  std::function<Var(const Var& patches, const Shape& images)> logits;
+};
+
 // Images (b, c, h, w) in [0, 1] -> logits (b, classes). Normalisation lives inside the model.
-using Logits = std::function<Var(const Var& images)>;
+class Logits {
+ public:
+  Logits() = default;
+  template <class F>
+  requires std::is_invocable_r_v<Var, F, const Var&> Logits(F whole)
+      : whole_(std::move(whole)) {}  // NOLINT: a function is what it stands for
+  Logits(std::function<Var(const Var& images)> whole, InputStage stage)
+      : whole_(std::move(whole)), stage_(std::make_shared<const InputStage>(std::move(stage))) {}
+
+  Var operator()(const Var& images) const { return whole_(images); }
+  explicit operator bool() const { return static_cast<bool>(whole_); }
+  const InputStage* stage() const { return stage_.get(); }  // null where it is not known
+
+ private:
+  std::function<Var(const Var& images)> whole_;
+  std::shared_ptr<const InputStage> stage_;
+};
 
 enum class Norm { kLinf, kL2 };
 enum class Loss { kCrossEntropy, kMargin };  // attacks/objective.h
@@ -75,7 +101,8 @@ int64_t attempts_of(const AttackConfig& config);
 // Forward passes (a backward counts as one) that attacking and judging one image costs at most.
 double attack_passes(const AttackConfig& config);
 
-// Index of the largest logit of each row, the first one on ties.
-std::vector<int64_t> argmax_rows(const Tensor& logits);
+// Index of the largest logit of each row (b) i64, the first one on ties; on the logits' device.
+Tensor argmax(const Tensor& logits);
+std::vector<int64_t> argmax_rows(const Tensor& logits);  // the same on the host
 
 }  // namespace taut::attacks

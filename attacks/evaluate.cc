@@ -15,7 +15,7 @@ constexpr double kBudgetTolerance = 1e-6;
 
 void check_subject(const Subject& subject) {
   TAUT_CHECK(!subject.training, "[evaluate] the model is in training mode; hint: set_training(false) first");
-  TAUT_CHECK(subject.attacked != nullptr && subject.judge != nullptr, "[evaluate] expected a model and a judge");
+  TAUT_CHECK(subject.attacked && subject.judge, "[evaluate] expected a model and a judge");
 }
 
 Batch checked_batch(const Batches& batches, int64_t begin, int64_t count, int64_t classes) {
@@ -80,19 +80,20 @@ bool looks_like_probabilities(const Tensor& logits) {
   return logits.size(0) > 0 && classes > 1;
 }
 
-// Whether the verdict on row i hangs by rounding: label and best other logit closer than 1e-3 of the largest logit.
-bool is_close_call(const std::vector<double>& z, int64_t classes, int64_t i, int64_t label) {
+// Whether the verdict on row i hangs by rounding: label and best other logit closer than `rounding` of the largest
+// logit.
+bool is_close_call(const std::vector<double>& z, int64_t classes, int64_t i, int64_t label, double rounding) {
   double other = -INFINITY, largest = 0;
   for (int64_t j = 0; j < classes; ++j) {
     const double v = z[static_cast<size_t>(i * classes + j)];
     if (j != label) other = std::max(other, v);
     largest = std::max(largest, std::abs(v));
   }
-  return std::abs(z[static_cast<size_t>(i * classes + label)] - other) <= 1e-3 * largest;
+  return std::abs(z[static_cast<size_t>(i * classes + label)] - other) <= rounding * largest;
 }
 
 Tensor row_of(const Tensor& batch, int64_t i) {
-  return batch.slice(0, i, 1).clone().reshape({batch.size(1), batch.size(2), batch.size(3)});
+  return batch.slice(0, i, 1).clone().to(Device{}).reshape({batch.size(1), batch.size(2), batch.size(3)});
 }
 
 }  // namespace
@@ -114,10 +115,10 @@ CleanResult evaluate_clean(const Subject& subject, const Batches& batches, const
   for (int64_t begin = 0; begin < options.n; begin += options.batch) {
     const int64_t count = std::min(options.batch, options.n - begin);
     const Batch batch = checked_batch(batches, begin, count, subject.classes);
-    const Var logits = subject.attacked(Var(batch.images));
+    const Var logits = subject.attacked(Var(batch.images.to(subject.device)));
     count_top(logits.value(), batch.labels, result);
-    for (const double l : ops::cross_entropy(logits, batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
-      loss += l;
+    const Tensor labels = batch.labels.to(subject.device);
+    for (const double l : ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone).value().to_doubles()) loss += l;
     if (options.progress) options.progress(begin + count);
   }
   result.n = options.n;
@@ -185,12 +186,13 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       fail(Exit::kBadData, "[evaluate] images {} to {}: expected pixels in [0, 1], got [{}, {}] and {} non-finite",
            begin, begin + count - 1, input.low, input.high, input.nonfinite);
 
+    const Tensor images = batch.images.to(subject.device), labels = batch.labels.to(subject.device);
     Tensor clean_logits;
     {
       const NoGrad no_grad;
-      clean_logits = subject.attacked(Var(batch.images)).value();
+      clean_logits = subject.attacked(Var(images)).value();
       for (const double l :
-           ops::cross_entropy(Var(clean_logits), batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
+           ops::cross_entropy(Var(clean_logits), labels, 0, ops::Reduction::kNone).value().to_doubles())
         tally.loss_clean += l;
     }
     if (begin == 0 && looks_like_probabilities(clean_logits))
@@ -198,8 +200,8 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     const std::vector<int64_t> clean = argmax_rows(clean_logits);
 
     const AttackResult run =
-        run_attack(subject.attacked, batch.images, batch.labels, attack, {options.seed, options.step, batch.ids});
-    for (const double d : distances(batch.images, run.adversarial, attack.norm))
+        run_attack(subject.attacked, images, labels, attack, {options.seed, options.step, batch.ids});
+    for (const double d : distances(images, run.adversarial, attack.norm))
       tally.max_perturbation = std::max(tally.max_perturbation, d);
     const Range output = range_of(run.adversarial);
     tally.low = std::min(tally.low, output.low);
@@ -209,7 +211,7 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     std::vector<int64_t> judged, judged_clean;
     {
       const NoGrad no_grad;
-      judged_clean = argmax_rows(subject.judge(Var(batch.images)).value());
+      judged_clean = argmax_rows(subject.judge(Var(images)).value());
       judged = argmax_rows(subject.judge(Var(run.adversarial)).value());
     }
     const std::vector<int64_t> attacked = argmax_rows(run.logits);
@@ -220,11 +222,11 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
       const bool clean_ok = judged_clean[at] == label, last_ok = judged[at] == label;
       if (clean_ok != (clean[at] == label)) {
         ++tally.clean_verdicts_differ;
-        tally.clean_unexplained += !is_close_call(clean_values, clean_logits.size(1), i, label);
+        tally.clean_unexplained += !is_close_call(clean_values, clean_logits.size(1), i, label, subject.rounding);
       }
       if (last_ok != (attacked[at] == label)) {
         ++tally.verdicts_differ;
-        tally.unexplained += !is_close_call(logits, run.logits.size(1), i, label);
+        tally.unexplained += !is_close_call(logits, run.logits.size(1), i, label, subject.rounding);
       }
       bool best_ok = clean_ok && last_ok;
       for (const auto& iterate : run.correct) best_ok = best_ok && iterate[at];

@@ -27,9 +27,13 @@ struct Subject {
   Logits judge;
   bool training = false;  // true is refused
   int64_t classes = 0;
+  Device device;  // of both; images come to it batch by batch
+  // How far apart `attacked` and `judge` may be, which are one function but round differently: of the largest logit.
+  double rounding = 1e-3;
 };
 
-// A batch source: fills images (b, c, h, w) in [0, 1], labels (b) and the ids of images begin .. begin + b.
+// A batch source: fills images (b, c, h, w) in [0, 1], labels (b) and the ids of images begin .. begin + b, all in host
+// memory.
 struct Batch {
   Tensor images, labels;
   std::vector<int64_t> ids;

@@ -19,7 +19,7 @@ Tensor normalised(const Tensor& gradient) {
   std::vector<double> divisors = means.to_doubles();
   for (double& d : divisors)
     if (d == 0) d = 1;
-  const Var divisor(Tensor::from(divisors, {b, 1}).to(gradient.dtype()));
+  const Var divisor(Tensor::from(divisors, {b, 1}).to(gradient.dtype()).to(gradient.device()));
   return ops::div(g, divisor).value().reshape(gradient.shape());
 }
 

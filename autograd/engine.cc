@@ -28,7 +28,7 @@ Tensor unbroadcast(const char* op, Tensor gradient, const Shape& shape) {
     sum.summed[i] = i < lead || shape[i - lead] != from[i];
   }
   Tensor g = Tensor::empty(shape, dense.dtype(), dense.device());
-  on_float(g.dtype(), op, [&]<class T>() {
+  on_stored(g.dtype(), op, [&]<class T>() {
     ON_DEVICE(g.device(), sum_to_shape<T>(current_stream(g.device()), dense.data<T>(), g.data<T>(), sum));
   });
   return g;
@@ -44,9 +44,9 @@ void accumulate(const char* op, Tensor& sum, Tensor gradient) {
   // In place only when nobody else can see the sum: a returned gradient may alias an upstream one.
   if (!sum.is_sole_owner() || !sum.is_contiguous()) sum = sum.clone();
   gradient = gradient.contiguous();
-  on_float(sum.dtype(), op, [&]<class T>() {
+  on_stored(sum.dtype(), op, [&]<class T>() {
     ON_DEVICE(sum.device(),
-              axpy<T>(current_stream(sum.device()), T(1), gradient.data<T>(), sum.data<T>(), sum.numel()));
+              axpy<T>(current_stream(sum.device()), Real<T>(1), gradient.data<T>(), sum.data<T>(), sum.numel()));
   });
 }
 

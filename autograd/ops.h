@@ -1,6 +1,8 @@
 // Differentiable operations on vars. Each checks its inputs, allocates, calls kernels on the tensors' device and
-// records one node. Tensors are row-major and of one dtype (f32 or f64) unless said otherwise; errors are Error(kUsage)
-// with the op's name. An undefined Var stands for an absent optional input. One file per family in autograd/ops/.
+// records one node. Tensors are row-major and of one dtype unless said otherwise: f32,
+// f64 or bf16 (computed in f32, stored rounded; parameters may stay f32 and are rounded where they are read); errors
+// are Error(kUsage) with the op's name. An undefined Var stands for an absent optional input. One file per family in
+// autograd/ops/.
 #pragma once
 
 #include <string>
@@ -9,6 +11,7 @@
 
 #include "autograd/var.h"
 #include "kernels/hw.h"
+#include "tensor/precision.h"
 
 namespace taut {
 
@@ -46,9 +49,11 @@ Var sum(const Var& x, int64_t dim, bool keep_dim = false);
 // op(a) (..., m, k) times op(b) (..., k, n) -> (..., m, n); the leading dimensions are equal, or b has none.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
 // x (..., in) wT + bias + residual; w (out, in), bias (out) and residual (..., out) optional.
-Var linear(const Var& x, const Var& w, const Var& bias = {}, const Var& residual = {});
+// With Precision::kTF32 the factors of f32 products are rounded, of all passes.
+Var linear(const Var& x, const Var& w, const Var& bias = {}, const Var& residual = {},
+           Precision precision = Precision::kF32);
 // gelu_erf(x wT + bias).
-Var linear_gelu(const Var& x, const Var& w, const Var& bias);
+Var linear_gelu(const Var& x, const Var& w, const Var& bias, Precision precision = Precision::kF32);
 
 // ---- low_rank.cc ----------------------------------------------------------------------------------------------------
 
@@ -56,7 +61,7 @@ Var linear_gelu(const Var& x, const Var& w, const Var& bias);
 // and pair g adapts block g (q, k and v of a fused projection). a[g] (r, in), b[g] (out / groups, r). An undefined a[g]
 // and b[g] leave their block alone.
 Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>& a, const std::vector<Var>& b,
-             double scale);
+             double scale, Precision precision = Precision::kF32);
 
 // ---- phm.cc ---------------------------------------------------------------------------------------------------------
 
@@ -70,7 +75,8 @@ Var softmax(const Var& x, int64_t dim = -1);
 Var log_softmax(const Var& x, int64_t dim = -1);
 enum class Reduction { kMean, kSum, kNone };
 // Cross-entropy of logits (rows, classes) with labels (rows) i64; smoothing puts label_smoothing / classes on every
-// class. Shape () or, unreduced, (rows). Throws Error(kBadData) on a label outside [0, classes).
+// class. Shape () or, unreduced, (rows), in f32 for bf16 logits. Throws Error(kBadData) on a label outside [0,
+// classes).
 Var cross_entropy(const Var& logits, const Tensor& labels, double label_smoothing = 0,
                   Reduction reduction = Reduction::kMean);
 
@@ -112,6 +118,7 @@ struct Conv2d {
   HW stride = 1, padding = 0, dilation = 1;
   int64_t groups = 1;
   HW extra = 0;  // more padding at the bottom and on the right
+  Precision precision = Precision::kF32;
 };
 // PyTorch's padding "same", for stride 1: the output is as large as the image; of an odd sum the greater half is
 // behind.
@@ -133,8 +140,20 @@ Var concat(const std::vector<Var>& xs, int64_t dim);
 Var slice(const Var& x, int64_t dim, int64_t start, int64_t length);
 Var cast(const Var& x, DType dtype);  // floating to floating
 // Images (b, c, h, w) to (b, (h/p)(w/p), c p p), normalised: (x - mean[c]) / std[c]; columns in the order (c, row,
-// column).
+// column). `patches` may be bf16 for images in f32.
+Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std,
+             DType patches);
 Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std);
+// A vector of few numbers that do not change, on a device: made once and kept, so that a step that is recorded
+// (kernels/graph.h) may ask for it.
+Tensor constant(const std::vector<double>& values, DType dtype, Device device);
+// The same of what a model says of its input.
+struct ImagePatches {
+  int64_t patch = 1;
+  std::vector<double> mean, std;
+  DType dtype = DType::kF32;
+};
+Var patchify(const Var& images, const ImagePatches& how);
 // Token sequence of a ViT (Dosovitskiy et al., 2021, eq. 1): concat(cls, patches) + positions. patches (b, n, d), cls
 // (d), positions (n + 1, d), any leading ones -> (b, n + 1, d).
 Var assemble_tokens(const Var& patches, const Var& cls, const Var& positions);

@@ -70,6 +70,14 @@ void Var::set_value(Tensor value) {
   *value_ = std::move(value);
 }
 
+void Var::store_as(DType dtype) {
+  TAUT_CHECK(is_leaf() && !requires_grad() && is_floating(dtype) && is_floating(this->dtype()),
+             "[var] a leaf without a gradient changes between floating dtypes, got {} to {}", name(this->dtype()),
+             name(dtype));
+  *value_ = value_->to(dtype);
+  info_->dtype = dtype;
+}
+
 Needs needs_of(const std::vector<Var>& inputs) {
   Needs needs(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) needs[i] = recording && inputs[i].requires_grad();

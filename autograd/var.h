@@ -64,6 +64,8 @@ class Var {
   bool is_leaf() const;
   // Replaces the value of a leaf by a tensor of the same shape and dtype, on any device.
   void set_value(Tensor value);
+  // Converts the value of a leaf that wants no gradient to another floating dtype.
+  void store_as(DType dtype);
 
   // Identity, not equality of values: copies of a var share it.
   const std::shared_ptr<VarInfo>& info() const { return info_; }

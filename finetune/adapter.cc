@@ -24,7 +24,7 @@ class LinearBottleneck : public Bottleneck {
   Var down(const Var& x, BottleneckForm::Activation f) override {
     return f == BottleneckForm::Activation::kGelu ? down_->forward_gelu(x) : activated(down_->forward(x), f);
   }
-  Var up(const Var& u, const Var& a) override { return ops::linear(u, up_->weight, up_->bias, a); }
+  Var up(const Var& u, const Var& a) override { return ops::linear(u, up_->weight, up_->bias, a, up_->precision()); }
 
  private:
   std::shared_ptr<nn::Linear> down_, up_;

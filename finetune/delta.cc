@@ -42,7 +42,7 @@ std::string base_hash(const nn::Model& plain) {
   hash.update(plain.config().description());
   for (const auto& [path, value] : nn::state_of(plain)) {
     if (plain.is_head(path)) continue;
-    const Tensor t = value.contiguous();
+    const Tensor t = value.contiguous().to(Device{});
     hash.update(fmt::format("\n{} {} {}\n", path, name(t.dtype()), to_string(t.shape())));
     hash.update(t.raw(), static_cast<size_t>(t.bytes()));
   }

@@ -100,14 +100,17 @@ void ConfigKeys::finish() const {
 }
 
 Edits::Edits(nn::Model& model, std::string file) : model_(model), file_(std::move(file)) {
-  const auto add = [&](const std::vector<nn::NameEntry>& map) {
-    for (const nn::NameEntry& e : map)
-      for (const std::string& name : nn::spellings(e.external)) entries_[name] = e;
+  const auto add = [&](const std::vector<nn::NameEntry>& map, nn::NameStyle style) {
+    for (const nn::NameEntry& e : map) {
+      for (std::string& name : nn::spellings(e.external, style))
+        index_.insert_or_assign(std::move(name), entries_.size());
+      entries_.push_back(e);
+    }
   };
   if (const auto* vit = dynamic_cast<const nn::VitConfig*>(&model.config())) {
-    for (const nn::NameStyle style : {nn::NameStyle::kTimm, nn::NameStyle::kHf}) add(nn::name_map(*vit, style));
+    for (const nn::NameStyle style : {nn::NameStyle::kTimm, nn::NameStyle::kHf}) add(nn::name_map(*vit, style), style);
   } else {
-    add(nn::name_map(model));
+    add(nn::name_map(model), nn::NameStyle::kTorchvision);
   }
 }
 
@@ -120,8 +123,8 @@ Tensor Edits::read(const TensorFile& file, const std::string& stored) const {
 }
 
 const nn::NameEntry* Edits::find(const std::string& name) const {
-  const auto it = entries_.find(name);
-  return it == entries_.end() ? nullptr : &it->second;
+  const auto it = index_.find(name);
+  return it == index_.end() ? nullptr : &entries_[it->second];
 }
 
 const nn::NameEntry& Edits::entry(const std::string& name) const {

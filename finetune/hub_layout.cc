@@ -53,7 +53,8 @@ HubConfig hub_config(const std::string& file) {
 
 // Until version 1.1.0 the library read alpha and never used it.
 bool ignores_alpha(const std::string& version) {
-  return std::regex_search(version, std::regex("^adapters\\.(0|1\\.0)\\."));
+  static const std::regex kBefore("^adapters\\.(0|1\\.0)\\.");
+  return std::regex_search(version, kBefore);
 }
 
 void load_loras(const HubConfig& hub, const WeightsFile& file, Edits& edits, ForeignDelta& delta) {
@@ -211,8 +212,9 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
     for (const std::string where : {"adapters.", "shared_parameters."})
       if (const size_t at = stored.find(where + ours + "."); at != std::string::npos)
         stored.replace(at + where.size(), ours.size(), hub.name);
+    static const std::regex kLayer("layer\\.([0-9]+)\\.");
     std::smatch match;
-    const bool in_layer = std::regex_search(stored, match, std::regex("layer\\.([0-9]+)\\."));
+    const bool in_layer = std::regex_search(stored, match, kLayer);
     const bool is_attention = stored.find("attention_adapters.") != std::string::npos;
     const bool absent =
         in_layer && ((is_attention ? !attention : !output) ||

@@ -39,7 +39,7 @@ class Ia3Linear : public nn::Layer, public Mergeable {
   Folded folded() const override {
     const NoGrad no_grad;
     const Var l = factor();
-    return {ops::mul(base_->weight, ops::reshape(l, {-1, 1})).value(), ops::mul(base_->bias, l).value()};
+    return {ops::mul(whole(base_->weight), ops::reshape(l, {-1, 1})).value(), ops::mul(base_->bias, l).value()};
   }
 
  private:
@@ -49,7 +49,7 @@ class Ia3Linear : public nn::Layer, public Mergeable {
     const Device device = base_->weight.value().device();
     std::vector<Var> all = factors_;
     for (Var& f : all)
-      if (f.value().device() != device) f = Var(f.value().to(device));
+      if (f.value().device() != device) f = Var(Tensor::full(f.shape(), 1, f.dtype(), device));
     return ops::concat(all, 0);
   }
 
@@ -70,7 +70,7 @@ class Ia3Conv : public nn::Layer, public Mergeable {
   Folded folded() const override {
     const NoGrad no_grad;
     const Var& l = vector_->l;
-    return {ops::mul(base_->weight, ops::reshape(l, {-1, 1, 1, 1})).value(),
+    return {ops::mul(whole(base_->weight), ops::reshape(l, {-1, 1, 1, 1})).value(),
             base_->bias.defined() ? ops::mul(base_->bias, l).value() : Tensor()};
   }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "finetune/foreign.h"
@@ -47,7 +48,8 @@ class Edits {
 
   nn::Model& model_;
   std::string file_;
-  std::map<std::string, nn::NameEntry> entries_;
+  std::vector<nn::NameEntry> entries_;
+  std::unordered_map<std::string, size_t> index_;  // of `entries_`, by every spelling
   std::map<std::string, Tensor> copies_;
 };
 

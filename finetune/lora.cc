@@ -45,14 +45,14 @@ class LoraLinear : public nn::Layer, public Mergeable {
       a.push_back(p->a);
       b.push_back(p->b);
     }
-    return ops::low_rank(x, base_->weight, base_->bias, a, b, scale_);
+    return ops::low_rank(x, base_->weight, base_->bias, a, b, scale_, precision());
   }
 
   Folded folded() const override {
     const NoGrad no_grad;
     std::vector<Var> deltas;
     for (const auto& p : pairs_) deltas.push_back(ops::scale(ops::matmul(p->b, p->a), scale_));
-    return {ops::add(base_->weight, ops::concat(deltas, 0)).value(), base_->bias.value()};
+    return {ops::add(whole(base_->weight), ops::concat(deltas, 0)).value(), base_->bias.value()};
   }
 
  private:
@@ -80,14 +80,14 @@ class LoraConv : public nn::Layer, public Mergeable {
   // Over channels that lie next to each other a 1x1 convolution is a linear layer.
   Var forward(const Var& x) override {
     const Var u = ops::scale(ops::conv2d(x, a_, {}, base_->how()), scale_);
-    return ops::linear(u, ops::reshape(b_, {b_.size(0), b_.size(1)}), {}, base_->forward(x));
+    return ops::linear(u, ops::reshape(b_, {b_.size(0), b_.size(1)}), {}, base_->forward(x), precision());
   }
 
   Folded folded() const override {
     const NoGrad no_grad;
     const int64_t rank = a_.size(0);
     const Var delta = ops::matmul(ops::reshape(b_, {-1, rank}), ops::reshape(a_, {rank, -1}));
-    const Var weight = ops::add(base_->weight, ops::scale(ops::reshape(delta, base_->weight.shape()), scale_));
+    const Var weight = ops::add(whole(base_->weight), ops::scale(ops::reshape(delta, base_->weight.shape()), scale_));
     return {weight.value(), base_->bias.defined() ? base_->bias.value() : Tensor()};
   }
 

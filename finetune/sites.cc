@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "autograd/ops.h"
+
 namespace taut::finetune {
 namespace {
 
@@ -26,6 +28,8 @@ std::shared_ptr<nn::Linear> linear_at(const nn::LayerSlot& slot) { return plain_
 std::shared_ptr<nn::Conv> conv_at(const nn::LayerSlot& slot) { return plain_at<nn::Conv>(slot); }
 
 std::string hf_layer(int64_t block) { return "vit.encoder.layer." + std::to_string(block) + "."; }
+
+Var whole(const Var& weight) { return weight.dtype() == DType::kBF16 ? ops::cast(weight, DType::kF32) : weight; }
 
 void freeze_backbone(nn::Model& model) {
   model.set_requires_grad(false);

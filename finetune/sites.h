@@ -20,6 +20,8 @@ std::string hf_layer(int64_t block);
 struct Folded {
   Tensor weight, bias;
 };
+// A frozen weight as f32 where it is stored in bf16: what is folded is rounded once, when it is done.
+Var whole(const Var& weight);
 // A layer whose effect can be folded into the layer it was put around.
 class Mergeable {
  public:

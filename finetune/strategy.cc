@@ -39,7 +39,8 @@ namespace {
 
 // Parameters and buffers of `from` go where `to` has the same paths, shared.
 void share_state(const nn::Model& from, nn::Model& to) {
-  for (const auto& [path, tensor] : nn::state_of(to)) to.parameter(path).set_value(from.parameter(path).value());
+  for (const auto& [path, tensor] : nn::state_of(to))
+    to.parameter(path).set_value(from.parameter(path).value().to(tensor.dtype()));
 }
 
 }  // namespace
@@ -58,6 +59,7 @@ std::shared_ptr<nn::Model> merge(const nn::Model& model) {
     plain->parameter(slot.path + ".weight").set_value(folded.weight);
     if (folded.bias.defined()) plain->parameter(slot.path + ".bias").set_value(folded.bias);
   }
+  plain->set_precision(model.precision());
   return plain;
 }
 
@@ -66,6 +68,7 @@ std::shared_ptr<nn::Model> rebuild(const nn::Model& model, const Strategy& strat
   strategy.apply(*copy, options, 0);
   share_state(model, *copy);
   copy->set_requires_grad(false);
+  copy->set_precision(model.precision());
   return copy;
 }
 

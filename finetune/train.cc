@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "finetune/nonfinite.h"
 #include "finetune/sites.h"
+#include "kernels/device_memory.h"
 
 namespace taut::finetune {
 namespace {
@@ -31,6 +32,13 @@ nn::AdamW make_optimizer(const nn::Model& model, const TrainOptions& options) {
   return nn::AdamW(std::move(parameters), std::move(flags), {.weight_decay = options.weight_decay});
 }
 
+void check_labels(const Tensor& labels, int64_t classes) {
+  const Tensor known = labels.to(Device{});
+  for (const int64_t label : known.span<int64_t>())
+    if (label < 0 || label >= classes)
+      fail(Exit::kBadData, "[train] expected labels in [0, {}), got {}", classes, label);
+}
+
 }  // namespace
 
 bool decays(const std::string& path, Mode mode) {
@@ -43,48 +51,127 @@ Trainer::Trainer(std::shared_ptr<nn::Model> model, TrainOptions options)
     : model_(std::move(model)), options_(options), optimizer_(make_optimizer(*model_, options_)) {
   const auto& list = optimizer_.parameters();
   head_only_ = std::all_of(list.begin(), list.end(), [&](const auto& p) { return model_->is_head(p.path); });
+  for (const nn::NamedParameter& p : model_->parameters()) state_.push_back(p.var);
+  for (const nn::NamedBuffer& b : model_->buffers()) state_.push_back(b.var);
 }
 
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
-  return update([&] { return model_->forward(Var(images)); }, labels);
+  return update(&nn::Model::forward, images, labels);
 }
 
 StepResult Trainer::step_on_features(const Tensor& features, const Tensor& labels) {
   for (const nn::NamedParameter& p : optimizer_.parameters())
     TAUT_CHECK(model_->is_head(p.path), "[train] features do not change only while the head alone trains, got '{}'",
                p.path);
-  return update([&] { return model_->classify(Var(features)); }, labels);
+  return update(&nn::Model::classify, features, labels);
 }
 
-StepResult Trainer::update(const std::function<Var()>& logits, const Tensor& labels) {
-  StepResult result;
+// Loss, gradients and their sum of squares of the batch in input_ and labels_.
+void Trainer::differentiate(Net net) {
   std::vector<Var> wanted;
   for (const nn::NamedParameter& p : optimizer_.parameters()) wanted.push_back(p.var);
   // A frozen backbone under a head that trains stays what it was, batch norms included.
   model_->set_training(!head_only_);
-  Var loss = ops::cross_entropy(logits(), labels, options_.label_smoothing);
+  const Var loss = ops::cross_entropy((*model_.*net)(Var(input_)), labels_, options_.label_smoothing);
   model_->set_training(false);
-  result.loss = loss.value().item();
-  if (!std::isfinite(result.loss)) {
-    model_->set_training(!head_only_);
-    std::string first = first_nonfinite(*model_, logits);
-    if (first.empty()) first = "the logits are finite, their cross-entropy is not";
-    fail(Exit::kNumeric, "[train] update {}: the loss is {}; {}; hint: lower train.lr", steps() + 1, result.loss,
-         first);
+  loss_ = loss.value();
+  grads_ = gradients(loss, wanted);
+  for (Tensor& g : grads_)
+    if (g.defined()) g = g.contiguous();
+  squares_ = nn::sum_of_squares(grads_);
+}
+
+// Of everything a step uses besides the batch: a tensor that was replaced makes it another step.
+std::string Trainer::addresses() const {
+  std::string all;
+  const auto append = [&](const Tensor& t) {
+    const void* const p = t.raw();
+    all.append(reinterpret_cast<const char*>(&p), sizeof p);
+    for (const int64_t size : t.shape()) all.append(reinterpret_cast<const char*>(&size), sizeof size);
+  };
+  append(input_);
+  append(labels_);
+  for (const Var& v : state_) append(v.value());
+  return all;
+}
+
+void Trainer::prefetch(const Tensor& input, const Tensor& labels) {
+  const Device device = model_->device();
+  if (device.kind == DeviceKind::kCpu) return;
+  Ahead& to = ahead_[turn_ ^= 1];
+  const auto send = [&](const Tensor& from, Tensor& there) {
+    const Tensor dense = from.contiguous();
+    if (!there.defined() || there.shape() != from.shape()) there = Tensor::empty(from.shape(), from.dtype(), device);
+    copy_ahead(there.raw(), device, dense.raw(), static_cast<size_t>(dense.bytes()));
+  };
+  send(input, to.input);
+  send(labels, to.labels);
+  to.source = input;
+}
+
+// The batch into input_ and labels_: on a GPU always into the same memory, from where prefetch put it if it did.
+void Trainer::bring(const Tensor& input, const Tensor& labels) {
+  const Device device = model_->device();
+  if (device.kind == DeviceKind::kCpu) {
+    input_ = input;
+    labels_ = labels;
+    return;
   }
-  std::vector<Tensor> grads = gradients(loss, wanted);
-  loss = Var();  // the graph goes before the update
-  result.gradient_norm = nn::global_norm(grads);
+  if (!input_.defined() || input_.shape() != input.shape()) {
+    input_ = Tensor::empty(input.shape(), input.dtype(), device);
+    labels_ = Tensor::empty(labels.shape(), labels.dtype(), device);
+  }
+  for (Ahead& a : ahead_) {
+    if (!a.source.shares_memory_with(input) || a.input.shape() != input.shape()) continue;
+    await_copies_ahead(device);
+    a.source = Tensor();
+    input_.copy_from(a.input);
+    labels_.copy_from(a.labels);
+    return;
+  }
+  input_.copy_from(input);
+  labels_.copy_from(labels);
+}
+
+void Trainer::fail_on_loss(Net net, double loss) {
+  model_->set_training(!head_only_);
+  std::string first = first_nonfinite(*model_, [&] { return (*model_.*net)(Var(input_)); });
+  model_->set_training(false);
+  if (first.empty()) first = "the logits are finite, their cross-entropy is not";
+  fail(Exit::kNumeric, "[train] update {}: the loss is {}; {}; hint: lower train.lr", steps() + 1, loss, first);
+}
+
+StepResult Trainer::update(Net net, const Tensor& input, const Tensor& labels) {
+  StepResult result;
+  const Device device = model_->device();
+  // Batch norms that train make new running statistics at every step.
+  const bool alike = device.kind != DeviceKind::kCpu && (head_only_ || model_->buffers().empty());
+  if (alike) {
+    check_labels(labels, model_->config().classes);  // a replay does not
+    if (repeated_ == nullptr) repeated_ = std::make_unique<RepeatedStep>(device);
+  }
+  bring(input, labels);
+  if (alike)
+    repeated_->run((net == &nn::Model::forward ? "forward" : "classify") + addresses(), [&] { differentiate(net); });
+  else
+    differentiate(net);
+  result.loss = loss_.item();
+  if (!std::isfinite(result.loss)) fail_on_loss(net, result.loss);
+  result.gradient_norm = std::sqrt(squares_.item());
   if (!std::isfinite(result.gradient_norm)) {
-    for (size_t i = grads.size(); i-- > 0;)  // backward comes from the end, so that the last one was the first
-      if (const int64_t bad = count_nonfinite_elements(grads[i]); bad > 0)
+    for (size_t i = grads_.size(); i-- > 0;)  // backward comes from the end, so that the last one was the first
+      if (const int64_t bad = count_nonfinite_elements(grads_[i]); bad > 0)
         fail(Exit::kNumeric, "[train] update {}: the gradient of '{}' has {} non-finite elements; hint: lower train.lr",
              steps() + 1, optimizer_.parameters()[i].path, bad);
     fail(Exit::kNumeric, "[train] update {}: the gradient's norm overflows; hint: lower train.lr", steps() + 1);
   }
-  if (options_.clip > 0) nn::clip_by_global_norm(grads, result.gradient_norm, options_.clip);
+  const double scale = options_.clip > 0 ? nn::clip_factor(result.gradient_norm, options_.clip) : 1;
   result.lr = options_.lr * options_.schedule.factor(steps() + 1);
-  optimizer_.step(grads, result.lr);
+  optimizer_.step(grads_, result.lr, scale);
+  if (device.kind == DeviceKind::kCpu) {  // nothing of the batch stays
+    input_ = labels_ = loss_ = squares_ = Tensor();
+    grads_.clear();
+  }
   return result;
 }
 

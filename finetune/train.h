@@ -1,13 +1,13 @@
 // The training loop's step and its state: forward, cross-entropy, backward, clip, AdamW.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "finetune/strategy.h"
+#include "kernels/graph.h"
 #include "nn/optimizer.h"
 
 namespace taut::finetune {
@@ -44,6 +44,10 @@ class Trainer {
   // The same where only the head trains, on features (b, dim) that model.features() gave: equal to the bit.
   StepResult step_on_features(const Tensor& features, const Tensor& labels);
 
+  // On a GPU: brings the batch of the step after the next one there while the next one computes. Optional; the same
+  // tensors must then be given to that step.
+  void prefetch(const Tensor& input, const Tensor& labels);
+
   int64_t steps() const { return optimizer_.steps(); }
   const nn::AdamW& optimizer() const { return optimizer_; }
   // Optimiser state for a checkpoint, and back.
@@ -51,12 +55,31 @@ class Trainer {
   void load_state(const std::map<std::string, Tensor>& state, int64_t steps, const std::string& file);
 
  private:
-  StepResult update(const std::function<Var()>& logits, const Tensor& labels);
+  using Net = Var (nn::Model::*)(const Var&);
+  StepResult update(Net net, const Tensor& input, const Tensor& labels);
+  void differentiate(Net net);
+  std::string addresses() const;
+  void bring(const Tensor& input, const Tensor& labels);
+  // Throws the error that names where the loss of the batch in input_ stopped being finite.
+  [[noreturn]] void fail_on_loss(Net net, double loss);
 
   std::shared_ptr<nn::Model> model_;
   TrainOptions options_;
   nn::AdamW optimizer_;
   bool head_only_ = false;
+
+  // What a step reads and leaves, at addresses that stay while the shapes do: a GPU replays it (kernels/graph.h).
+  std::unique_ptr<RepeatedStep> repeated_;
+  std::vector<Var> state_;  // parameters and buffers
+  Tensor input_, labels_, loss_, squares_;
+  std::vector<Tensor> grads_;
+
+  // A batch that is on its way: where it comes from and where it goes.
+  struct Ahead {
+    Tensor source, input, labels;
+  };
+  Ahead ahead_[2];
+  int turn_ = 0;
 };
 
 }  // namespace taut::finetune

@@ -1,5 +1,4 @@
-// Best fit over free blocks ordered by (size, address), neighbours merged on release: the same sequence of requests
-// gives the same addresses, and a step that repeats finds the blocks of the step before.
+// The CPU's arena; those of devices are kernels/cuda/arena.h.
 #include "kernels/arena.h"
 
 #include <sys/mman.h>
@@ -7,13 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <mutex>
-#include <set>
 #include <unordered_map>
 
+#include "kernels/block_pool.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
-#include "kernels/simt/memory.h"
 
 namespace taut {
 namespace {
@@ -22,53 +20,20 @@ constexpr size_t kAlign = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlab = size_t{64} << 20;
 
-using FreeByAddress = std::map<char*, size_t>;
-using FreeBySize = std::set<std::pair<size_t, char*>>;
-
 struct Block {
   size_t size = 0;     // with guards, a multiple of kAlign
   size_t payload = 0;  // what was asked for, where the block is guarded
   bool guarded = false;
-  // Its entries of the lists of free blocks, kept for the time when it is free again: a release must not need memory.
-  FreeByAddress::node_type by_address = {};
-  FreeBySize::node_type by_size = {};
+  BlockPool::Entries entries;
 };
 
 struct Arena {
   std::mutex mutex;
   bool poison = false;
   int64_t guard_faults = 0;
-  FreeByAddress free_at;    // address -> size; never touching neighbours of one slab
-  FreeBySize free_by_size;  // the same blocks
+  BlockPool blocks;
   std::unordered_map<char*, Block> used;
-  std::set<char*> slab_begins;  // blocks of different slabs are never merged
   ArenaStats stats;
-
-  // Throws where memory is out; nothing has changed then.
-  void add_free(char* p, size_t n) {
-    const auto it = free_at.emplace(p, n).first;
-    try {
-      free_by_size.emplace(n, p);
-    } catch (...) {
-      free_at.erase(it);
-      throw;
-    }
-  }
-  void take(Block& block, char* p, size_t n) {
-    block.by_address = free_at.extract(p);
-    block.by_size = free_by_size.extract({n, p});
-  }
-  void give_back(Block& block, char* p, size_t n) noexcept {
-    block.by_address.key() = p;
-    block.by_address.mapped() = n;
-    block.by_size.value() = {n, p};
-    free_at.insert(std::move(block.by_address));
-    free_by_size.insert(std::move(block.by_size));
-  }
-  void drop_free(FreeByAddress::iterator it) {
-    free_by_size.erase({it->second, it->first});
-    free_at.erase(it);
-  }
 
   void add_slab(size_t bytes) {
     const size_t size = std::max(kSlab, (bytes + kHugePage - 1) / kHugePage * kHugePage);
@@ -81,10 +46,8 @@ struct Arena {
     char* begin = reinterpret_cast<char*>((address + kHugePage - 1) / kHugePage * kHugePage);
     madvise(begin, size, MADV_HUGEPAGE);  // advice only: without huge pages everything works, slower
     try {
-      slab_begins.insert(begin);
-      add_free(begin, size);
+      blocks.add_slab(begin, size);
     } catch (...) {
-      slab_begins.erase(begin);
       munmap(raw, size + kHugePage);
       throw;
     }
@@ -105,30 +68,25 @@ bool guards_intact(const char* p, const Block& block) {
 }  // namespace
 
 void* arena_allocate(size_t bytes, Device device) {
-  if (device.kind == DeviceKind::kSimt) return runner::allocate(bytes);
-  if (device.kind == DeviceKind::kCuda) backend_not_built(device.kind);
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, allocate(bytes, device.index));
   Arena& a = arena();
   if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
   const std::lock_guard lock(a.mutex);
   const size_t guards = a.poison ? 2 * kAlign : 0;
   const size_t size = std::max(kAlign, (bytes + guards + kAlign - 1) / kAlign * kAlign);
-  auto fit = a.free_by_size.lower_bound({size, nullptr});
-  if (fit == a.free_by_size.end()) {
+  BlockPool::Taken taken = a.blocks.take(size);
+  if (taken.block == nullptr) {
     a.add_slab(size);
-    fit = a.free_by_size.lower_bound({size, nullptr});
+    taken = a.blocks.take(size);
   }
-  const auto [have, p] = *fit;
-  const auto used = a.used.try_emplace(p).first;
+  char* const p = taken.block;
   try {
-    if (have > size) a.add_free(p + size, have - size);
+    Block& block = a.used[p];
+    block = {size, bytes, a.poison, std::move(taken.entries)};
   } catch (...) {
-    a.used.erase(used);
+    a.blocks.give_back(std::move(taken), size);
     throw;
   }
-  used->second.size = size;
-  used->second.payload = bytes;
-  used->second.guarded = a.poison;
-  a.take(used->second, p, have);
   a.stats.in_use += static_cast<int64_t>(size);
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
   if (!a.poison) return p;
@@ -138,7 +96,7 @@ void* arena_allocate(size_t bytes, Device device) {
 
 void arena_release(void* pointer, Device device) noexcept {
   if (pointer == nullptr) return;
-  if (device.kind == DeviceKind::kSimt) return runner::release(pointer);
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, release(pointer, device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   char* p = static_cast<char*>(pointer);
@@ -148,36 +106,22 @@ void arena_release(void* pointer, Device device) noexcept {
     it = a.used.find(p);
   }
   if (it->second.guarded && !guards_intact(p, it->second)) ++a.guard_faults;
-  size_t size = it->second.size;
-  Block block = std::move(it->second);
+  const size_t size = it->second.size;
+  BlockPool::Taken taken{p, std::move(it->second.entries)};
   a.used.erase(it);
   a.stats.in_use -= static_cast<int64_t>(size);
-  auto after = a.free_at.lower_bound(p);
-  if (after != a.free_at.end() && after->first == p + size && !a.slab_begins.contains(after->first)) {
-    size += after->second;
-    const auto gone = after++;
-    a.drop_free(gone);
-  }
-  if (after != a.free_at.begin() && !a.slab_begins.contains(p)) {
-    const auto before = std::prev(after);
-    if (before->first + before->second == p) {
-      p = before->first;
-      size += before->second;
-      a.drop_free(before);
-    }
-  }
-  a.give_back(block, p, size);
+  a.blocks.give_back(std::move(taken), size);
 }
 
 ArenaStats arena_stats(Device device) {
-  if (device.kind == DeviceKind::kSimt) return {runner::bytes_in_use(), runner::peak_bytes(), runner::bytes_in_use()};
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, memory_stats(device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   return a.stats;
 }
 
 void reset_arena_peak(Device device) {
-  if (device.kind == DeviceKind::kSimt) return runner::reset_peak();
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, reset_memory_peak(device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   a.stats.peak = a.stats.in_use;

@@ -367,7 +367,7 @@ int64_t head_offset(const AttentionShape& s, int64_t image, int64_t at) {
 }  // namespace
 
 template <class T>
-void attention_forward(Stream, const T* qkv, T* out, T* stats, const AttentionShape& s) {
+void attention_forward(Stream, const T* qkv, T* out, Real<T>* stats, const AttentionShape& s) {
   const Sizes<T> z(s);
   const int64_t items = s.b * s.heads, part = s.heads * s.d, threads = num_threads();
   parallel_for(items, 1, [&](int64_t begin, int64_t end) {
@@ -388,7 +388,7 @@ void attention_forward(Stream, const T* qkv, T* out, T* stats, const AttentionSh
 }
 
 template <class T>
-void attention_backward(Stream, const T* qkv, const T* stats, const T* dout, T* dqkv, const AttentionShape& s) {
+void attention_backward(Stream, const T* qkv, const Real<T>* stats, const T* dout, T* dqkv, const AttentionShape& s) {
   const Sizes<T> z(s);
   const int64_t items = s.b * s.heads, part = s.heads * s.d, threads = num_threads();
   if (s.tq == 0) __builtin_memset(dqkv, 0, sizeof(T) * static_cast<size_t>(s.b * s.t * z.token));
@@ -414,10 +414,7 @@ void attention_backward(Stream, const T* qkv, const T* stats, const T* dout, T* 
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                            \
-  template void attention_forward<T>(Stream, const T*, T*, T*, const AttentionShape&); \
-  template void attention_backward<T>(Stream, const T*, const T*, const T*, T*, const AttentionShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
+TAUT_INSTANTIATE_ATTENTION(float)
+TAUT_INSTANTIATE_ATTENTION(double)
 
 }  // namespace taut::TAUT_CPU

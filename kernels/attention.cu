@@ -239,7 +239,7 @@ constexpr size_t kMostShared = size_t{96} << 10;  // what every GPU from sm_80 o
 }  // namespace
 
 template <class T>
-void attention_forward(Stream stream, const T* qkv, T* out, T* stats, const AttentionShape& s) {
+void attention_forward(Stream stream, const T* qkv, T* out, Real<T>* stats, const AttentionShape& s) {
   if (s.b * s.heads * s.tq * s.d == 0) return;
   const auto run = [&](auto kernel, int64_t queries) {
     launch(kernel, dim3(blocks(s.tq, queries), static_cast<unsigned>(s.b * s.heads)), kThreads,
@@ -253,7 +253,8 @@ void attention_forward(Stream stream, const T* qkv, T* out, T* stats, const Atte
 }
 
 template <class T>
-void attention_backward(Stream stream, const T* qkv, const T* stats, const T* dout, T* dqkv, const AttentionShape& s) {
+void attention_backward(Stream stream, const T* qkv, const Real<T>* stats, const T* dout, T* dqkv,
+                        const AttentionShape& s) {
   if (s.b * s.heads * s.t * s.d == 0) return;
   const DeviceScratch<T> mean(s.b * s.heads * s.tq);
   const auto heads = static_cast<unsigned>(s.b * s.heads);
@@ -273,10 +274,7 @@ void attention_backward(Stream stream, const T* qkv, const T* stats, const T* do
          stream, qkv, stats, dout, static_cast<const T*>(mean), dqkv, s, static_cast<T>(s.scale));
 }
 
-#define TAUT_INSTANTIATE(T)                                                            \
-  template void attention_forward<T>(Stream, const T*, T*, T*, const AttentionShape&); \
-  template void attention_backward<T>(Stream, const T*, const T*, const T*, T*, const AttentionShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
+TAUT_INSTANTIATE_ATTENTION(float)
+TAUT_INSTANTIATE_ATTENTION(double)
 
 }  // namespace taut::TAUT_GPU

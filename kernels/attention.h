@@ -12,6 +12,7 @@
 // has the bits forward had but for the place of z. A NaN or +inf score, or a row of -inf alone, makes its row NaN.
 #pragma once
 
+#include "kernels/bf16.h"
 #include "kernels/runtime.h"
 
 namespace taut {
@@ -25,9 +26,15 @@ struct AttentionShape {
 BOTH_BACKENDS(
     // qkv (b, t, 3, heads, d) -> out (b, tq, heads, d). stats (b, heads, tq, 2) receives m and z of every row; null
     // where no gradient will be asked for.
-    template <class T> void attention_forward(Stream, const T* qkv, T* out, T* stats, const AttentionShape& shape);
-    // dout (b, tq, heads, d) -> dqkv (b, t, 3, heads, d), all of it: the queries beyond tq get zeros.
     template <class T>
-    void attention_backward(Stream, const T* qkv, const T* stats, const T* dout, T* dqkv, const AttentionShape& shape);)
+    void attention_forward(Stream, const T* qkv, T* out, Real<T>* stats, const AttentionShape& shape);
+    // dout (b, tq, heads, d) -> dqkv (b, t, 3, heads, d), all of it: the queries beyond tq get zeros.
+    template <class T> void attention_backward(Stream, const T* qkv, const Real<T>* stats, const T* dout, T* dqkv,
+                                               const AttentionShape& shape);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_ATTENTION(T)                                                        \
+  template void attention_forward<T>(Stream, const T*, T*, Real<T>*, const AttentionShape&); \
+  template void attention_backward<T>(Stream, const T*, const Real<T>*, const T*, T*, const AttentionShape&);

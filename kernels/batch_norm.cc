@@ -100,18 +100,7 @@ void batch_norm_backward_input(Stream, const T* dy, const T* y, const T* x, cons
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                         \
-  template void batch_norm_statistics<T>(Stream, const T*, const T*, const T*, T*, T*, T*, T*, int64_t, int64_t, T, \
-                                         T);                                                                        \
-  template void batch_norm_rstd<T>(Stream, const T*, T*, int64_t, T);                                               \
-  template void batch_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, bool, T*, \
-                                      int64_t, int64_t);                                                            \
-  template void batch_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, T*,     \
-                                              int64_t, int64_t);                                                    \
-  template void batch_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*,    \
-                                             const T*, const T*, T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_BATCH_NORM(float)
+TAUT_INSTANTIATE_BATCH_NORM(double)
 
 }  // namespace taut::TAUT_CPU

@@ -17,12 +17,6 @@ __device__ T before_relu(const T* dy, const T* y, int64_t at) {
 }
 
 template <class T>
-struct ValueTerm {
-  const T* x;
-  int64_t cols;
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = x[row * cols + j]; }
-};
-template <class T>
 struct SquareTerm {
   const T *x, *mean;
   int64_t cols;
@@ -107,7 +101,7 @@ template <class T>
 void batch_norm_statistics(Stream stream, const T* x, const T* running_mean, const T* running_var, T* mean, T* rstd,
                            T* new_mean, T* new_var, int64_t rows, int64_t cols, T eps, T momentum) {
   const T n = static_cast<T>(rows);
-  column_sums<T, 1>(stream, {mean}, rows, cols, ValueTerm<T>{x, cols});
+  column_sums<T, 1>(stream, {mean}, rows, cols, ColumnTerm<T>{x, cols});
   launch(divide_kernel<T>, grid_for(cols, kThreads), kThreads, 0, stream, mean, n, cols);
   column_sums<T, 1>(stream, {rstd}, rows, cols, SquareTerm<T>{x, mean, cols});
   launch(finish_statistics_kernel<T>, grid_for(cols, kThreads), kThreads, 0, stream, running_mean, running_var, mean,
@@ -144,18 +138,7 @@ void batch_norm_backward_input(Stream stream, const T* dy, const T* y, const T* 
          rstd, w, dw, db, dx, dresidual, static_cast<T>(rows), rows * cols, cols);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                         \
-  template void batch_norm_statistics<T>(Stream, const T*, const T*, const T*, T*, T*, T*, T*, int64_t, int64_t, T, \
-                                         T);                                                                        \
-  template void batch_norm_rstd<T>(Stream, const T*, T*, int64_t, T);                                               \
-  template void batch_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, bool, T*, \
-                                      int64_t, int64_t);                                                            \
-  template void batch_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, T*,     \
-                                              int64_t, int64_t);                                                    \
-  template void batch_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*,    \
-                                             const T*, const T*, T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_BATCH_NORM(float)
+TAUT_INSTANTIATE_BATCH_NORM(double)
 
 }  // namespace taut::TAUT_GPU

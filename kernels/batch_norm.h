@@ -36,3 +36,15 @@ BOTH_BACKENDS(
                                                       T* dresidual, int64_t rows, int64_t cols);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_BATCH_NORM(T)                                                                              \
+  template void batch_norm_statistics<T>(Stream, const T*, const T*, const T*, T*, T*, T*, T*, int64_t, int64_t, T, \
+                                         T);                                                                        \
+  template void batch_norm_rstd<T>(Stream, const T*, T*, int64_t, T);                                               \
+  template void batch_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, bool, T*, \
+                                      int64_t, int64_t);                                                            \
+  template void batch_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, T*,     \
+                                              int64_t, int64_t);                                                    \
+  template void batch_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*,    \
+                                             const T*, const T*, T*, T*, int64_t, int64_t);

@@ -19,25 +19,6 @@ void cast(Stream, const From* x, To* y, int64_t n) {
   });
 }
 
-#define TAUT_CASTS(From)                                                     \
-  template void cast<From, float>(Stream, const From*, float*, int64_t);     \
-  template void cast<From, double>(Stream, const From*, double*, int64_t);   \
-  template void cast<From, BF16>(Stream, const From*, BF16*, int64_t);       \
-  template void cast<From, int32_t>(Stream, const From*, int32_t*, int64_t); \
-  template void cast<From, int64_t>(Stream, const From*, int64_t*, int64_t); \
-  template void cast<From, uint8_t>(Stream, const From*, uint8_t*, int64_t); \
-  template void cast<From, bool>(Stream, const From*, bool*, int64_t);
-#define TAUT_INSTANTIATE(T)                      \
-  template void fill<T>(Stream, T, T*, int64_t); \
-  TAUT_CASTS(T)
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-TAUT_INSTANTIATE(BF16)
-TAUT_INSTANTIATE(int32_t)
-TAUT_INSTANTIATE(int64_t)
-TAUT_INSTANTIATE(uint8_t)
-TAUT_INSTANTIATE(bool)
-#undef TAUT_INSTANTIATE
-#undef TAUT_CASTS
+TAUT_INSTANTIATE_CASTS
 
 }  // namespace taut::TAUT_CPU

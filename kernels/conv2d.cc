@@ -58,12 +58,7 @@ void conv2d_backward_weight(Stream stream, const T* dy, const T* x, T* dw, const
   }
 }
 
-#define TAUT_INSTANTIATE(T)                                                                    \
-  template void conv2d_forward<T>(Stream, const T*, const T*, const T*, T*, const ConvShape&); \
-  template void conv2d_backward_input<T>(Stream, const T*, const T*, T*, const ConvShape&);    \
-  template void conv2d_backward_weight<T>(Stream, const T*, const T*, T*, const ConvShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_CONV2D(float)
+TAUT_INSTANTIATE_CONV2D(double)
 
 }  // namespace taut::TAUT_CPU

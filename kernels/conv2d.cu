@@ -3,7 +3,7 @@
 // CPU's alone.
 #include "kernels/conv2d.h"
 
-#include "kernels/conv2d_phase.h"
+#include "kernels/conv2d_operands.cuh"
 #include "kernels/matmul.h"
 #include "kernels/product.cuh"
 
@@ -11,38 +11,6 @@ namespace taut::TAUT_GPU {
 namespace {
 
 constexpr int kThreads = 256;
-
-// Below this many input channels the input gradient is added pixel by pixel, as the CPU does.
-constexpr int64_t kFewChannels = 4;
-
-// The windows of images (n, h, w, c) that positions (image, i, j) of rows_h x rows_w see: element (position, (r, s,
-// c)), c innermost within the channels of a group, is
-//   x[image, i step.h + top + r tap_step.h, j step.w + left + s tap_step.w, first + c], 0 outside the image.
-// With `transposed`, the result index is (r, s, c) and k the position.
-template <class T, bool transposed>
-struct Windows {
-  const T* x;
-  int64_t n, h, w, c, channels, rows_h, rows_w;
-  HW step;
-  int64_t top, left, taps_h, taps_w;
-  HW tap_step;
-  int64_t first = 0;
-
-  __device__ Windows item(int64_t group) const {
-    Windows to = *this;
-    to.first = group * channels;
-    return to;
-  }
-  __host__ __device__ int64_t size() const { return transposed ? taps_h * taps_w * channels : n * rows_h * rows_w; }
-  __device__ bool dense_along_k() const { return !transposed; }
-  __device__ T load(int64_t i, int64_t k) const { return transposed ? element(k, i) : element(i, k); }
-  __device__ T element(int64_t position, int64_t column) const {
-    const int64_t j = position % rows_w, i = position / rows_w % rows_h, image = position / rows_w / rows_h;
-    const int64_t channel = column % channels, s = column / channels % taps_w, r = column / channels / taps_w;
-    const int64_t y = i * step.h + top + r * tap_step.h, at = j * step.w + left + s * tap_step.w;
-    return y < 0 || y >= h || at < 0 || at >= w ? T(0) : x[((image * h + y) * w + at) * c + first + channel];
-  }
-};
 
 // Weights (c_out, c_in / groups, kh, kw) as (tap, c) -> o of a group.
 template <class T>
@@ -88,27 +56,6 @@ struct OutputGradients {
   __device__ T load(int64_t o, int64_t position) const { return dy[position * c_out + o]; }
 };
 
-// Position (image, i, j) of a product goes to pixel (image, top + i step.h, left + j step.w).
-template <class T>
-struct Pixels {
-  T* y;
-  const T* bias;
-  int64_t h, w, c, channels, rows_h, rows_w;
-  HW step;
-  int64_t top, left;
-  __device__ Pixels item(int64_t group) const {
-    Pixels to = *this;
-    to.y += group * channels;
-    if (bias != nullptr) to.bias += group * channels;
-    return to;
-  }
-  __device__ void store(int64_t position, int64_t channel, T s) const {
-    const int64_t j = position % rows_w, i = position / rows_w % rows_h, image = position / rows_w / rows_h;
-    const int64_t pixel = (image * h + top + i * step.h) * w + left + j * step.w;
-    y[pixel * c + channel] = bias == nullptr ? s : s + bias[channel];
-  }
-};
-
 // Row (tap, c), column o of the weight gradient.
 template <class T>
 struct WeightGradients {
@@ -121,12 +68,6 @@ struct WeightGradients {
     dw[(o * group_in + row % group_in) * taps + row / group_in] = s;
   }
 };
-
-template <class T, bool transposed>
-Windows<T, transposed> windows_of(const T* x, const ConvShape& s) {
-  return {x,         s.n,      s.h,          s.w,          s.c_in, s.group_in(), s.out_h(),
-          s.out_w(), s.stride, -s.padding.h, -s.padding.w, s.kh,   s.kw,         s.dilation};
-}
 
 // ---- few input channels ---------------------------------------------------------------------------------------------
 
@@ -196,11 +137,6 @@ __global__ void depthwise_backward_weight_kernel(Windows<T, false> windows, cons
   }
 }
 
-bool is_linear(const ConvShape& s) {
-  return s.groups == 1 && s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0 && s.extra == 0;
-}
-bool is_depthwise(const ConvShape& s) { return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out; }
-
 }  // namespace
 
 template <class T>
@@ -228,24 +164,16 @@ void conv2d_backward_input(Stream stream, const T* dy, const T* w, T* dx, const 
     return launch(few_backward_input_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, dy, w, dx, s,
                   k_block(s.c_out));
   }
-  for (int64_t top = 0; top < s.stride.h && top < s.h; ++top)
-    for (int64_t left = 0; left < s.stride.w && left < s.w; ++left) {
-      const PhaseTaps rows(s.rows(), top), columns(s.columns(), left);
-      const int64_t rows_h = (s.h - top + s.stride.h - 1) / s.stride.h;
-      const int64_t rows_w = (s.w - left + s.stride.w - 1) / s.stride.w;
-      const Windows<T, false> windows{
-          dy,     s.n,   s.out_h(),   s.out_w(),      s.c_out,    s.group_out(), rows_h,
-          rows_w, HW(1), rows.offset, columns.offset, rows.count, columns.count, HW(rows.step, columns.step)};
-      const Pixels<T> to{dx, nullptr, s.h, s.w, s.c_in, s.group_in(), rows_h, rows_w, s.stride, top, left};
-      if (is_depthwise(s)) {
-        const int64_t count = s.n * rows_h * rows_w * s.c_in;
-        launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw, rows,
-               columns, to, count);
-        continue;
-      }
-      launch_product<T>(stream, windows, BackwardWeights<T>{w, s.group_in(), s.group_out(), s.kh, s.kw, rows, columns},
-                        to, rows.count * columns.count * s.group_out(), s.groups);
+  for_each_phase<T>(s, dx, [&](const PhaseTaps& rows, const PhaseTaps& columns, const Pixels<T>& to) {
+    const Windows<T, false> windows = windows_of_phase(dy, s, rows, columns, to);
+    if (is_depthwise(s)) {
+      const int64_t count = s.n * to.rows_h * to.rows_w * s.c_in;
+      return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw, rows,
+                    columns, to, count);
     }
+    launch_product<T>(stream, windows, BackwardWeights<T>{w, s.group_in(), s.group_out(), s.kh, s.kw, rows, columns},
+                      to, rows.count * columns.count * s.group_out(), s.groups);
+  });
 }
 
 template <class T>
@@ -259,12 +187,7 @@ void conv2d_backward_weight(Stream stream, const T* dy, const T* x, T* dw, const
                     WeightGradients<T>{dw, s.group_in(), s.group_out(), taps}, positions, s.groups);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                    \
-  template void conv2d_forward<T>(Stream, const T*, const T*, const T*, T*, const ConvShape&); \
-  template void conv2d_backward_input<T>(Stream, const T*, const T*, T*, const ConvShape&);    \
-  template void conv2d_backward_weight<T>(Stream, const T*, const T*, T*, const ConvShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_CONV2D(float)
+TAUT_INSTANTIATE_CONV2D(double)
 
 }  // namespace taut::TAUT_GPU

@@ -58,3 +58,9 @@ BOTH_BACKENDS(
     template <class T> void conv2d_backward_weight(Stream, const T* dy, const T* x, T* dw, const ConvShape& shape);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_CONV2D(T)                                                             \
+  template void conv2d_forward<T>(Stream, const T*, const T*, const T*, T*, const ConvShape&); \
+  template void conv2d_backward_input<T>(Stream, const T*, const T*, T*, const ConvShape&);    \
+  template void conv2d_backward_weight<T>(Stream, const T*, const T*, T*, const ConvShape&);

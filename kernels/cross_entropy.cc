@@ -6,8 +6,8 @@
 namespace taut::TAUT_CPU {
 
 template <class T>
-void cross_entropy_forward(Stream, const T* x, const int64_t* labels, T* loss, int64_t rows, int64_t classes,
-                           T label_smoothing) {
+void cross_entropy_forward(Stream, const T* x, const int64_t* labels, Real<T>* loss, int64_t rows, int64_t classes,
+                           Real<T> label_smoothing) {
   parallel_for(rows, rows_grain(classes), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * classes;
@@ -30,8 +30,8 @@ void cross_entropy_forward(Stream, const T* x, const int64_t* labels, T* loss, i
 }
 
 template <class T>
-void cross_entropy_backward(Stream, const T* x, const int64_t* labels, const T* dloss, T scale, T* dx, int64_t rows,
-                            int64_t classes, T label_smoothing) {
+void cross_entropy_backward(Stream, const T* x, const int64_t* labels, const Real<T>* dloss, Real<T> scale, T* dx,
+                            int64_t rows, int64_t classes, Real<T> label_smoothing) {
   const T share = label_smoothing / static_cast<T>(classes);
   parallel_for(rows, rows_grain(classes), [&](int64_t begin, int64_t end) {
     T* e = static_cast<T*>(thread_scratch(0, static_cast<size_t>(classes) * sizeof(T)));
@@ -63,11 +63,7 @@ void count_bad_labels(Stream, const int64_t* labels, int64_t rows, int64_t class
   *found = count;
 }
 
-#define TAUT_INSTANTIATE(T)                                                                          \
-  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, T*, int64_t, int64_t, T); \
-  template void cross_entropy_backward<T>(Stream, const T*, const int64_t*, const T*, T, T*, int64_t, int64_t, T);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_CROSS_ENTROPY(float)
+TAUT_INSTANTIATE_CROSS_ENTROPY(double)
 
 }  // namespace taut::TAUT_CPU

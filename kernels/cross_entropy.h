@@ -9,18 +9,26 @@
 // saved.
 #pragma once
 
+#include "kernels/bf16.h"
 #include "kernels/runtime.h"
 
 namespace taut {
 
 BOTH_BACKENDS(
     // loss (rows) of x (rows, classes); labels (rows), each in [0, classes): see count_bad_labels.
-    template <class T> void cross_entropy_forward(Stream, const T* x, const int64_t* labels, T* loss, int64_t rows,
-                                                  int64_t classes, T label_smoothing);
+    template <class T> void cross_entropy_forward(Stream, const T* x, const int64_t* labels, Real<T>* loss,
+                                                  int64_t rows, int64_t classes, Real<T> label_smoothing);
     // dx (rows, classes) = scale dloss (p - t); dloss (rows), or null for ones. dx may be x.
-    template <class T> void cross_entropy_backward(Stream, const T* x, const int64_t* labels, const T* dloss, T scale,
-                                                   T* dx, int64_t rows, int64_t classes, T label_smoothing);
+    template <class T>
+    void cross_entropy_backward(Stream, const T* x, const int64_t* labels, const Real<T>* dloss, Real<T> scale, T* dx,
+                                int64_t rows, int64_t classes, Real<T> label_smoothing);
     // found (1, host memory) = how many labels lie outside [0, classes).
     void count_bad_labels(Stream, const int64_t* labels, int64_t rows, int64_t classes, int64_t* found);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_CROSS_ENTROPY(T)                                                                         \
+  template void cross_entropy_forward<T>(Stream, const T*, const int64_t*, Real<T>*, int64_t, int64_t, Real<T>);  \
+  template void cross_entropy_backward<T>(Stream, const T*, const int64_t*, const Real<T>*, Real<T>, T*, int64_t, \
+                                          int64_t, Real<T>);

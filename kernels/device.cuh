@@ -13,9 +13,8 @@
 #else
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
-
-#include "kernels/cuda/check.h"
 #endif
+#include "kernels/cuda/launch.h"
 #include "kernels/math.h"
 
 namespace taut::TAUT_GPU {
@@ -28,20 +27,18 @@ template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream stream,
             Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-#ifdef TAUT_SIMT
-  (void)stream;
-  const auto call = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  runner::run_grid(
-      reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
-      [](void* c) { (*static_cast<decltype(call)*>(c))(); }, const_cast<void*>(static_cast<const void*>(&call)));
-#else
   [&](Parameters... values) {
+#ifdef TAUT_SIMT
+    // The twin takes a call, and copies it as CUDA copies the arguments.
+    const auto call = [=] { kernel(values...); };
+    size_t size = sizeof call;
+    void (*run)(void*) = [](void* c) { (*static_cast<decltype(call)*>(c))(); };
+    void* pointers[] = {reinterpret_cast<void*>(run), const_cast<void*>(static_cast<const void*>(&call)), &size};
+#else
     void* pointers[] = {const_cast<void*>(static_cast<const void*>(&values))..., nullptr};
-    check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes,
-                           static_cast<cudaStream_t>(stream.handle)),
-          "cudaLaunchKernel");
-  }(static_cast<Parameters>(arguments)...);
 #endif
+    launch_kernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes, stream);
+  }(static_cast<Parameters>(arguments)...);
 }
 
 // Shared memory of the block, taken piece by piece in the same order by every thread: 16-byte aligned arrays.

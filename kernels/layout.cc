@@ -1,7 +1,7 @@
 #include "kernels/layout.h"
 
-#include "kernels/loops.h"
 #include "kernels/math.h"
+#include "kernels/patch_runs.h"
 
 namespace taut::TAUT_CPU {
 namespace {
@@ -125,27 +125,6 @@ void copy(const T* from, T* to, const CopyShape& shape) {
   });
 }
 
-// ---- patches --------------------------------------------------------------------------------------------------------
-
-// Calls body(channel, pixel, column) for every run of p pixels; it starts at element `pixel` of the images and at
-// element `column` of the patches.
-template <class Body>
-void for_pixel_runs(const PatchShape& s, Body&& body) {
-  const int64_t across = s.w / s.p, down = s.h / s.p, p = s.p, row_length = s.c * p * p;
-  parallel_for(s.b * down, rows_grain(across * row_length), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t image = task / down, patch_row = task % down;
-      for (int64_t channel = 0; channel < s.c; ++channel) {
-        for (int64_t y = 0; y < p; ++y) {
-          const int64_t pixel = ((image * s.c + channel) * s.h + patch_row * p + y) * s.w;
-          const int64_t column = task * across * row_length + (channel * p + y) * p;
-          for (int64_t i = 0; i < across; ++i) body(channel, pixel + i * p, column + i * row_length);
-        }
-      }
-    }
-  });
-}
-
 }  // namespace
 
 void strided_copy(Stream, const void* from, void* to, int64_t element_bytes, const CopyShape& shape) {
@@ -161,7 +140,8 @@ void strided_copy(Stream, const void* from, void* to, int64_t element_bytes, con
 }
 
 template <class T>
-void patchify_forward(Stream, const T* images, const T* mean, const T* std, T* out, const PatchShape& shape) {
+void patchify_forward(Stream, const Real<T>* images, const Real<T>* mean, const Real<T>* std, T* out,
+                      const PatchShape& shape) {
   const int64_t p = shape.p;
   for_pixel_runs(shape, [&](int64_t channel, int64_t pixel, int64_t column) {
     for_vectors(0, p, [&](int64_t i, auto lanes) {
@@ -173,7 +153,7 @@ void patchify_forward(Stream, const T* images, const T* mean, const T* std, T* o
 }
 
 template <class T>
-void patchify_backward(Stream, const T* dout, const T* std, T* dimages, const PatchShape& shape) {
+void patchify_backward(Stream, const T* dout, const Real<T>* std, Real<T>* dimages, const PatchShape& shape) {
   const int64_t p = shape.p;
   for_pixel_runs(shape, [&](int64_t channel, int64_t pixel, int64_t column) {
     for_vectors(0, p, [&](int64_t i, auto lanes) {
@@ -217,13 +197,7 @@ void assemble_tokens_backward(Stream, const T* dout, T* dpatches, T* dcls, T* dp
   if (dpos != nullptr) column_sums<T, 1>({dpos}, b, stride, term);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                      \
-  template void patchify_forward<T>(Stream, const T*, const T*, const T*, T*, const PatchShape&);                \
-  template void patchify_backward<T>(Stream, const T*, const T*, T*, const PatchShape&);                         \
-  template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t); \
-  template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_LAYOUT(float)
+TAUT_INSTANTIATE_LAYOUT(double)
 
 }  // namespace taut::TAUT_CPU

@@ -1,7 +1,9 @@
 // An element of the result a thread.
 #include "kernels/layout.h"
 
+#include "kernels/convert.h"
 #include "kernels/device.cuh"
+#include "kernels/patch_pixel.cuh"
 #include "kernels/sums.cuh"
 
 namespace taut::TAUT_GPU {
@@ -37,34 +39,23 @@ void copy(Stream stream, const void* from, void* to, const CopyShape& shape) {
          static_cast<T*>(to), shape, n);
 }
 
-// Element `at` of the patches (b, n, c p p): its place in the images, and its channel.
-struct Pixel {
-  int64_t at, channel;
-  __device__ Pixel(const PatchShape& s, int64_t element) {
-    const int64_t across = s.w / s.p, down = s.h / s.p;
-    const int64_t x = element % s.p, y = element / s.p % s.p;
-    channel = element / (s.p * s.p) % s.c;
-    const int64_t patch = element / (s.p * s.p * s.c);
-    const int64_t image = patch / (across * down), row = patch / across % down, column = patch % across;
-    at = ((image * s.c + channel) * s.h + row * s.p + y) * s.w + column * s.p + x;
-  }
-};
-
 template <class T>
-__global__ void patchify_forward_kernel(const T* images, const T* mean, const T* std, T* out, PatchShape shape,
-                                        int64_t n) {
+__global__ void patchify_forward_kernel(const Real<T>* images, const Real<T>* mean, const Real<T>* std, T* out,
+                                        PatchShape shape, int64_t n) {
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
     const Pixel pixel(shape, i);
-    const T v = images[pixel.at];
-    out[i] = std == nullptr ? v : (v - mean[pixel.channel]) / std[pixel.channel];
+    const Real<T> v = images[pixel.at];
+    out[i] = convert<T>(std == nullptr ? v : (v - mean[pixel.channel]) / std[pixel.channel]);
   }
 }
 
 template <class T>
-__global__ void patchify_backward_kernel(const T* dout, const T* std, T* dimages, PatchShape shape, int64_t n) {
+__global__ void patchify_backward_kernel(const T* dout, const Real<T>* std, Real<T>* dimages, PatchShape shape,
+                                         int64_t n) {
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
     const Pixel pixel(shape, i);
-    dimages[pixel.at] = std == nullptr ? dout[i] : dout[i] / std[pixel.channel];
+    const Real<T> g = widen(dout[i]);
+    dimages[pixel.at] = std == nullptr ? g : g / std[pixel.channel];
   }
 }
 
@@ -73,7 +64,8 @@ __global__ void assemble_tokens_forward_kernel(const T* patches, const T* cls, c
                                                int64_t n, int64_t d) {
   for (int64_t i = thread_in_grid(); i < count; i += threads_in_grid()) {
     const int64_t row = i / d, j = i % d, image = row / (n + 1), token = row % (n + 1);
-    out[i] = (token == 0 ? cls[j] : patches[(image * n + token - 1) * d + j]) + pos[token * d + j];
+    const T first = token == 0 ? cls[j] : patches[(image * n + token - 1) * d + j];
+    out[i] = convert<T>(widen(first) + widen(pos[token * d + j]));
   }
 }
 
@@ -87,7 +79,7 @@ template <class T>
 struct TokenTerm {
   const T* dout;
   int64_t stride;
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = dout[row * stride + j]; }
+  __device__ void operator()(int64_t row, int64_t j, Real<T> (&t)[1]) const { t[0] = widen(dout[row * stride + j]); }
 };
 
 }  // namespace
@@ -102,13 +94,14 @@ void strided_copy(Stream stream, const void* from, void* to, int64_t element_byt
 }
 
 template <class T>
-void patchify_forward(Stream stream, const T* images, const T* mean, const T* std, T* out, const PatchShape& shape) {
+void patchify_forward(Stream stream, const Real<T>* images, const Real<T>* mean, const Real<T>* std, T* out,
+                      const PatchShape& shape) {
   const int64_t n = shape.b * shape.c * shape.h * shape.w;
   launch(patchify_forward_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, images, mean, std, out, shape, n);
 }
 
 template <class T>
-void patchify_backward(Stream stream, const T* dout, const T* std, T* dimages, const PatchShape& shape) {
+void patchify_backward(Stream stream, const T* dout, const Real<T>* std, Real<T>* dimages, const PatchShape& shape) {
   const int64_t n = shape.b * shape.c * shape.h * shape.w;
   launch(patchify_backward_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, dout, std, dimages, shape, n);
 }
@@ -128,17 +121,12 @@ void assemble_tokens_backward(Stream stream, const T* dout, T* dpatches, T* dcls
   if (dpatches != nullptr)
     launch(patches_of_tokens_kernel<T>, grid_for(b * n * d, kThreads), kThreads, 0, stream, dout, dpatches, b * n * d,
            n, d);
-  if (dcls != nullptr) column_sums<T, 1>(stream, {dcls}, b, d, TokenTerm<T>{dout, stride});
-  if (dpos != nullptr) column_sums<T, 1>(stream, {dpos}, b, stride, TokenTerm<T>{dout, stride});
+  if (dcls != nullptr) stored_column_sums<T, 1>(stream, {dcls}, b, d, TokenTerm<T>{dout, stride});
+  if (dpos != nullptr) stored_column_sums<T, 1>(stream, {dpos}, b, stride, TokenTerm<T>{dout, stride});
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                      \
-  template void patchify_forward<T>(Stream, const T*, const T*, const T*, T*, const PatchShape&);                \
-  template void patchify_backward<T>(Stream, const T*, const T*, T*, const PatchShape&);                         \
-  template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t); \
-  template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_LAYOUT(float)
+TAUT_INSTANTIATE_LAYOUT(double)
+TAUT_INSTANTIATE_LAYOUT(BF16)
 
 }  // namespace taut::TAUT_GPU

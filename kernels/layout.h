@@ -1,6 +1,7 @@
 // Moving elements: strided copies (permute, slice and concat are views and a copy), patches of images, token sequences.
 #pragma once
 
+#include "kernels/bf16.h"
 #include "kernels/runtime.h"
 
 namespace taut {
@@ -27,10 +28,12 @@ BOTH_BACKENDS(
 
     // out (b, n, c p p) = (images - mean[c]) / std[c], columns in the order (c, row, column) of a patch; an IEEE
     // division, so the bits are those of normalising first. mean (c) and std (c) are both null for no normalisation.
-    template <class T>
-    void patchify_forward(Stream, const T* images, const T* mean, const T* std, T* out, const PatchShape& shape);
+    // Images are floats where patches are bf16.
+    template <class T> void patchify_forward(Stream, const Real<T>* images, const Real<T>* mean, const Real<T>* std,
+                                             T* out, const PatchShape& shape);
     // dimages (b, c, h, w) = dout / std[c]; std null for 1.
-    template <class T> void patchify_backward(Stream, const T* dout, const T* std, T* dimages, const PatchShape& shape);
+    template <class T>
+    void patchify_backward(Stream, const T* dout, const Real<T>* std, Real<T>* dimages, const PatchShape& shape);
 
     // out (b, n + 1, d) = concat(cls, patches) + pos; patches (b, n, d), cls (d), pos (n + 1, d).
     template <class T> void assemble_tokens_forward(Stream, const T* patches, const T* cls, const T* pos, T* out,
@@ -41,3 +44,10 @@ BOTH_BACKENDS(
                                                      int64_t n, int64_t d);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_LAYOUT(T)                                                                                  \
+  template void patchify_forward<T>(Stream, const Real<T>*, const Real<T>*, const Real<T>*, T*, const PatchShape&); \
+  template void patchify_backward<T>(Stream, const T*, const Real<T>*, Real<T>*, const PatchShape&);                \
+  template void assemble_tokens_forward<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, int64_t);    \
+  template void assemble_tokens_backward<T>(Stream, const T*, T*, T*, T*, int64_t, int64_t, int64_t);

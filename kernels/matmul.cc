@@ -104,14 +104,7 @@ void linear_backward_weight(Stream, const T* dy, const T* x, T* dw, int64_t rows
   matmul_core<T>(dy, x, nullptr, nullptr, dw, nullptr, shape, Epilogue::kNone);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                          \
-  template void matmul<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, const MatmulShape&, Epilogue);     \
-  template void linear_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t, int64_t, \
-                                  Epilogue);                                                                         \
-  template void linear_backward_input<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);                 \
-  template void linear_backward_weight<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_MATMUL(float)
+TAUT_INSTANTIATE_MATMUL(double)
 
 }  // namespace taut::TAUT_CPU

@@ -39,3 +39,11 @@ BOTH_BACKENDS(
     void linear_backward_weight(Stream, const T* dy, const T* x, T* dw, int64_t rows, int64_t in, int64_t out);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_MATMUL(T)                                                                                   \
+  template void matmul<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, const MatmulShape&, Epilogue);     \
+  template void linear_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t, int64_t, \
+                                  Epilogue);                                                                         \
+  template void linear_backward_input<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);                 \
+  template void linear_backward_weight<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);

@@ -28,8 +28,8 @@ TAUT_INLINE void normalise_row(const T* x, T sum, const T* w, const T* b, T* y, 
 }  // namespace
 
 template <class T>
-void layer_norm_forward(Stream, const T* x, const T* w, const T* b, T* y, T* mean, T* rstd, int64_t rows, int64_t cols,
-                        T eps) {
+void layer_norm_forward(Stream, const T* x, const T* w, const T* b, T* y, Real<T>* mean, Real<T>* rstd, int64_t rows,
+                        int64_t cols, Real<T> eps) {
   parallel_for(rows, rows_grain(cols), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * cols;
@@ -41,8 +41,8 @@ void layer_norm_forward(Stream, const T* x, const T* w, const T* b, T* y, T* mea
 }
 
 template <class T>
-void residual_layer_norm_forward(Stream, const T* x, const T* r, const T* w, const T* b, T* h, T* y, T* mean, T* rstd,
-                                 int64_t rows, int64_t cols, T eps) {
+void residual_layer_norm_forward(Stream, const T* x, const T* r, const T* w, const T* b, T* h, T* y, Real<T>* mean,
+                                 Real<T>* rstd, int64_t rows, int64_t cols, Real<T> eps) {
   parallel_for(rows, rows_grain(cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T *px = x + row * cols, *pr = r + row * cols;
@@ -59,8 +59,8 @@ void residual_layer_norm_forward(Stream, const T* x, const T* r, const T* w, con
 }
 
 template <class T>
-void layer_norm_backward_input(Stream, const T* dy, const T* x, const T* w, const T* mean, const T* rstd, const T* dh,
-                               T* dx, int64_t rows, int64_t cols) {
+void layer_norm_backward_input(Stream, const T* dy, const T* x, const T* w, const Real<T>* mean, const Real<T>* rstd,
+                               const T* dh, T* dx, int64_t rows, int64_t cols) {
   parallel_for(rows, rows_grain(cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T *pdy = dy + row * cols, *px = x + row * cols;
@@ -85,7 +85,7 @@ void layer_norm_backward_input(Stream, const T* dy, const T* x, const T* w, cons
 }
 
 template <class T>
-void layer_norm_backward_weight(Stream, const T* dy, const T* x, const T* mean, const T* rstd, T* dw, T* db,
+void layer_norm_backward_weight(Stream, const T* dy, const T* x, const Real<T>* mean, const Real<T>* rstd, T* dw, T* db,
                                 int64_t rows, int64_t cols) {
   if (dw == nullptr) {
     if (db == nullptr) return;
@@ -99,15 +99,7 @@ void layer_norm_backward_weight(Stream, const T* dy, const T* x, const T* mean, 
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                          \
-  template void layer_norm_forward<T>(Stream, const T*, const T*, const T*, T*, T*, T*, int64_t, int64_t, T);        \
-  template void residual_layer_norm_forward<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, T*, T*,       \
-                                               int64_t, int64_t, T);                                                 \
-  template void layer_norm_backward_input<T>(Stream, const T*, const T*, const T*, const T*, const T*, const T*, T*, \
-                                             int64_t, int64_t);                                                      \
-  template void layer_norm_backward_weight<T>(Stream, const T*, const T*, const T*, const T*, T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_NORM(float)
+TAUT_INSTANTIATE_NORM(double)
 
 }  // namespace taut::TAUT_CPU

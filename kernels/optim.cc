@@ -1,6 +1,5 @@
 #include "kernels/optim.h"
 
-#include "kernels/adamw_constants.h"
 #include "kernels/loops.h"
 
 namespace taut::TAUT_CPU {
@@ -14,8 +13,8 @@ Vec<T> rounded(double x) {
 }  // namespace
 
 template <class T>
-void adamw_step(Stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWStep& step) {
-  const AdamWConstants<T> c(step);
+void adamw_step(Stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWConstants<T>* constants) {
+  const AdamWConstants<T> c = *constants;
   const Vec<T> grad_scale = broadcast(c.grad_scale), decay = broadcast(c.decay);
   const Vec<T> one_minus_beta1 = broadcast(c.one_minus_beta1), beta2 = broadcast(c.beta2);
   const Vec<T> one_minus_beta2 = broadcast(c.one_minus_beta2), eps = broadcast(c.eps);
@@ -48,11 +47,7 @@ void sgd_step(Stream, T* p, const T* grad, T* momentum, int64_t n, const SgdStep
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                             \
-  template void adamw_step<T>(Stream, T*, const T*, T*, T*, int64_t, const AdamWStep&); \
-  template void sgd_step<T>(Stream, T*, const T*, T*, int64_t, const SgdStep&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_OPTIM(float)
+TAUT_INSTANTIATE_OPTIM(double)
 
 }  // namespace taut::TAUT_CPU

@@ -1,7 +1,6 @@
 // An element a thread.
 #include "kernels/optim.h"
 
-#include "kernels/adamw_constants.h"
 #include "kernels/device.cuh"
 
 namespace taut::TAUT_GPU {
@@ -10,7 +9,8 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void adamw_step_kernel(T* p, const T* grad, T* m, T* v, int64_t n, AdamWConstants<T> c) {
+__global__ void adamw_step_kernel(T* p, const T* grad, T* m, T* v, int64_t n, const AdamWConstants<T>* constants) {
+  const AdamWConstants<T> c = *constants;
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
     const T g = c.grad_scale * grad[i];
     const T m1 = fma(c.one_minus_beta1, g - m[i], m[i]);
@@ -39,8 +39,8 @@ __global__ void sgd_step_kernel(T* p, const T* grad, T* momentum, int64_t n, T g
 }  // namespace
 
 template <class T>
-void adamw_step(Stream stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWStep& step) {
-  launch(adamw_step_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, p, grad, m, v, n, AdamWConstants<T>(step));
+void adamw_step(Stream stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWConstants<T>* constants) {
+  launch(adamw_step_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, p, grad, m, v, n, constants);
 }
 
 template <class T>
@@ -50,11 +50,7 @@ void sgd_step(Stream stream, T* p, const T* grad, T* momentum, int64_t n, const 
          static_cast<T>(-step.lr), step.momentum != 0, step.nesterov, step.first);
 }
 
-#define TAUT_INSTANTIATE(T)                                                             \
-  template void adamw_step<T>(Stream, T*, const T*, T*, T*, int64_t, const AdamWStep&); \
-  template void sgd_step<T>(Stream, T*, const T*, T*, int64_t, const SgdStep&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_OPTIM(float)
+TAUT_INSTANTIATE_OPTIM(double)
 
 }  // namespace taut::TAUT_GPU

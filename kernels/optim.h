@@ -15,6 +15,12 @@ struct AdamWStep {
   double grad_scale = 1;  // the clipping factor
 };
 
+// What a step multiplies with, rounded to T once (kernels/adamw_constants.h makes it of an AdamWStep).
+template <class T>
+struct AdamWConstants {
+  T grad_scale, decay, one_minus_beta1, beta2, one_minus_beta2, eps, correction2, minus_rate;
+};
+
 // SGD (torch.optim.SGD): g = grad_scale grad + wd p;  with momentum: buf = g at the first step, else mu buf + g;
 //   p = p - lr (nesterov ? g + mu buf : buf);  without: p = p - lr g.
 struct SgdStep {
@@ -25,9 +31,16 @@ struct SgdStep {
 };
 
 BOTH_BACKENDS(
-    // p, m, v (n) are updated in place; m and v start as zeros.
-    template <class T> void adamw_step(Stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWStep& step);
+    // p, m, v (n) are updated in place; m and v start as zeros. The constants lie beside them in the device's memory: a
+    // step that a GPU replays finds those of its own time there.
+    template <class T>
+    void adamw_step(Stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWConstants<T>* constants);
     // p and momentum (n) are updated in place; momentum may be null if step.momentum is 0.
     template <class T> void sgd_step(Stream, T* p, const T* grad, T* momentum, int64_t n, const SgdStep& step);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_OPTIM(T)                                                               \
+  template void adamw_step<T>(Stream, T*, const T*, T*, T*, int64_t, const AdamWConstants<T>*); \
+  template void sgd_step<T>(Stream, T*, const T*, T*, int64_t, const SgdStep&);

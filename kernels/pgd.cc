@@ -2,6 +2,7 @@
 
 #include "kernels/loops.h"
 #include "kernels/math.h"
+#include "kernels/patch_runs.h"
 
 namespace taut::TAUT_CPU {
 namespace {
@@ -29,17 +30,45 @@ TAUT_INLINE T at_least(T floor, T v) {
   return v < floor ? floor : v;
 }
 
+// One step of pixels: adv' of x, g and adv.
+template <class T>
+class LinfStep {
+ public:
+  LinfStep(T alpha, T eps)
+      : up_(broadcast(alpha)), down_(broadcast(-alpha)), low_(broadcast(-eps)), high_(broadcast(eps)) {}
+  TAUT_INLINE Vec<T> operator()(Vec<T> x, Vec<T> g, Vec<T> adv) const {
+    const Vec<T> zero = broadcast(T(0));
+    const Vec<T> step = select(less(zero, g), up_, select(less(g, zero), down_, zero));
+    return clamp_to_image(x + clamp((adv + step) - x, low_, high_));
+  }
+
+ private:
+  Vec<T> up_, down_, low_, high_;
+};
+
 }  // namespace
 
 template <class T>
 void pgd_step_linf(Stream, const T* x, const T* g, T* adv, int64_t samples, int64_t n, T alpha, T eps) {
-  const Vec<T> zero = broadcast(T(0)), up = broadcast(alpha), down = broadcast(-alpha);
-  const Vec<T> low = broadcast(-eps), high = broadcast(eps);
+  const LinfStep<T> step(alpha, eps);
   parallel_vectors(samples * n, [&](int64_t i, auto lanes) {
-    const Vec<T> gradient = lanes.load(g + i), image = lanes.load(x + i);
-    const Vec<T> step = select(less(zero, gradient), up, select(less(gradient, zero), down, zero));
-    const Vec<T> delta = clamp((lanes.load(adv + i) + step) - image, low, high);
-    lanes.store(adv + i, clamp_to_image(image + delta));
+    lanes.store(adv + i, step(lanes.load(x + i), lanes.load(g + i), lanes.load(adv + i)));
+  });
+}
+
+template <class T>
+void pgd_step_patches(Stream, const Real<T>* x, const T* dpatches, const Real<T>* mean, const Real<T>* std,
+                      Real<T>* adv, T* patches, const PatchShape& shape, Real<T> alpha, Real<T> eps) {
+  const LinfStep<T> step(alpha, eps);
+  const int64_t p = shape.p;
+  for_pixel_runs(shape, [&](int64_t channel, int64_t pixel, int64_t column) {
+    const Vec<T> centre = broadcast(mean[channel]), deviation = broadcast(std[channel]);
+    for_vectors(0, p, [&](int64_t i, auto lanes) {
+      const Vec<T> g = lanes.load(dpatches + column + i) / deviation;
+      const Vec<T> to = step(lanes.load(x + pixel + i), g, lanes.load(adv + pixel + i));
+      lanes.store(adv + pixel + i, to);
+      lanes.store(patches + column + i, (to - centre) / deviation);
+    });
   });
 }
 
@@ -105,6 +134,17 @@ void linf_distance(Stream, const T* x, const T* adv, T* distance, int64_t sample
 }
 
 template <class T>
+void count_zeros(Stream, const T* g, int64_t* zeros, int64_t samples, int64_t n) {
+  parallel_for(samples, rows_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      int64_t count = 0;
+      for (int64_t i = 0; i < n; ++i) count += g[s * n + i] == T(0);
+      zeros[s] = count;
+    }
+  });
+}
+
+template <class T>
 void l2_distance(Stream, const T* x, const T* adv, T* distance, int64_t samples, int64_t n) {
   parallel_for(samples, rows_grain(n), [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
@@ -116,15 +156,9 @@ void l2_distance(Stream, const T* x, const T* adv, T* distance, int64_t samples,
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                     \
-  template void pgd_step_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);       \
-  template void pgd_step_l2<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);         \
-  template void pgd_start_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T);         \
-  template void pgd_start_l2<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, T); \
-  template void linf_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);             \
-  template void l2_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_PGD(float)
+TAUT_INSTANTIATE_PGD(double)
+TAUT_INSTANTIATE_PGD_STORED(float)
+TAUT_INSTANTIATE_PGD_STORED(double)
 
 }  // namespace taut::TAUT_CPU

@@ -1,7 +1,9 @@
 // L-infinity: an element a thread. Euclidean: whole sums over each sample first (kernels/sums.cuh).
 #include "kernels/pgd.h"
 
+#include "kernels/convert.h"
 #include "kernels/device.cuh"
+#include "kernels/patch_pixel.cuh"
 #include "kernels/sums.cuh"
 
 namespace taut::TAUT_GPU {
@@ -23,11 +25,29 @@ __device__ T at_least(T floor, T v) {
   return v < floor ? floor : v;
 }
 
+// One step of a pixel: adv' of x, g and adv.
+template <class T>
+__device__ T stepped(T x, T g, T adv, T alpha, T eps) {
+  const T step = T(0) < g ? alpha : g < T(0) ? -alpha : T(0);
+  return clamp_to_image(x + clamp((adv + step) - x, -eps, eps));
+}
+
 template <class T>
 __global__ void pgd_step_linf_kernel(const T* x, const T* g, T* adv, int64_t count, T alpha, T eps) {
-  for (int64_t i = thread_in_grid(); i < count; i += threads_in_grid()) {
-    const T step = T(0) < g[i] ? alpha : g[i] < T(0) ? -alpha : T(0);
-    adv[i] = clamp_to_image(x[i] + clamp((adv[i] + step) - x[i], -eps, eps));
+  for (int64_t i = thread_in_grid(); i < count; i += threads_in_grid())
+    adv[i] = stepped(x[i], g[i], adv[i], alpha, eps);
+}
+
+template <class T>
+__global__ void pgd_step_patches_kernel(const Real<T>* x, const T* dpatches, const Real<T>* mean, const Real<T>* std,
+                                        Real<T>* adv, T* patches, PatchShape shape, int64_t n, Real<T> alpha,
+                                        Real<T> eps) {
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
+    const Pixel pixel(shape, i);
+    const Real<T> deviation = std[pixel.channel];
+    const Real<T> to = stepped(x[pixel.at], widen(dpatches[i]) / deviation, adv[pixel.at], alpha, eps);
+    adv[pixel.at] = to;
+    patches[i] = convert<T>((to - mean[pixel.channel]) / deviation);
   }
 }
 
@@ -38,11 +58,7 @@ __global__ void pgd_step_linf_quads_kernel(const float* x, const float* g, float
     const Float4 xs = load4(x + 4 * i), gs = load4(g + 4 * i), from = load4(adv + 4 * i);
     float to[4];
 #pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const float image = element(xs, e), gradient = element(gs, e);
-      const float step = 0.0f < gradient ? alpha : gradient < 0.0f ? -alpha : 0.0f;
-      to[e] = clamp_to_image(image + clamp((element(from, e) + step) - image, -eps, eps));
-    }
+    for (int e = 0; e < 4; ++e) to[e] = stepped(element(xs, e), element(gs, e), element(from, e), alpha, eps);
     store4(adv + 4 * i, make4(to[0], to[1], to[2], to[3]));
   }
 }
@@ -110,6 +126,17 @@ __global__ void linf_distance_kernel(const T* x, const T* adv, T* distance, int6
   }
 }
 
+// A warp a sample. The counts are whole numbers, so their order is nothing.
+template <class T>
+__global__ void count_zeros_kernel(const T* g, int64_t* zeros, int64_t samples, int64_t n) {
+  for (int64_t s = warp_in_grid(); s < samples; s += warps_in_grid()) {
+    int64_t count = 0;
+    for (int64_t i = lane(); i < n; i += kWarpSize) count += widen(g[s * n + i]) == Real<T>(0);
+    for (int step = 16; step > 0; step /= 2) count += __shfl_xor_sync(kAllLanes, count, step);
+    if (lane() == 0) zeros[s] = count;
+  }
+}
+
 template <class T>
 struct DifferenceSquares {
   const T *x, *adv;
@@ -139,6 +166,14 @@ void pgd_step_linf(Stream stream, const T* x, const T* g, T* adv, int64_t sample
 }
 
 template <class T>
+void pgd_step_patches(Stream stream, const Real<T>* x, const T* dpatches, const Real<T>* mean, const Real<T>* std,
+                      Real<T>* adv, T* patches, const PatchShape& shape, Real<T> alpha, Real<T> eps) {
+  const int64_t n = shape.b * shape.c * shape.h * shape.w;
+  launch(pgd_step_patches_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, x, dpatches, mean, std, adv, patches,
+         shape, n, alpha, eps);
+}
+
+template <class T>
 void pgd_step_l2(Stream stream, const T* x, const T* g, T* adv, int64_t samples, int64_t n, T alpha, T eps) {
   const DeviceScratch<T> gradient_squares(samples), squares(samples);
   whole_sums<T>(stream, gradient_squares, samples, n, Squares<T>{g, n});
@@ -162,6 +197,11 @@ void pgd_start_l2(Stream stream, const T* x, const T* direction, const T* radius
 }
 
 template <class T>
+void count_zeros(Stream stream, const T* g, int64_t* zeros, int64_t samples, int64_t n) {
+  launch(count_zeros_kernel<T>, grid_of_warps(samples, kThreads), kThreads, 0, stream, g, zeros, samples, n);
+}
+
+template <class T>
 void linf_distance(Stream stream, const T* x, const T* adv, T* distance, int64_t samples, int64_t n) {
   launch(linf_distance_kernel<T>, grid_of_warps(samples, kThreads), kThreads, 0, stream, x, adv, distance, samples, n);
 }
@@ -172,15 +212,10 @@ void l2_distance(Stream stream, const T* x, const T* adv, T* distance, int64_t s
   launch(sqrt_kernel<T>, grid_for(samples, kThreads), kThreads, 0, stream, distance, samples);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                     \
-  template void pgd_step_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);       \
-  template void pgd_step_l2<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T, T);         \
-  template void pgd_start_linf<T>(Stream, const T*, const T*, T*, int64_t, int64_t, T);         \
-  template void pgd_start_l2<T>(Stream, const T*, const T*, const T*, T*, int64_t, int64_t, T); \
-  template void linf_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);             \
-  template void l2_distance<T>(Stream, const T*, const T*, T*, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_PGD(float)
+TAUT_INSTANTIATE_PGD(double)
+TAUT_INSTANTIATE_PGD_STORED(float)
+TAUT_INSTANTIATE_PGD_STORED(double)
+TAUT_INSTANTIATE_PGD_STORED(BF16)
 
 }  // namespace taut::TAUT_GPU

@@ -184,11 +184,7 @@ void phm_backward(Stream stream, const T* dy, const T* x, const T* rule, const T
   }
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                    \
-  template void phm_forward<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, const PhmShape&); \
-  template void phm_backward<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, T*, T*, T*,      \
-                                const PhmShape&);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
+TAUT_INSTANTIATE_PHM(float)
+TAUT_INSTANTIATE_PHM(double)
 
 }  // namespace taut::TAUT_GPU

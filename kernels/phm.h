@@ -33,3 +33,9 @@ BOTH_BACKENDS(
                                          T* dx, T* drule, T* dleft, T* dright, const PhmShape& shape);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_PHM(T)                                                                                \
+  template void phm_forward<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, const PhmShape&); \
+  template void phm_backward<T>(Stream, const T*, const T*, const T*, const T*, const T*, T*, T*, T*, T*,      \
+                                const PhmShape&);

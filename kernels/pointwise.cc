@@ -196,29 +196,19 @@ void bias_gelu_backward(Stream stream, const T* dy, const T* x, const T* bias, T
 }
 
 template <class T>
-void scale(Stream, T s, const T* x, T* y, int64_t n) {
+void scale(Stream, Real<T> s, const T* x, T* y, int64_t n) {
   const Vec<T> factor = broadcast(s);
   parallel_vectors(n, [&](int64_t i, auto lanes) { lanes.store(y + i, factor * lanes.load(x + i)); });
 }
 
 template <class T>
-void axpy(Stream, T s, const T* x, T* y, int64_t n) {
+void axpy(Stream, Real<T> s, const T* x, T* y, int64_t n) {
   const Vec<T> factor = broadcast(s);
   parallel_vectors(
       n, [&](int64_t i, auto lanes) { lanes.store(y + i, fma(factor, lanes.load(x + i), lanes.load(y + i))); });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                      \
-  template void unary_forward<T>(Stream, Unary, const T*, T*, int64_t);                                          \
-  template void unary_backward<T>(Stream, Unary, const T*, const T*, const T*, T*, int64_t);                     \
-  template void binary_forward<T>(Stream, Binary, const T*, const T*, T*, const BroadcastShape&);                \
-  template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
-  template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
-  template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
-  template void scale<T>(Stream, T, const T*, T*, int64_t);                                                      \
-  template void axpy<T>(Stream, T, const T*, T*, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_POINTWISE(float)
+TAUT_INSTANTIATE_POINTWISE(double)
 
 }  // namespace taut::TAUT_CPU

@@ -1,6 +1,7 @@
 // An element a thread, in a loop over the grid.
 #include "kernels/pointwise.h"
 
+#include "kernels/convert.h"
 #include "kernels/device.cuh"
 #include "kernels/pointwise_ops.h"
 #include "kernels/sums.cuh"
@@ -12,12 +13,13 @@ constexpr int kThreads = 256;
 
 template <class Op, class T>
 __global__ void unary_forward_kernel(const T* x, T* y, int64_t n) {
-  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) y[i] = Op::forward(x[i]);
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) y[i] = convert<T>(Op::forward(widen(x[i])));
 }
 
 template <class Op, class T>
 __global__ void unary_backward_kernel(const T* dy, const T* saved, T* dx, int64_t n) {
-  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) dx[i] = Op::backward(dy[i], saved[i]);
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid())
+    dx[i] = convert<T>(Op::backward(widen(dy[i]), widen(saved[i])));
 }
 
 // Where element i of the result lies in the two operands.
@@ -43,7 +45,7 @@ template <class Op, class T>
 __global__ void binary_forward_kernel(const T* a, const T* b, T* y, BroadcastShape shape, int64_t n) {
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
     const Places at(shape, i);
-    y[i] = Op::forward(a[at.a], b[at.b]);
+    y[i] = convert<T>(Op::forward(widen(a[at.a]), widen(b[at.b])));
   }
 }
 
@@ -51,24 +53,24 @@ template <class Op, Reads reads, class T>
 __global__ void binary_backward_kernel(const T* dy, const T* a, const T* b, T* da, T* db, BroadcastShape shape,
                                        int64_t n) {
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
-    const T g = dy[i];
-    T va = g, vb = g;  // what an operator that reads nothing gets does not matter
+    const Real<T> g = widen(dy[i]);
+    Real<T> va = g, vb = g;  // what an operator that reads nothing gets does not matter
     if constexpr (reads == Reads::kInputs) {
       const Places at(shape, i);
-      if (a != nullptr) va = a[at.a];
-      if (b != nullptr) vb = b[at.b];
+      if (a != nullptr) va = widen(a[at.a]);
+      if (b != nullptr) vb = widen(b[at.b]);
     }
-    if (da != nullptr) da[i] = Op::backward_a(g, va, vb);
-    if (db != nullptr) db[i] = Op::backward_b(g, va, vb);
+    if (da != nullptr) da[i] = convert<T>(Op::backward_a(g, va, vb));
+    if (db != nullptr) db[i] = convert<T>(Op::backward_b(g, va, vb));
   }
 }
 
 template <class T>
 __global__ void bias_gelu_forward_kernel(const T* x, const T* bias, T* y, T* pre, int64_t n, int64_t cols) {
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
-    const T s = x[i] + bias[i % cols];
-    if (pre != nullptr) pre[i] = s;
-    y[i] = gelu_erf(s);
+    const Real<T> s = widen(x[i]) + widen(bias[i % cols]);
+    if (pre != nullptr) pre[i] = convert<T>(s);
+    y[i] = convert<T>(gelu_erf(s));
   }
 }
 
@@ -77,14 +79,14 @@ struct BiasGeluGradient {
   const T *dy, *x, *bias;
   T* dx;
   int64_t cols;
-  __device__ T at(int64_t i, int64_t j) const {
-    T s = x[i];
-    if (bias != nullptr) s = s + bias[j];
-    const T g = dy[i] * gelu_erf_derivative(s);
-    dx[i] = g;
+  __device__ Real<T> at(int64_t i, int64_t j) const {
+    Real<T> s = widen(x[i]);
+    if (bias != nullptr) s = s + widen(bias[j]);
+    const Real<T> g = widen(dy[i]) * gelu_erf_derivative(s);
+    dx[i] = convert<T>(g);
     return g;
   }
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = at(row * cols + j, j); }
+  __device__ void operator()(int64_t row, int64_t j, Real<T> (&t)[1]) const { t[0] = at(row * cols + j, j); }
 };
 
 template <class T>
@@ -93,13 +95,13 @@ __global__ void bias_gelu_backward_kernel(BiasGeluGradient<T> gradient, int64_t 
 }
 
 template <class T>
-__global__ void scale_kernel(T s, const T* x, T* y, int64_t n) {
-  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) y[i] = s * x[i];
+__global__ void scale_kernel(Real<T> s, const T* x, T* y, int64_t n) {
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) y[i] = convert<T>(s * widen(x[i]));
 }
 
 template <class T>
-__global__ void axpy_kernel(T s, const T* x, T* y, int64_t n) {
-  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) y[i] = fma(s, x[i], y[i]);
+__global__ void axpy_kernel(Real<T> s, const T* x, T* y, int64_t n) {
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) y[i] = convert<T>(fma(s, widen(x[i]), widen(y[i])));
 }
 
 }  // namespace
@@ -163,31 +165,22 @@ template <class T>
 void bias_gelu_backward(Stream stream, const T* dy, const T* x, const T* bias, T* dx, T* dbias, int64_t rows,
                         int64_t cols) {
   const BiasGeluGradient<T> gradient{dy, x, bias, dx, cols};
-  if (dbias != nullptr) return column_sums<T, 1>(stream, {dbias}, rows, cols, gradient);
+  if (dbias != nullptr) return stored_column_sums<T, 1>(stream, {dbias}, rows, cols, gradient);
   launch(bias_gelu_backward_kernel<T>, grid_for(rows * cols, kThreads), kThreads, 0, stream, gradient, rows * cols);
 }
 
 template <class T>
-void scale(Stream stream, T s, const T* x, T* y, int64_t n) {
+void scale(Stream stream, Real<T> s, const T* x, T* y, int64_t n) {
   launch(scale_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, s, x, y, n);
 }
 
 template <class T>
-void axpy(Stream stream, T s, const T* x, T* y, int64_t n) {
+void axpy(Stream stream, Real<T> s, const T* x, T* y, int64_t n) {
   launch(axpy_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, s, x, y, n);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                                      \
-  template void unary_forward<T>(Stream, Unary, const T*, T*, int64_t);                                          \
-  template void unary_backward<T>(Stream, Unary, const T*, const T*, const T*, T*, int64_t);                     \
-  template void binary_forward<T>(Stream, Binary, const T*, const T*, T*, const BroadcastShape&);                \
-  template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
-  template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
-  template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
-  template void scale<T>(Stream, T, const T*, T*, int64_t);                                                      \
-  template void axpy<T>(Stream, T, const T*, T*, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_POINTWISE(float)
+TAUT_INSTANTIATE_POINTWISE(double)
+TAUT_INSTANTIATE_POINTWISE(BF16)
 
 }  // namespace taut::TAUT_GPU

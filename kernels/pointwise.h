@@ -96,9 +96,9 @@ BOTH_BACKENDS(
                                                int64_t rows, int64_t cols);
 
     // y = s x; y may be x.
-    template <class T> void scale(Stream, T s, const T* x, T* y, int64_t n);
+    template <class T> void scale(Stream, Real<T> s, const T* x, T* y, int64_t n);
     // y = fma(s, x, y): with s = 1 it is y += x to the bit.
-    template <class T> void axpy(Stream, T s, const T* x, T* y, int64_t n);
+    template <class T> void axpy(Stream, Real<T> s, const T* x, T* y, int64_t n);
 
     // y = value. T: float, double, BF16, int32_t, int64_t, uint8_t, bool.
     template <class T> void fill(Stream, T value, T* y, int64_t n);
@@ -108,3 +108,31 @@ BOTH_BACKENDS(
     template <class From, class To> void cast(Stream, const From* x, To* y, int64_t n);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_POINTWISE(T)                                                                            \
+  template void unary_forward<T>(Stream, Unary, const T*, T*, int64_t);                                          \
+  template void unary_backward<T>(Stream, Unary, const T*, const T*, const T*, T*, int64_t);                     \
+  template void binary_forward<T>(Stream, Binary, const T*, const T*, T*, const BroadcastShape&);                \
+  template void binary_backward<T>(Stream, Binary, const T*, const T*, const T*, T*, T*, const BroadcastShape&); \
+  template void bias_gelu_forward<T>(Stream, const T*, const T*, T*, T*, int64_t, int64_t);                      \
+  template void bias_gelu_backward<T>(Stream, const T*, const T*, const T*, T*, T*, int64_t, int64_t);           \
+  template void scale<T>(Stream, Real<T>, const T*, T*, int64_t);                                                \
+  template void axpy<T>(Stream, Real<T>, const T*, T*, int64_t);
+#define TAUT_INSTANTIATE_CASTS_FROM(T)                                 \
+  template void fill<T>(Stream, T, T*, int64_t);                       \
+  template void cast<T, float>(Stream, const T*, float*, int64_t);     \
+  template void cast<T, double>(Stream, const T*, double*, int64_t);   \
+  template void cast<T, BF16>(Stream, const T*, BF16*, int64_t);       \
+  template void cast<T, int32_t>(Stream, const T*, int32_t*, int64_t); \
+  template void cast<T, int64_t>(Stream, const T*, int64_t*, int64_t); \
+  template void cast<T, uint8_t>(Stream, const T*, uint8_t*, int64_t); \
+  template void cast<T, bool>(Stream, const T*, bool*, int64_t);
+#define TAUT_INSTANTIATE_CASTS         \
+  TAUT_INSTANTIATE_CASTS_FROM(float)   \
+  TAUT_INSTANTIATE_CASTS_FROM(double)  \
+  TAUT_INSTANTIATE_CASTS_FROM(BF16)    \
+  TAUT_INSTANTIATE_CASTS_FROM(int32_t) \
+  TAUT_INSTANTIATE_CASTS_FROM(int64_t) \
+  TAUT_INSTANTIATE_CASTS_FROM(uint8_t) \
+  TAUT_INSTANTIATE_CASTS_FROM(bool)

@@ -120,13 +120,7 @@ void avg_pool_backward(Stream, const T* dy, T* dx, PoolShape s) {
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                      \
-  template void max_pool_forward<T>(Stream, const T*, T*, PoolShape);            \
-  template void max_pool_backward<T>(Stream, const T*, const T*, T*, PoolShape); \
-  template void avg_pool_forward<T>(Stream, const T*, T*, PoolShape);            \
-  template void avg_pool_backward<T>(Stream, const T*, T*, PoolShape);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_POOL(float)
+TAUT_INSTANTIATE_POOL(double)
 
 }  // namespace taut::TAUT_CPU

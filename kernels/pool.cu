@@ -121,13 +121,7 @@ void avg_pool_backward(Stream stream, const T* dy, T* dx, PoolShape shape) {
   launch(avg_pool_backward_kernel<T>, grid_for(shape.inputs(), kThreads), kThreads, 0, stream, dy, dx, shape);
 }
 
-#define TAUT_INSTANTIATE(T)                                                      \
-  template void max_pool_forward<T>(Stream, const T*, T*, PoolShape);            \
-  template void max_pool_backward<T>(Stream, const T*, const T*, T*, PoolShape); \
-  template void avg_pool_forward<T>(Stream, const T*, T*, PoolShape);            \
-  template void avg_pool_backward<T>(Stream, const T*, T*, PoolShape);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_POOL(float)
+TAUT_INSTANTIATE_POOL(double)
 
 }  // namespace taut::TAUT_GPU

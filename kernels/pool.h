@@ -33,3 +33,10 @@ BOTH_BACKENDS(
     template <class T> void avg_pool_backward(Stream, const T* dy, T* dx, PoolShape shape);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_POOL(T)                                                 \
+  template void max_pool_forward<T>(Stream, const T*, T*, PoolShape);            \
+  template void max_pool_backward<T>(Stream, const T*, const T*, T*, PoolShape); \
+  template void avg_pool_forward<T>(Stream, const T*, T*, PoolShape);            \
+  template void avg_pool_backward<T>(Stream, const T*, T*, PoolShape);

@@ -176,19 +176,7 @@ void min_max(Stream, const T* x, T* low, T* high, int64_t n) {
   *high = e.nan ? nan : e.high;
 }
 
-#define TAUT_INSTANTIATE(T)                                                              \
-  template void sum_all<T>(Stream, const T*, T*, int64_t);                               \
-  template void sum_rows<T>(Stream, const T*, T*, int64_t, int64_t);                     \
-  template void sum_columns<T>(Stream, const T*, T*, int64_t, int64_t);                  \
-  template void sum_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);             \
-  template void sum_to_shape<T>(Stream, const T*, T*, const SumShape&);                  \
-  template void max_dim<T>(Stream, const T*, T*, int64_t*, int64_t, int64_t, int64_t);   \
-  template void expand_dim<T>(Stream, T, const T*, T*, int64_t, int64_t, int64_t);       \
-  template void sum_of_squares<T>(Stream, const T* const*, const int64_t*, int64_t, T*); \
-  template void count_nonfinite<T>(Stream, const T*, int64_t, int64_t*);                 \
-  template void min_max<T>(Stream, const T*, T*, T*, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_REDUCE(float)
+TAUT_INSTANTIATE_REDUCE(double)
 
 }  // namespace taut::TAUT_CPU

@@ -1,6 +1,7 @@
 // Sums in the contract's orders (kernels/sums.cuh: a warp a row or a chunk, a thread a column), maxima a thread each.
 #include "kernels/reduce.h"
 
+#include "kernels/convert.h"
 #include "kernels/device.cuh"
 #include "kernels/device_memory.h"
 #include "kernels/sum_groups.h"
@@ -18,13 +19,6 @@ __global__ void sum_rows_kernel(const T* x, T* y, int64_t rows, int64_t cols) {
     if (lane() == 0) y[row] = sum;
   }
 }
-
-template <class T>
-struct ColumnTerm {
-  const T* x;
-  int64_t cols;
-  __device__ void operator()(int64_t row, int64_t j, T (&t)[1]) const { t[0] = x[row * cols + j]; }
-};
 
 // a comes before b as a maximum: greater, or the first NaN.
 template <class T>
@@ -102,7 +96,7 @@ void sum_rows(Stream stream, const T* x, T* y, int64_t rows, int64_t cols) {
 
 template <class T>
 void sum_columns(Stream stream, const T* x, T* y, int64_t rows, int64_t cols) {
-  column_sums<T, 1>(stream, {y}, rows, cols, ColumnTerm<T>{x, cols});
+  stored_column_sums<T, 1>(stream, {y}, rows, cols, ColumnTerm<T>{x, cols});
 }
 
 template <class T>
@@ -146,19 +140,18 @@ void expand_dim(Stream stream, T scale, const T* dy, T* dx, int64_t outer, int64
 
 template <class T>
 void sum_of_squares(Stream stream, const T* const* buffers, const int64_t* sizes, int64_t count, T* y) {
-  const DeviceScratch<T> sums(count + 1);
+  const DeviceScratch<T> sums(count);
   for (int64_t b = 0; b < count; ++b) whole_sums(stream, sums + b, 1, sizes[b], SquareTerm<T>{buffers[b]});
-  whole_sums(stream, sums + count, 1, count, ListTerm<T>{sums, count});
-  copy_memory(y, Device{}, sums + count, kDevice, sizeof(T));
+  whole_sums(stream, y, 1, count, ListTerm<T>{sums, count});
 }
 
 template <class T>
 void count_nonfinite(Stream stream, const T* x, int64_t n, int64_t* found) {
   const DeviceScratch<unsigned long long> count(1);
-  zero_memory(count, kDevice, sizeof(unsigned long long));
+  zero_memory(count, this_device(), sizeof(unsigned long long));
   launch(count_nonfinite_kernel<T>, grid_for(n, kThreads), kThreads, 0, stream, x, n,
          static_cast<unsigned long long*>(count));
-  copy_memory(found, Device{}, count, kDevice, sizeof(int64_t));
+  copy_memory(found, Device{}, count, this_device(), sizeof(int64_t));
 }
 
 template <class T>
@@ -168,7 +161,7 @@ void min_max(Stream stream, const T* x, T* low, T* high, int64_t n) {
   launch(extremes_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, x, n,
          static_cast<Extremes<T>*>(parts));
   Extremes<T> host[kMostExtremes];
-  copy_memory(host, Device{}, parts, kDevice, static_cast<size_t>(count) * sizeof(Extremes<T>));
+  copy_memory(host, Device{}, parts, this_device(), static_cast<size_t>(count) * sizeof(Extremes<T>));
   Extremes<T> e = host[0];
   for (int64_t i = 1; i < count; ++i) {
     e.nan |= host[i].nan;
@@ -180,19 +173,22 @@ void min_max(Stream stream, const T* x, T* low, T* high, int64_t n) {
   *high = e.nan ? nan : e.high;
 }
 
-#define TAUT_INSTANTIATE(T)                                                              \
-  template void sum_all<T>(Stream, const T*, T*, int64_t);                               \
-  template void sum_rows<T>(Stream, const T*, T*, int64_t, int64_t);                     \
-  template void sum_columns<T>(Stream, const T*, T*, int64_t, int64_t);                  \
-  template void sum_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);             \
-  template void sum_to_shape<T>(Stream, const T*, T*, const SumShape&);                  \
-  template void max_dim<T>(Stream, const T*, T*, int64_t*, int64_t, int64_t, int64_t);   \
-  template void expand_dim<T>(Stream, T, const T*, T*, int64_t, int64_t, int64_t);       \
-  template void sum_of_squares<T>(Stream, const T* const*, const int64_t*, int64_t, T*); \
-  template void count_nonfinite<T>(Stream, const T*, int64_t, int64_t*);                 \
-  template void min_max<T>(Stream, const T*, T*, T*, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_REDUCE(float)
+TAUT_INSTANTIATE_REDUCE(double)
+template void sum_columns<BF16>(Stream, const BF16*, BF16*, int64_t, int64_t);
+
+// A sum over several dimensions goes through floats: it occurs where a small operand was broadcast.
+template <>
+void sum_to_shape<BF16>(Stream stream, const BF16* x, BF16* y, const SumShape& shape) {
+  int64_t n = 1, kept = 1;
+  for (int d = 0; d < shape.dims; ++d) {
+    n *= shape.size[d];
+    if (!shape.summed[d]) kept *= shape.size[d];
+  }
+  const DeviceScratch<float> in(n), out(kept);
+  cast<BF16, float>(stream, x, in, n);
+  sum_to_shape<float>(stream, in, out, shape);
+  cast<float, BF16>(stream, out, y, kept);
+}
 
 }  // namespace taut::TAUT_GPU

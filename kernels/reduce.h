@@ -46,7 +46,7 @@ BOTH_BACKENDS(
     template <class T> void expand_dim(Stream, T scale, const T* dy, T* dx, int64_t outer, int64_t n, int64_t inner);
 
     // y (1) = sum over all elements of `count` buffers of their squares: a whole sum per buffer, then a whole sum over
-    // the buffers in order. The arrays of pointers and sizes, and y, are in host memory.
+    // the buffers in order. The arrays of pointers and sizes are in host memory, y is not.
     template <class T> void sum_of_squares(Stream, const T* const* buffers, const int64_t* sizes, int64_t count, T* y);
     // found (1, host memory) = how many of x (n) are infinite or NaN.
     template <class T> void count_nonfinite(Stream, const T* x, int64_t n, int64_t* found);
@@ -54,3 +54,16 @@ BOTH_BACKENDS(
     template <class T> void min_max(Stream, const T* x, T* low, T* high, int64_t n);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_REDUCE(T)                                                       \
+  template void sum_all<T>(Stream, const T*, T*, int64_t);                               \
+  template void sum_rows<T>(Stream, const T*, T*, int64_t, int64_t);                     \
+  template void sum_columns<T>(Stream, const T*, T*, int64_t, int64_t);                  \
+  template void sum_dim<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);             \
+  template void sum_to_shape<T>(Stream, const T*, T*, const SumShape&);                  \
+  template void max_dim<T>(Stream, const T*, T*, int64_t*, int64_t, int64_t, int64_t);   \
+  template void expand_dim<T>(Stream, T, const T*, T*, int64_t, int64_t, int64_t);       \
+  template void sum_of_squares<T>(Stream, const T* const*, const int64_t*, int64_t, T*); \
+  template void count_nonfinite<T>(Stream, const T*, int64_t, int64_t*);                 \
+  template void min_max<T>(Stream, const T*, T*, T*, int64_t);

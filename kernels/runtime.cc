@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
 
 namespace taut {
@@ -30,7 +31,10 @@ Device device_by_name(const char* text) {
 
 const char* name(Isa isa) { return isa == Isa::kAvx512 ? "avx512" : "avx2"; }
 
-Stream current_stream(Device) { return {}; }
+Stream current_stream(Device device) {
+  if (device.kind == DeviceKind::kCpu) return {};
+  return TAUT_ON_GPU(device, compute_stream(device.index));
+}
 
 namespace {
 

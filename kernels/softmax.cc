@@ -84,13 +84,7 @@ void log_softmax_backward(Stream, const T* dy, const T* y, T* dx, int64_t outer,
   });
 }
 
-#define TAUT_INSTANTIATE(T)                                                                     \
-  template void softmax_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);            \
-  template void softmax_backward<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t); \
-  template void log_softmax_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);        \
-  template void log_softmax_backward<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_SOFTMAX(float)
+TAUT_INSTANTIATE_SOFTMAX(double)
 
 }  // namespace taut::TAUT_CPU

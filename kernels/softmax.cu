@@ -2,6 +2,7 @@
 // contract's (64 partials, two a lane).
 #include "kernels/softmax.h"
 
+#include "kernels/convert.h"
 #include "kernels/device.cuh"
 #include "kernels/rows.cuh"
 
@@ -21,40 +22,54 @@ struct StridedRow {
 
 template <class T>
 __global__ void softmax_forward_kernel(const T* x, T* y, int64_t rows, int64_t n, int64_t inner) {
+  using R = Real<T>;
   for (int64_t row = warp_in_grid(); row < rows; row += warps_in_grid()) {
     const StridedRow<T> at(row, n, inner);
-    const T m = row_max<T>(n, [&](int64_t i) { return x[at[i]]; });
-    const T sum = row_sum<T>(n, [&](int64_t i) { return y[at[i]] = exp(x[at[i]] - m); });
-    const T inverse = T(1) / sum;
-    for (int64_t i = lane(); i < n; i += kWarpSize) y[at[i]] = y[at[i]] * inverse;
+    const R m = row_max<R>(n, [&](int64_t i) { return widen(x[at[i]]); });
+    const R sum = row_sum<R>(n, [&](int64_t i) {
+      const R e = exp(widen(x[at[i]]) - m);
+      if constexpr (kSame<T, R>) y[at[i]] = e;
+      return e;
+    });
+    const R inverse = R(1) / sum;
+    for (int64_t i = lane(); i < n; i += kWarpSize) {
+      if constexpr (kSame<T, R>)
+        y[at[i]] = y[at[i]] * inverse;
+      else  // a rounded exponential is not to be rounded again
+        y[at[i]] = convert<T>(exp(widen(x[at[i]]) - m) * inverse);
+    }
   }
 }
 
 template <class T>
 __global__ void softmax_backward_kernel(const T* dy, const T* y, T* dx, int64_t rows, int64_t n, int64_t inner) {
+  using R = Real<T>;
   for (int64_t row = warp_in_grid(); row < rows; row += warps_in_grid()) {
     const StridedRow<T> at(row, n, inner);
-    const T sum = row_sum<T>(n, [&](int64_t i) { return dy[at[i]] * y[at[i]]; });
-    for (int64_t i = lane(); i < n; i += kWarpSize) dx[at[i]] = y[at[i]] * (dy[at[i]] - sum);
+    const R sum = row_sum<R>(n, [&](int64_t i) { return widen(dy[at[i]]) * widen(y[at[i]]); });
+    for (int64_t i = lane(); i < n; i += kWarpSize) dx[at[i]] = convert<T>(widen(y[at[i]]) * (widen(dy[at[i]]) - sum));
   }
 }
 
 template <class T>
 __global__ void log_softmax_forward_kernel(const T* x, T* y, int64_t rows, int64_t n, int64_t inner) {
+  using R = Real<T>;
   for (int64_t row = warp_in_grid(); row < rows; row += warps_in_grid()) {
     const StridedRow<T> at(row, n, inner);
-    const T m = row_max<T>(n, [&](int64_t i) { return x[at[i]]; });
-    const T log_sum = log(row_sum<T>(n, [&](int64_t i) { return exp(x[at[i]] - m); }));
-    for (int64_t i = lane(); i < n; i += kWarpSize) y[at[i]] = (x[at[i]] - m) - log_sum;
+    const R m = row_max<R>(n, [&](int64_t i) { return widen(x[at[i]]); });
+    const R log_sum = log(row_sum<R>(n, [&](int64_t i) { return exp(widen(x[at[i]]) - m); }));
+    for (int64_t i = lane(); i < n; i += kWarpSize) y[at[i]] = convert<T>((widen(x[at[i]]) - m) - log_sum);
   }
 }
 
 template <class T>
 __global__ void log_softmax_backward_kernel(const T* dy, const T* y, T* dx, int64_t rows, int64_t n, int64_t inner) {
+  using R = Real<T>;
   for (int64_t row = warp_in_grid(); row < rows; row += warps_in_grid()) {
     const StridedRow<T> at(row, n, inner);
-    const T minus_sum = -row_sum<T>(n, [&](int64_t i) { return dy[at[i]]; });
-    for (int64_t i = lane(); i < n; i += kWarpSize) dx[at[i]] = fma(exp(y[at[i]]), minus_sum, dy[at[i]]);
+    const R minus_sum = -row_sum<R>(n, [&](int64_t i) { return widen(dy[at[i]]); });
+    for (int64_t i = lane(); i < n; i += kWarpSize)
+      dx[at[i]] = convert<T>(fma(exp(widen(y[at[i]])), minus_sum, widen(dy[at[i]])));
   }
 }
 
@@ -86,13 +101,8 @@ void log_softmax_backward(Stream stream, const T* dy, const T* y, T* dx, int64_t
          outer * inner, n, inner);
 }
 
-#define TAUT_INSTANTIATE(T)                                                                     \
-  template void softmax_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);            \
-  template void softmax_backward<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t); \
-  template void log_softmax_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);        \
-  template void log_softmax_backward<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);
-TAUT_INSTANTIATE(float)
-TAUT_INSTANTIATE(double)
-#undef TAUT_INSTANTIATE
+TAUT_INSTANTIATE_SOFTMAX(float)
+TAUT_INSTANTIATE_SOFTMAX(double)
+TAUT_INSTANTIATE_SOFTMAX(BF16)
 
 }  // namespace taut::TAUT_GPU

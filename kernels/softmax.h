@@ -21,3 +21,10 @@ BOTH_BACKENDS(template <class T>
                                                            int64_t n, int64_t inner);)
 
 }  // namespace taut
+
+// The halves' explicit instantiations.
+#define TAUT_INSTANTIATE_SOFTMAX(T)                                                             \
+  template void softmax_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);            \
+  template void softmax_backward<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t); \
+  template void log_softmax_forward<T>(Stream, const T*, T*, int64_t, int64_t, int64_t);        \
+  template void log_softmax_backward<T>(Stream, const T*, const T*, T*, int64_t, int64_t, int64_t);

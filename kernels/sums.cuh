@@ -3,28 +3,34 @@
 #pragma once
 
 #include "kernels/arena.h"
+#include "kernels/convert.h"
+#include "kernels/device.cuh"
+#include "kernels/pointwise.h"
 #include "kernels/rows.cuh"
 
 namespace taut::TAUT_GPU {
 
 #ifdef TAUT_SIMT
-constexpr Device kDevice{DeviceKind::kSimt, 0};
+constexpr DeviceKind kDeviceKind = DeviceKind::kSimt;
 #else
-constexpr Device kDevice{DeviceKind::kCuda, 0};
+constexpr DeviceKind kDeviceKind = DeviceKind::kCuda;
 #endif
+// The device that runs the kernels of this call.
+inline Device this_device() { return {kDeviceKind, device_in_use()}; }
 
 // Device memory for the time of a call: kernels of one stream run in order, so the next may have it at once.
 template <class T>
 class DeviceScratch {
  public:
   explicit DeviceScratch(int64_t count)
-      : p_(static_cast<T*>(arena_allocate(static_cast<size_t>(count) * sizeof(T), kDevice))) {}
-  ~DeviceScratch() { arena_release(p_, kDevice); }
+      : p_(static_cast<T*>(arena_allocate(static_cast<size_t>(count) * sizeof(T), device_))) {}
+  ~DeviceScratch() { arena_release(p_, device_); }
   DeviceScratch(const DeviceScratch&) = delete;
   DeviceScratch& operator=(const DeviceScratch&) = delete;
   operator T*() const { return p_; }
 
  private:
+  const Device device_ = this_device();
   T* p_;
 };
 
@@ -100,6 +106,14 @@ void fold_column_chunks(Stream stream, ColumnTargets<T, outputs> y, const T* lis
          dim3(kFoldColumns, kFoldRows), kColumnPartials * kFoldColumns * sizeof(T), stream, y, list, cols, chunks);
 }
 
+// The elements of x (rows, cols) themselves, as a term of column_sums.
+template <class T>
+struct ColumnTerm {
+  const T* x;
+  int64_t cols;
+  __device__ void operator()(int64_t row, int64_t j, Real<T> (&t)[1]) const { t[0] = widen(x[row * cols + j]); }
+};
+
 // y[k] (cols) = sum over rows of the k-th term of Term::operator()(row, column, T (&terms)[outputs]), called once for
 // each element of each row, so it may store on the way. A null y[k] is skipped.
 template <class T, int outputs, class Term>
@@ -114,6 +128,21 @@ void column_sums(Stream stream, T* const (&y)[outputs], int64_t rows, int64_t co
   launch(column_chunks_kernel<T, outputs, Term>, grid, kColumnThreads, 0, stream, targets, static_cast<T*>(list), rows,
          cols, chunks, term);
   if (chunks > 1) fold_column_chunks(stream, targets, static_cast<const T*>(list), cols, chunks);
+}
+
+// The same into y of a stored type: sums of Real<T>, rounded at the end.
+template <class T, int outputs, class Term>
+void stored_column_sums(Stream stream, T* const (&y)[outputs], int64_t rows, int64_t cols, Term term) {
+  if constexpr (kSame<T, Real<T>>) {
+    column_sums<T, outputs>(stream, y, rows, cols, term);
+  } else {
+    const DeviceScratch<Real<T>> sums(outputs * cols);
+    Real<T>* at[outputs];
+    for (int k = 0; k < outputs; ++k) at[k] = y[k] == nullptr ? nullptr : sums + k * cols;
+    column_sums<Real<T>, outputs>(stream, at, rows, cols, term);
+    for (int k = 0; k < outputs; ++k)
+      if (y[k] != nullptr) cast<Real<T>, T>(stream, at[k], y[k], cols);
+  }
 }
 
 // The sum of `chunks` chunk sums, chunk(c) in order, by one thread: what a column sum does with them.

@@ -14,6 +14,12 @@ Conv::Conv(int64_t in, int64_t out, HW kernel, const ops::Conv2d& how, bool with
   if (with_bias) bias = add_parameter("bias", Tensor::zeros({out}, dtype));
 }
 
+ops::Conv2d Conv::how() const {
+  ops::Conv2d how = how_;
+  how.precision = precision();
+  return how;
+}
+
 BatchNorm::BatchNorm(int64_t channels, DType dtype)
     : weight(add_parameter("weight", Tensor::full({channels}, 1, dtype))),
       bias(add_parameter("bias", Tensor::zeros({channels}, dtype))),
@@ -53,13 +59,14 @@ HW conv_size(HW size, HW kernel, const ops::Conv2d& how) {
   return {s.out_h(), s.out_w()};
 }
 
-Var normalise_images(const Var& images, const std::vector<double>& mean, const std::vector<double>& std) {
-  const auto in_f32 = [](std::vector<double> values) {
-    for (double& v : values) v = static_cast<double>(static_cast<float>(v));
-    return values;
-  };
-  return ops::reshape(ops::patchify(images, 1, in_f32(mean), in_f32(std)),
-                      {images.size(0), images.size(2), images.size(3), images.size(1)});
+ops::ImagePatches single_pixels(std::vector<double> mean, std::vector<double> std, DType dtype) {
+  for (std::vector<double>* values : {&mean, &std})
+    for (double& v : *values) v = static_cast<double>(static_cast<float>(v));
+  return {1, std::move(mean), std::move(std), dtype};
+}
+
+Var as_image(const Var& patches, const Shape& images) {
+  return ops::reshape(patches, {images[0], images[2], images[3], images[1]});
 }
 
 Var flatten_as_channels_first(const Var& x) {

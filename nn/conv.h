@@ -10,12 +10,12 @@ namespace taut::nn {
 class Conv : public Layer {
  public:
   Conv(int64_t in, int64_t out, HW kernel, const ops::Conv2d& how, bool bias, DType dtype);  // zeros
-  Var forward(const Var& x) override { return ops::conv2d(x, weight, bias, how_); }
+  Var forward(const Var& x) override { return ops::conv2d(x, weight, bias, how()); }
 
   int64_t in() const { return weight.size(1) * how_.groups; }
   int64_t out() const { return weight.size(0); }
   HW kernel() const { return {weight.size(2), weight.size(3)}; }
-  const ops::Conv2d& how() const { return how_; }
+  ops::Conv2d how() const;
 
   Var& weight;
   Var bias;  // undefined if there is none
@@ -50,9 +50,11 @@ class Place : public Layer {
   std::shared_ptr<Layer> layer_;
 };
 
-// Images (b, c, h, w) in [0, 1] to (x - mean) / std, (b, h, w, c). The two are f32 numbers in f64 nets, too:
+// Patches of one pixel, normalised and stored as `dtype`. Mean and deviation are f32 numbers in f64 nets, too:
 // torchvision keeps them as such, and 1e-8 in an image is what a double net shows.
-Var normalise_images(const Var& images, const std::vector<double>& mean, const std::vector<double>& std);
+ops::ImagePatches single_pixels(std::vector<double> mean, std::vector<double> std, DType dtype);
+// Such patches of images (b, c, h, w) as (b, h, w, c).
+Var as_image(const Var& patches, const Shape& images);
 // (b, h, w, c) to (b, c h w) in the order of PyTorch's flattened (b, c, h, w), for linear layers after convolutions.
 Var flatten_as_channels_first(const Var& x);
 

@@ -21,11 +21,19 @@ NameStyle style_of(const std::vector<std::string>& names) {
   return is_vit ? NameStyle::kTimm : NameStyle::kTorchvision;
 }
 
-// `text` with its first `from` replaced; unchanged where it has none.
-std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
-  if (from.starts_with("^")) return text.starts_with(from.substr(1)) ? to + text.substr(from.size() - 1) : text;
-  const size_t at = text.find(from);
-  return at == std::string::npos ? text : text.substr(0, at) + to + text.substr(at + from.size());
+// Spells a name in place: a model's every name is spelled every way for each file.
+void spell(std::string& name, const Spelling& spelling) {
+  for (const auto& [change, to] : spelling.changes) {
+    std::string_view from = change;
+    size_t at = 0;
+    if (from.starts_with('^')) {
+      from.remove_prefix(1);
+      if (!name.starts_with(from)) continue;
+    } else {
+      at = name.find(from);
+    }
+    if (at != std::string::npos) name.replace(at, from.size(), to);
+  }
 }
 
 }  // namespace
@@ -78,15 +86,19 @@ const Spelling& spelling_by_name(const std::string& names) {
 
 std::string spelled(const std::string& name, const Spelling& spelling) {
   std::string text = name;
-  for (const auto& [from, to] : spelling.changes) text = replaced(text, from, to);
+  spell(text, spelling);
   return text;
 }
 
-std::vector<std::string> spellings(const std::string& name) {
+std::vector<std::string> spellings(const std::string& name, NameStyle style) {
   std::vector<std::string> all = {name};
-  for (const Spelling& spelling : all_spellings())
-    if (std::string other = spelled(name, spelling); std::find(all.begin(), all.end(), other) == all.end())
-      all.push_back(std::move(other));
+  std::string other;
+  for (const Spelling& spelling : all_spellings()) {
+    if (spelling.style != style) continue;
+    other = name;
+    spell(other, spelling);
+    if (std::find(all.begin(), all.end(), other) == all.end()) all.push_back(other);
+  }
   return all;
 }
 
@@ -148,7 +160,7 @@ FileNames::FileNames(const TensorFile& file) : file_(file), style_(style_of(file
 std::string FileNames::without_prefix(const std::string& stored) const { return without_prefixes(stored, style_); }
 
 bool FileNames::find_one(const NameEntry& e, FoundEntry& found) const {
-  for (const std::string& s : spellings(e.external)) {
+  for (const std::string& s : spellings(e.external, style_)) {
     if (const auto it = stored_.find(s); it != stored_.end()) {
       found = {e, it->second, -1, file_.info(it->second).shape};
       found.entry.external = s;

@@ -41,8 +41,8 @@ struct Spelling {
 const std::vector<Spelling>& all_spellings();
 const Spelling& spelling_by_name(const std::string& names);  // Error(kUsage) for one that there is not
 std::string spelled(const std::string& name, const Spelling& spelling);
-// A name and every other way in which a file may spell it.
-std::vector<std::string> spellings(const std::string& name);
+// A name and every other way in which a file of its style may spell it.
+std::vector<std::string> spellings(const std::string& name, NameStyle style);
 
 class FileNames {
  public:

@@ -10,8 +10,8 @@ Linear::Linear(int64_t in, int64_t out, DType dtype)
     : weight(add_parameter("weight", Tensor::zeros({out, in}, dtype))),
       bias(add_parameter("bias", Tensor::zeros({out}, dtype))) {}
 
-Var Linear::forward(const Var& x) { return ops::linear(x, weight, bias); }
-Var Linear::forward_gelu(const Var& x) { return ops::linear_gelu(x, weight, bias); }
+Var Linear::forward(const Var& x) { return ops::linear(x, weight, bias, {}, precision()); }
+Var Linear::forward_gelu(const Var& x) { return ops::linear_gelu(x, weight, bias, precision()); }
 
 LayerNorm::LayerNorm(int64_t dim, double eps, DType dtype)
     : weight(add_parameter("weight", Tensor::full({dim}, 1, dtype))),

@@ -21,6 +21,27 @@ double ModelConfig::forward_flops() const {
   return flops;
 }
 
+void Model::set_precision(Precision precision) {
+  TAUT_CHECK(dtype_ == DType::kF32 || precision == Precision::kF32,
+             "[model.precision] expected a model in f32 for {}, got {}", name(precision), name(dtype_));
+  pass_precision(precision);
+  for (const NamedParameter& p : parameters()) {
+    const bool rounds =
+        precision == Precision::kBF16 && !p.var.requires_grad() && p.var.value().ndim() >= 2 && !is_head(p.path);
+    const DType wanted = rounds ? DType::kBF16 : dtype_;
+    if (Var var = p.var; var.dtype() != wanted) var.store_as(wanted);
+  }
+}
+
+Var Model::features(const Var& images) {
+  check_images(images);
+  return features_of(ops::patchify(images, input()), images.shape());
+}
+
+Var Model::leave(const Var& features) const {
+  return features.dtype() == dtype_ ? features : ops::cast(features, dtype_);
+}
+
 void Model::reset_head(int64_t classes, uint64_t seed) {
   const std::shared_ptr<ModelConfig> config = this->config().clone();
   config->classes = classes;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/ops.h"
 #include "nn/layer.h"
 
 namespace taut::nn {
@@ -70,11 +71,23 @@ class Model : public Module {
   virtual const ModelConfig& config() const = 0;
   DType dtype() const { return dtype_; }
 
+  // How much it rounds on its way; throws Error(kUsage) for another precision than f32 of a net that is not f32. With
+  // kBF16 activations are bf16 between the images and the features, and the frozen weights (those of two dimensions or
+  // more) but the head's are stored so from now on; what trains stays f32. Call it when the strategy has been applied
+  // and everything is loaded.
+  void set_precision(Precision precision);
+
   // images (b, channels, image_size, image_size) in [0, 1] -> logits (b, classes). A residual net, whose last pooling
   // takes any map, accepts other heights and widths.
   Var forward(const Var& images) { return classify(features(images)); }
-  // What the head sees, (b, head->in()).
-  virtual Var features(const Var& images) = 0;
+  // What the head sees, (b, head->in()), of the model's dtype whatever the precision: features_of of the images'
+  // patches.
+  Var features(const Var& images);
+  // How images become patches, and features and logits of patches of images of this shape: an attack makes the patches
+  // itself (attacks/attack.h).
+  virtual ops::ImagePatches input() const = 0;
+  virtual Var features_of(const Var& patches, const Shape& images) = 0;
+  Var forward_of(const Var& patches, const Shape& images) { return classify(features_of(patches, images)); }
   Var classify(const Var& features) { return head->forward(features); }
 
   // The places in the order of the forward pass.
@@ -90,10 +103,13 @@ class Model : public Module {
  protected:
   Model(std::string head_path, DType dtype) : head_path_(std::move(head_path)), dtype_(dtype) {}
   virtual void set_classes(int64_t classes) = 0;
+  // The dtype between the images and the features, and how features leave it.
+  DType activations() const { return precision() == Precision::kBF16 ? DType::kBF16 : dtype_; }
+  Var leave(const Var& features) const;
   // Registers the head under its path; the last child of a model.
   void add_head(int64_t inputs, int64_t classes);
   // Throws Error(kUsage) naming both shapes where images are not (b, channels, image_size, image_size).
-  void check_images(const Var& images) const;
+  virtual void check_images(const Var& images) const;
 
  private:
   std::string head_path_;

@@ -62,6 +62,12 @@ void Module::to(Device device) {
   visit("", [&](const std::string&, Var& var, bool) { var.set_value(var.value().to(device)); });
 }
 
+Device Module::device() const {
+  Device device;
+  visit("", [&](const std::string&, Var& var, bool) { device = var.value().device(); });
+  return device;
+}
+
 void Module::set_requires_grad(bool on) {
   visit("", [on](const std::string&, Var& var, bool is_buffer) {
     if (!is_buffer) var.set_requires_grad(on);
@@ -71,6 +77,11 @@ void Module::set_requires_grad(bool on) {
 void Module::set_training(bool on) {
   training_ = on;
   for (const Child& c : children_) c.module->set_training(on);
+}
+
+void Module::pass_precision(Precision precision) {
+  precision_ = precision;
+  for (const Child& c : children_) c.module->pass_precision(precision);
 }
 
 std::string Module::describe() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "autograd/var.h"
+#include "tensor/precision.h"
 
 namespace taut::nn {
 
@@ -37,10 +38,15 @@ class Module {
 
   void set_requires_grad(bool on);  // all parameters
   void to(Device device);           // moves all parameters and buffers
+  Device device() const;            // where they are; the CPU for a module without any
 
   // Training mode, passed down the tree; fresh modules are in evaluation mode.
   void set_training(bool on);
   bool training() const { return training_; }
+
+  // How much layers round (Model::set_precision), passed down the tree; fresh modules round nothing.
+  void pass_precision(Precision precision);
+  Precision precision() const { return precision_; }
 
   // One line a parameter: path, shape, trainable or frozen.
   std::string describe() const;
@@ -76,6 +82,7 @@ class Module {
 
   std::vector<Parameter> parameters_;
   std::vector<Child> children_;
+  Precision precision_ = Precision::kF32;
   bool training_ = false;
 };
 

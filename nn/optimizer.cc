@@ -2,13 +2,32 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <utility>
 
-#include "kernels/optim.h"
+#include "kernels/adamw_constants.h"
 #include "kernels/pointwise.h"
 #include "kernels/reduce.h"
 #include "tensor/portable_math.h"
 
 namespace taut::nn {
+namespace {
+
+// Uploaded at every step, to the same place.
+template <class T>
+void put_constants(Tensor& to, const AdamWStep& step, Device device) {
+  const AdamWConstants<T> c = adamw_constants<T>(step);
+  constexpr int64_t kNumbers = sizeof c / sizeof(T);
+  if (!to.defined() || to.dtype() != dtype_of<T>()) to = Tensor::empty({kNumbers}, dtype_of<T>(), device);
+  to.copy_from(Tensor::from(std::span(&c.grad_scale, kNumbers), {kNumbers}));
+}
+
+void append_address(std::string& all, const Tensor& t) {
+  const void* const p = t.raw();
+  all.append(reinterpret_cast<const char*>(&p), sizeof p);
+}
+
+}  // namespace
 
 AdamW::AdamW(std::vector<NamedParameter> parameters, std::vector<bool> decay, AdamWOptions options)
     : parameters_(std::move(parameters)),
@@ -20,30 +39,52 @@ AdamW::AdamW(std::vector<NamedParameter> parameters, std::vector<bool> decay, Ad
              parameters_.size(), decay_.size());
 }
 
-void AdamW::step(const std::vector<Tensor>& gradients, double lr) {
+void AdamW::step(const std::vector<Tensor>& gradients, double lr, double gradient_scale) {
   TAUT_CHECK(gradients.size() == parameters_.size(), "[adamw] expected {} gradients, got {}", parameters_.size(),
              gradients.size());
   ++steps_;
+  std::vector<Tensor> dense(gradients.size());
+  std::string addresses;
+  Device device;
+  bool put[2] = {false, false};
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!gradients[i].defined()) continue;
-    Tensor p = parameters_[i].var.value();
-    const Tensor g = gradients[i].contiguous();
+    const Tensor& p = parameters_[i].var.value();
+    device = p.device();
+    dense[i] = gradients[i].contiguous();
     if (!m_[i].defined()) {
-      m_[i] = Tensor::zeros(p.shape(), p.dtype(), p.device());
-      v_[i] = Tensor::zeros(p.shape(), p.dtype(), p.device());
+      m_[i] = Tensor::zeros(p.shape(), p.dtype(), device);
+      v_[i] = Tensor::zeros(p.shape(), p.dtype(), device);
     }
+    for (const Tensor* t : std::initializer_list<const Tensor*>{&p, &dense[i], &m_[i], &v_[i]})
+      append_address(addresses, *t);
+    if (std::exchange(put[decay_[i]], true)) continue;
     const AdamWStep step{.lr = lr,
                          .beta1 = options_.beta1,
                          .beta2 = options_.beta2,
                          .eps = options_.eps,
                          .weight_decay = decay_[i] ? options_.weight_decay : 0,
-                         .t = steps_};
-    on_float(p.dtype(), "adamw", [&]<class T>() {
-      ON_DEVICE(p.device(), adamw_step<T>(current_stream(p.device()), p.data<T>(), g.data<T>(), m_[i].data<T>(),
-                                          v_[i].data<T>(), p.numel(), step));
-    });
-    p.bump_version();
+                         .t = steps_,
+                         .grad_scale = gradient_scale};
+    on_float(p.dtype(), "adamw", [&]<class T>() { put_constants<T>(constants_[decay_[i]], step, device); });
   }
+  if (addresses.empty()) return;
+  if (repeated_ == nullptr) repeated_ = std::make_unique<RepeatedStep>(device);
+  for (const Tensor& c : constants_)
+    if (c.defined()) append_address(addresses, c);
+  repeated_->run(addresses, [&] {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (!dense[i].defined()) continue;
+      Tensor p = parameters_[i].var.value();
+      on_float(p.dtype(), "adamw", [&]<class T>() {
+        const auto* constants = reinterpret_cast<const AdamWConstants<T>*>(constants_[decay_[i]].template data<T>());
+        ON_DEVICE(device, adamw_step<T>(current_stream(device), p.data<T>(), dense[i].template data<T>(),
+                                        m_[i].template data<T>(), v_[i].template data<T>(), p.numel(), constants));
+      });
+    }
+  });
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    if (dense[i].defined()) Tensor(parameters_[i].var.value()).bump_version();
 }
 
 std::vector<std::pair<std::string, Tensor>> AdamW::state() const {
@@ -71,8 +112,9 @@ void AdamW::load_state(const std::map<std::string, Tensor>& state, int64_t steps
         m->second.dtype() != p.var.dtype() || v->second.dtype() != p.var.dtype())
       fail(Exit::kBadData, "[{}] the moments of '{}': expected {} {}, got {} and {}", file, p.path, name(p.var.dtype()),
            to_string(p.var.shape()), to_string(m->second, 0), to_string(v->second, 0));
-    m_[i] = m->second.clone();
-    v_[i] = v->second.clone();
+    const Device device = p.var.value().device();
+    m_[i] = m->second.clone().to(device);
+    v_[i] = v->second.clone().to(device);
     used += 2;
   }
   if (used != state.size())
@@ -82,40 +124,29 @@ void AdamW::load_state(const std::map<std::string, Tensor>& state, int64_t steps
   steps_ = steps;
 }
 
-double global_norm(const std::vector<Tensor>& gradients) {
+Tensor sum_of_squares(const std::vector<Tensor>& gradients) {
   std::vector<Tensor> all;
   for (const Tensor& g : gradients)
     if (g.defined()) all.push_back(g.contiguous());
-  if (all.empty()) return 0;
-  double norm = 0;
-  on_float(all[0].dtype(), "global_norm", [&]<class T>() {
+  if (all.empty()) return Tensor::zeros({});
+  const Device device = all[0].device();
+  Tensor sum = Tensor::empty({}, all[0].dtype(), device);
+  on_float(sum.dtype(), "global_norm", [&]<class T>() {
     std::vector<const T*> buffers;
     std::vector<int64_t> sizes;
     for (const Tensor& g : all) {
       buffers.push_back(g.data<T>());
       sizes.push_back(g.numel());
     }
-    T sum = 0;
-    ON_DEVICE(all[0].device(), sum_of_squares<T>(current_stream(all[0].device()), buffers.data(), sizes.data(),
-                                                 static_cast<int64_t>(sizes.size()), &sum));
-    norm = std::sqrt(static_cast<double>(sum));
+    ON_DEVICE(device, sum_of_squares<T>(current_stream(device), buffers.data(), sizes.data(),
+                                        static_cast<int64_t>(sizes.size()), sum.data<T>()));
   });
-  return norm;
+  return sum;
 }
 
-void clip_by_global_norm(std::vector<Tensor>& gradients, double norm, double max_norm) {
-  const double factor = std::min(1.0, max_norm / (norm + 1e-6));
-  if (factor >= 1) return;
-  for (Tensor& g : gradients) {
-    if (!g.defined()) continue;
-    if (!g.is_contiguous()) g = g.clone();
-    on_float(g.dtype(), "clip", [&]<class T>() {
-      ON_DEVICE(g.device(),
-                scale<T>(current_stream(g.device()), static_cast<T>(factor), g.data<T>(), g.data<T>(), g.numel()));
-    });
-    g.bump_version();
-  }
-}
+double global_norm(const std::vector<Tensor>& gradients) { return std::sqrt(sum_of_squares(gradients).item()); }
+
+double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
 
 double Schedule::factor(int64_t update) const {
   TAUT_CHECK(update >= 1, "[schedule] updates count from 1, got {}", update);

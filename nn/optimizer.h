@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "kernels/graph.h"
 #include "nn/module.h"
 
 namespace taut::nn {
@@ -21,8 +23,8 @@ class AdamW {
   // `decay[i]` says whether parameters[i] decays.
   AdamW(std::vector<NamedParameter> parameters, std::vector<bool> decay, AdamWOptions options);
 
-  // One update with the given rate; gradients[i] belongs to parameters[i], undefined: none.
-  void step(const std::vector<Tensor>& gradients, double lr);
+  // One update with the given rate; gradients[i], times gradient_scale, belongs to parameters[i], undefined: none.
+  void step(const std::vector<Tensor>& gradients, double lr, double gradient_scale = 1);
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   int64_t steps() const { return steps_; }
@@ -35,13 +37,16 @@ class AdamW {
   std::vector<bool> decay_;
   AdamWOptions options_;
   std::vector<Tensor> m_, v_;
+  Tensor constants_[2];  // of parameters that do not decay, and that do
+  std::unique_ptr<RepeatedStep> repeated_;
   int64_t steps_ = 0;
 };
 
-// sqrt of the sum of squares over all defined gradients.
+// The sum of squares over all defined gradients, one element on their device, and its root.
+Tensor sum_of_squares(const std::vector<Tensor>& gradients);
 double global_norm(const std::vector<Tensor>& gradients);
-// Scales all gradients, whose global norm is `norm`, by min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_.
-void clip_by_global_norm(std::vector<Tensor>& gradients, double norm, double max_norm);
+// What torch's clip_grad_norm_ multiplies gradients of the global norm `norm` with: min(1, max_norm / (norm + 1e-6)).
+double clip_factor(double norm, double max_norm);
 
 enum class ScheduleKind { kConstant, kLinear, kCosine };
 struct Schedule {

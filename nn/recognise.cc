@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "nn/models.h"
 
@@ -14,13 +15,12 @@ constexpr struct {
 } kSizes[] = {{192, 12, "Ti"}, {384, 12, "S"}, {768, 12, "B"}, {1024, 24, "L"}, {1280, 32, "H"}};
 
 // The shape that the file gives a parameter of ours, in our order of dimensions; empty where it has none. `path` is
-// one of a ViT with a single block.
-Shape shape_of(const FileNames& names, const std::string& path) {
-  VitConfig one;
-  one.depth = 1;
-  std::vector<NameEntry> map = name_map(one, names.style()), missing;
-  std::erase_if(map, [&](const NameEntry& e) { return e.path != path; });
-  const std::vector<FoundEntry> found = names.find(map, one.dim, missing);
+// one of `one_block`, the names of a ViT with a single block.
+Shape shape_of(const FileNames& names, const std::vector<NameEntry>& one_block, const std::string& path) {
+  std::vector<NameEntry> parts, missing;
+  std::copy_if(one_block.begin(), one_block.end(), std::back_inserter(parts),
+               [&](const NameEntry& e) { return e.path == path; });
+  const std::vector<FoundEntry> found = names.find(parts, VitConfig{}.dim, missing);
   if (found.empty()) return {};
   const FoundEntry& f = found.front();
   if (f.entry.order.size() != f.shape.size()) return f.shape;
@@ -29,16 +29,22 @@ Shape shape_of(const FileNames& names, const std::string& path) {
   return shape;
 }
 
-int64_t blocks_of(const TensorFile& file, const FileNames& names) {
-  VitConfig many;
+// The same parameter of another block, whose number is the first digit of a name in every style.
+NameEntry in_block(NameEntry e, int64_t block) {
+  for (std::string* name : {&e.external, &e.path}) name->replace(name->find('0'), 1, std::to_string(block));
+  return e;
+}
+
+int64_t blocks_of(const TensorFile& file, const FileNames& names, const std::vector<NameEntry>& one_block) {
   constexpr int64_t kMostBlocks = 1000;
   int64_t most = std::ssize(file.tensors());
   for (const StoredTensor& t : file.tensors())
     if (t.name.find("encoderblock/") != std::string::npos && !t.shape.empty()) most = std::max(most, t.shape[0]);
-  many.depth = std::min(kMostBlocks, most);
-  std::vector<NameEntry> map = name_map(many, names.style()), missing;
-  std::erase_if(map, [](const NameEntry& e) { return !e.path.ends_with("norm1.weight"); });
-  return std::ssize(names.find(map, many.dim, missing));
+  const auto norm = std::find_if(one_block.begin(), one_block.end(),
+                                 [](const NameEntry& e) { return e.path == "blocks.0.norm1.weight"; });
+  std::vector<NameEntry> norms, missing;
+  for (int64_t i = 0; i < std::min(kMostBlocks, most); ++i) norms.push_back(in_block(*norm, i));
+  return std::ssize(names.find(norms, VitConfig{}.dim, missing));
 }
 
 int64_t listed_heads(const VitConfig& c) {
@@ -61,8 +67,11 @@ std::string described(NameStyle style, const VitConfig& c) {
 }
 
 std::optional<Recognised> recognise_vit(const TensorFile& file, const FileNames& names) {
-  const Shape patch = shape_of(names, "patch_embed.proj.weight"), positions = shape_of(names, "pos_embed"),
-              fc1 = shape_of(names, "blocks.0.mlp.fc1.weight"), head = shape_of(names, "head.weight");
+  VitConfig one;
+  one.depth = 1;
+  const std::vector<NameEntry> map = name_map(one, names.style());
+  const Shape patch = shape_of(names, map, "patch_embed.proj.weight"), positions = shape_of(names, map, "pos_embed"),
+              fc1 = shape_of(names, map, "blocks.0.mlp.fc1.weight"), head = shape_of(names, map, "head.weight");
   if (patch.size() != 4 || patch[2] != patch[3] || positions.size() != 3 || fc1.size() != 2) return std::nullopt;
   VitConfig c;
   c.dim = patch[0];
@@ -73,8 +82,8 @@ std::optional<Recognised> recognise_vit(const TensorFile& file, const FileNames&
   c.image_size = side * c.patch;
   c.mlp = fc1[0];
   c.classes = head.size() == 2 ? head[0] : 0;
-  c.depth = blocks_of(file, names);
-  const Shape query = shape_of(names, "blocks.0.attn.qkv.weight");  // Google's: (heads, width of one, inputs)
+  c.depth = blocks_of(file, names, map);
+  const Shape query = shape_of(names, map, "blocks.0.attn.qkv.weight");  // Google's: (heads, width of one, inputs)
   c.heads = query.size() == 3 ? query[0] : listed_heads(c);
   if (c.depth < 1 || c.mlp < 1 || c.heads < 0 || (query.size() == 3 && (c.heads < 1 || c.dim % c.heads != 0)))
     return std::nullopt;

@@ -210,18 +210,21 @@ ResNet::ResNet(const ResNetConfig& config, DType dtype)
   add_head(config.feature_size(), config.classes);
 }
 
-Var ResNet::features(const Var& images) {
+void ResNet::check_images(const Var& images) const {
   const int64_t least = config_.reduction();
   TAUT_CHECK(images.defined() && images.value().ndim() == 4 && images.size(1) == config_.channels &&
                  images.size(2) >= least && images.size(3) >= least,
              "[resnet] expected images (b, {}, h, w) of at least {} pixels a side, got {}", config_.channels, least,
              images.defined() ? to_string(images.shape()) : "none");
-  Var h = stem_->forward(normalise_images(images, config_.mean, config_.std));
+}
+
+Var ResNet::features_of(const Var& patches, const Shape& images) {
+  Var h = stem_->forward(as_image(patches, images));
   if (norm_ != nullptr && !config_.final_norm()) h = norm_->forward(h, true);
   if (config_.large_stem) h = ops::max_pool(h, 3, 2, 1);
   for (const auto& block : blocks_) h = block->forward(h);
   if (config_.final_norm()) h = norm_->forward(h, true);
-  return ops::reshape(ops::adaptive_avg_pool(h, 1, 1), {images.size(0), config_.feature_size()});
+  return leave(ops::reshape(ops::adaptive_avg_pool(h, 1, 1), {images[0], config_.feature_size()}));
 }
 
 std::vector<LayerSlot> ResNet::slots() const {

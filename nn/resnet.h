@@ -51,13 +51,15 @@ class ResNet : public Model {
  public:
   explicit ResNet(const ResNetConfig& config, DType dtype = DType::kF32);
 
+  ops::ImagePatches input() const override { return single_pixels(config_.mean, config_.std, activations()); }
   // The mean over the last image, (b, feature_size).
-  Var features(const Var& images) override;
+  Var features_of(const Var& patches, const Shape& images) override;
   const ResNetConfig& config() const override { return config_; }
   std::vector<LayerSlot> slots() const override;
 
  private:
   void set_classes(int64_t classes) override { config_.classes = classes; }
+  void check_images(const Var& images) const override;
 
   ResNetConfig config_;
   std::shared_ptr<Place> stem_;

@@ -81,14 +81,14 @@ class VnncompNet : public Model {
     add_head(config.hidden, config.classes);
   }
 
-  Var features(const Var& images) override {
-    check_images(images);
-    Var h = ops::relu(stem_->forward(normalise_images(images, config_.mean, config_.std)));
+  ops::ImagePatches input() const override { return single_pixels(config_.mean, config_.std, activations()); }
+  Var features_of(const Var& patches, const Shape& images) override {
+    Var h = ops::relu(stem_->forward(as_image(patches, images)));
     for (const Block& b : blocks_) {
       const Var y = b.end->forward(b.conv2->forward(ops::relu(b.conv1->forward(h))));
       h = ops::relu(ops::add(y, b.shortcut == nullptr ? h : b.shortcut->forward(h)));
     }
-    return ops::relu(linear1_->forward(flatten_as_channels_first(h)));
+    return leave(ops::relu(linear1_->forward(flatten_as_channels_first(h))));
   }
 
   const VnncompConfig& config() const override { return config_; }
@@ -152,14 +152,14 @@ class SmallCnn : public Model {
     add_head(kHidden, config.classes);
   }
 
-  Var features(const Var& images) override {
-    check_images(images);
-    Var h = normalise_images(images, config_.mean, config_.std);
+  ops::ImagePatches input() const override { return single_pixels(config_.mean, config_.std, activations()); }
+  Var features_of(const Var& patches, const Shape& images) override {
+    Var h = as_image(patches, images);
     for (size_t i = 0; i < convs_.size(); ++i) {
       h = ops::relu(convs_[i]->forward(h));
       if (i % 2 == 1) h = ops::max_pool(h, 2);
     }
-    return ops::relu(fc2_->forward(ops::relu(fc1_->forward(flatten_as_channels_first(h)))));
+    return leave(ops::relu(fc2_->forward(ops::relu(fc1_->forward(flatten_as_channels_first(h))))));
   }
 
   const SmallCnnConfig& config() const override { return config_; }

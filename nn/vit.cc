@@ -139,11 +139,8 @@ Vit::Vit(const VitConfig& config, DType dtype)
   add_head(config.dim, config.classes);
 }
 
-Var Vit::features(const Var& images) {
-  check_images(images);
-  const VitConfig& c = config_;
-  Var h = ops::assemble_tokens(patch_embed_->forward(ops::patchify(images, c.patch, c.mean, c.std)), cls_token_,
-                               pos_embed_);
+Var Vit::features_of(const Var& patches, const Shape& images) {
+  Var h = ops::assemble_tokens(patch_embed_->forward(patches), cls_token_, pos_embed_);
   Var y = blocks[0]->norm1->forward(h);
   for (size_t i = 0; i + 1 < blocks.size(); ++i) {
     Block& block = *blocks[i];
@@ -155,7 +152,7 @@ Var Vit::features(const Var& images) {
   const Var cls = ops::slice(h, 1, 0, 1);
   std::tie(h, y) = last.norm2->forward_residual(cls, last.attn->forward(y, 1, cls));
   y = norm_->forward_residual(h, last.mlp->forward(y, h)).second;
-  return ops::reshape(y, {images.size(0), c.dim});
+  return leave(ops::reshape(y, {images[0], config_.dim}));
 }
 
 std::vector<LayerSlot> Vit::slots() const {

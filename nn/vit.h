@@ -76,8 +76,9 @@ class Vit : public Model {
  public:
   explicit Vit(const VitConfig& config, DType dtype = DType::kF32);
 
+  ops::ImagePatches input() const override { return {config_.patch, config_.mean, config_.std, activations()}; }
   // The normalised class token of the last block, (b, dim).
-  Var features(const Var& images) override;
+  Var features_of(const Var& patches, const Shape& images) override;
   const VitConfig& config() const override { return config_; }
   std::vector<LayerSlot> slots() const override;
 

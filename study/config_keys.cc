@@ -7,6 +7,7 @@
 #include "kernels/error.h"
 #include "nn/models.h"
 #include "tensor/nearest.h"
+#include "tensor/precision.h"
 
 namespace taut::study {
 namespace {
@@ -44,6 +45,9 @@ std::vector<Key> make_keys() {
       choice("model.strategy", "full", finetune::strategy_names(), "fine-tuning strategy"),
       integer("model.classes", "0", 0, 1e6, "outputs of the head; 0: the data's in training, else the model's"),
       choice("model.flavour", "timm", {"timm", "hf"}, "timm: epsilon 1e-6; hf: epsilon 1e-12 and the unused pooler"),
+      choice("model.precision", "f32", precision_names(),
+             "f32: the same bytes everywhere; tf32: factors of products rounded to 10 bits; bf16: activations and "
+             "frozen weights stored in bf16, what trains in f32"),
       integer("model.image_size", "0", 0, 4096, "side of the input; 0: the model's"),
       list(KeyType::kTexts, "model.allow_missing", "patterns of tensors that a weights file may lack"),
       list(KeyType::kTexts, "model.allow_unexpected", "patterns of tensors of a weights file that are ignored"),

@@ -103,6 +103,7 @@ Json run_row(const PlanRow& row, const std::string& folder, const RowOptions& op
   try {
     const RunOptions run_options{.cache = folder + "/pretrained",
                                  .decoded = folder + "/decoded",
+                                 .device = options.device,
                                  .points = "",
                                  .force_resume = options.force_resume,
                                  .progress = options.progress};
@@ -137,7 +138,8 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
     try {
       const auto begin = std::chrono::steady_clock::now();
       const Json result =
-          run_row(*row, folder, {.share = {}, .force_resume = options.force_resume, .progress = &progress});
+          run_row(*row, folder,
+                  {.share = {}, .device = options.device, .force_resume = options.force_resume, .progress = &progress});
       const Json& last = result.at("evaluations").back();
       progress.say(fmt::format("{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,
                                last.at("clean_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),

@@ -13,6 +13,7 @@ namespace taut::study {
 
 struct StudyOptions {
   ProgressMode progress = ProgressMode::kAuto;
+  Device device = {};  // where models compute
   bool force_resume = false;
   std::string command;  // the command line, for the report
 };
@@ -22,7 +23,8 @@ struct StudyOptions {
 int64_t run_study(const Plan& plan, const std::string& folder, const StudyOptions& options);
 
 struct RowOptions {
-  Share share = {};  // of the images that are judged, where several processes share the run (study/run/share.h)
+  Share share = {};    // of the images that are judged, where several processes share the run (study/run/share.h)
+  Device device = {};  // where the model computes
   bool force_resume = false;
   Progress* progress = nullptr;
 };

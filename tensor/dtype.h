@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "kernels/bf16.h"
 #include "kernels/error.h"
@@ -53,6 +54,13 @@ decltype(auto) on_float(DType dtype, const char* op, Body&& body) {
   if (dtype == DType::kF32) return body.template operator()<float>();
   if (dtype == DType::kF64) return body.template operator()<double>();
   fail(Exit::kUsage, "[{}] expected f32 or f64, got {}; hint: cast first", op, name(dtype));
+}
+
+// The same with bf16, which kernels store and do not compute in (kernels/bf16.h).
+template <class Body>
+decltype(auto) on_stored(DType dtype, const char* op, Body&& body) {
+  if (dtype == DType::kBF16) return body.template operator()<BF16>();
+  return on_float(dtype, op, std::forward<Body>(body));
 }
 
 // The same over every dtype.

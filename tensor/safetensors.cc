@@ -28,7 +28,7 @@ void write_safetensors(const std::string& path, const std::vector<std::pair<std:
                        const std::map<std::string, std::string>& metadata,
                        const std::map<std::string, std::string>& dtypes) {
   std::vector<std::pair<std::string, Tensor>> sorted;
-  for (const auto& [name, tensor] : tensors) sorted.emplace_back(name, tensor.contiguous());
+  for (const auto& [name, tensor] : tensors) sorted.emplace_back(name, tensor.contiguous().to(Device{}));
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
     const int64_t wide_a = size_of(a.second.dtype()), wide_b = size_of(b.second.dtype());
     return wide_a != wide_b ? wide_a > wide_b : a.first < b.first;

@@ -19,11 +19,10 @@ using Row = nlohmann::ordered_json;
 using Progress = std::function<void(int64_t done, int64_t all, const std::string& name)>;
 
 // Runs the op cases whose `OP/CASE` contains a match of the regular expression `filter` ("" takes all). Fields: `op`,
-// `case`, `status` (pass, fail), `max_error`, `limit` (relative to the largest magnitude), `dtype`, `repro`, `detail`
-// (what failed, else empty). Throws Error(kUsage) on a bad expression or one that matches nothing, Error(kUnavailable)
-// for a device this build does not have.
-// `sizes` (tests/cases/choice.h), where it is not empty, leaves out the cases of other classes of sizes, all of them
-// perhaps.
+// `case`, `status` (pass, fail), `max_error`, `limit` (relative to the largest magnitude), `dtype` (f64, f32, tf32,
+// bf16), `repro`, `detail` (what failed, else empty). Where the device is not there, a row a case with `status` skipped
+// and the reason as `detail`. Throws Error(kUsage) on a bad expression or one that matches nothing. `sizes`
+// (tests/cases/choice.h), where it is not empty, leaves out the cases of other classes of sizes, all of them perhaps.
 std::vector<Row> run_op_cases(Device device, const std::string& filter = "", const Progress& progress = {},
                               const std::string& sizes = "");
 
@@ -60,7 +59,8 @@ std::vector<Row> op_rows();
 std::vector<Row> run_golden(const std::string& folder, DType dtype = DType::kF64, const Progress& progress = {});
 
 // 0 if every row passed or is unsupported with a `case` or `kind` that contains a match of `allow_unsupported` (nothing
-// is allowed if it is empty), else 1.
+// is allowed if it is empty), kSkipped if every row was skipped, else 1.
+constexpr int kSkipped = 77;
 int exit_code(const std::vector<Row>& rows, const std::string& allow_unsupported = "");
 
 }  // namespace taut::selftest

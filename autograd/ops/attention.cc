@@ -23,10 +23,10 @@ Var attention(const Var& qkv, double scale, int64_t queries) {
   const Needs needs = needs_of({qkv});
   Tensor out = empty_as(x, {shape.b, shape.tq, shape.heads * shape.d});
   Tensor stats;
-  if (needs[0]) stats = empty_as(x, {shape.b, shape.heads, shape.tq, 2});
-  on_float(x.dtype(), "attention", [&]<class T>() {
+  if (needs[0]) stats = empty_real(x, {shape.b, shape.heads, shape.tq, 2});
+  on_stored(x.dtype(), "attention", [&]<class T>() {
     ON_DEVICE(x.device(),
-              attention_forward<T>(stream_of(x), x.data<T>(), out.data<T>(), optional_data<T>(stats), shape));
+              attention_forward<T>(stream_of(x), x.data<T>(), out.data<T>(), optional_data<Real<T>>(stats), shape));
   });
 
   const Saved saved("attention", "qkv", x);
@@ -36,8 +36,8 @@ Var attention(const Var& qkv, double scale, int64_t queries) {
                   const Tensor& in = saved.get();
                   const Tensor dout = dy[0].contiguous();
                   Tensor dqkv = empty_like(in);
-                  on_float(in.dtype(), "attention", [&]<class T>() {
-                    ON_DEVICE(in.device(), attention_backward<T>(stream_of(in), in.data<T>(), stats.data<T>(),
+                  on_stored(in.dtype(), "attention", [&]<class T>() {
+                    ON_DEVICE(in.device(), attention_backward<T>(stream_of(in), in.data<T>(), stats.data<Real<T>>(),
                                                                  dout.data<T>(), dqkv.data<T>(), shape));
                   });
                   return {dqkv};

@@ -76,6 +76,12 @@ struct SavedBatchNorm {
 BatchNormed batch_norm(const Var& x, const Var& weight, const Var& bias, const Tensor& running_mean,
                        const Tensor& running_var, bool training, double momentum, double eps, const Var& residual,
                        bool relu) {
+  if (is_bf16(x)) {
+    BatchNormed result = batch_norm(widened(x), widened(weight), widened(bias), running_mean, running_var, training,
+                                    momentum, eps, widened(residual), relu);
+    result.y = cast(result.y, DType::kBF16);
+    return result;
+  }
   check(x, weight, bias, running_mean, running_var, training, residual);
   const Tensor in = dense(x), w = dense(weight), b = dense(bias), r = residual.defined() ? dense(residual) : Tensor();
   const Tensor old_mean = running_mean.contiguous(), old_var = running_var.contiguous();

@@ -63,45 +63,50 @@ Conv2d same_padding(HW kernel, HW dilation, int64_t groups) {
   return {.padding = {all.h / 2, all.w / 2}, .dilation = dilation, .groups = groups, .extra = {all.h % 2, all.w % 2}};
 }
 
-Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2d& how) {
+Var conv2d(const Var& x, const Var& w_given, const Var& bias_given, const Conv2d& how) {
+  const Var w = rounded(w_given, x), bias = rounded(bias_given, x);
   const char* op = "conv2d";
   const ConvShape s = conv_shape(x, w, bias, how);
   const Tensor in = dense(x), weight = dense(w);
   Tensor b;
   if (bias.defined()) b = dense(bias);
   Tensor out = empty_as(in, {s.n, s.out_h(), s.out_w(), s.c_out});
-  on_float(in.dtype(), op, [&]<class T>() {
-    ON_DEVICE(in.device(),
-              conv2d_forward<T>(stream_of(in), in.data<T>(), weight.data<T>(), optional_data<T>(b), out.data<T>(), s));
+  const Precision precision = how.precision;
+  on_factors(in.dtype(), precision, op, [&]<class T>() {
+    ON_DEVICE(in.device(), conv2d_forward<T>(stream_of(in), elements<T>(in), elements<T>(weight),
+                                             optional_elements<T>(b), elements<T>(out), s));
   });
   const Needs wanted = needs_of({x, w, bias});
   if (!any(wanted)) return Var(out);
   Saved saved_x, saved_w;  // a frozen weight's input is not kept
   if (wanted[1]) saved_x = Saved(op, "x", in);
   if (wanted[0]) saved_w = Saved(op, "w", weight);
-  return record(op, out, {x, w, bias},
-                [=, x_shape = in.shape(), w_shape = weight.shape()](const Grads& dy, const Needs& needs) -> Grads {
-                  const Tensor g = dy[0].contiguous();
-                  Tensor dx, dw, db;
-                  on_float(g.dtype(), "conv2d", [&]<class T>() {
-                    const T* up = g.data<T>();
-                    if (needs[0]) {
-                      dx = empty_as(g, x_shape);
-                      ON_DEVICE(g.device(),
-                                conv2d_backward_input<T>(stream_of(g), up, saved_w.get().data<T>(), dx.data<T>(), s));
-                    }
-                    if (needs[1]) {
-                      dw = empty_as(g, w_shape);
-                      ON_DEVICE(g.device(),
-                                conv2d_backward_weight<T>(stream_of(g), up, saved_x.get().data<T>(), dw.data<T>(), s));
-                    }
-                    if (needs[2]) {
-                      db = empty_as(g, {s.c_out});
-                      ON_DEVICE(g.device(), sum_columns<T>(stream_of(g), up, db.data<T>(), s.rows_out(), s.c_out));
-                    }
-                  });
-                  return {dx, dw, db};
-                });
+  return record(
+      op, out, {x, w, bias},
+      [=, x_shape = in.shape(), w_shape = weight.shape()](const Grads& dy, const Needs& needs) -> Grads {
+        const Tensor g = dy[0].contiguous();
+        Tensor dx, dw, db;
+        on_factors(g.dtype(), precision, "conv2d", [&]<class T>() {
+          const T* up = elements<T>(g);
+          if (needs[0]) {
+            dx = empty_as(g, x_shape);
+            ON_DEVICE(g.device(),
+                      conv2d_backward_input<T>(stream_of(g), up, elements<T>(saved_w.get()), elements<T>(dx), s));
+          }
+          if (needs[1]) {
+            dw = empty_as(g, w_shape);
+            ON_DEVICE(g.device(),
+                      conv2d_backward_weight<T>(stream_of(g), up, elements<T>(saved_x.get()), elements<T>(dw), s));
+          }
+        });
+        if (needs[2]) {
+          db = empty_as(g, {s.c_out});
+          on_stored(g.dtype(), "conv2d", [&]<class T>() {
+            ON_DEVICE(g.device(), sum_columns<T>(stream_of(g), g.data<T>(), db.data<T>(), s.rows_out(), s.c_out));
+          });
+        }
+        return {dx, dw, db};
+      });
 }
 
 }  // namespace taut::ops

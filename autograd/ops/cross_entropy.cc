@@ -2,6 +2,7 @@
 #include "kernels/cross_entropy.h"
 
 #include "autograd/ops/op_util.h"
+#include "kernels/graph.h"
 #include "kernels/pointwise.h"
 #include "kernels/reduce.h"
 
@@ -20,22 +21,26 @@ Var cross_entropy(const Var& logits, const Tensor& labels, double label_smoothin
   const int64_t rows = in.size(0), classes = in.size(1);
   TAUT_CHECK(rows > 0 || reduction != Reduction::kMean, "[cross_entropy] a mean needs at least one row");
   int64_t bad = 0;
-  ON_DEVICE(in.device(), count_bad_labels(stream_of(in), target.data<int64_t>(), rows, classes, &bad));
+  // A step that is recorded cannot look at its labels; they were looked at when it was called.
+  if (!is_recording(in.device()))
+    ON_DEVICE(in.device(), count_bad_labels(stream_of(in), target.data<int64_t>(), rows, classes, &bad));
   if (bad > 0)
     fail(Exit::kBadData, "[cross_entropy] expected labels in [0, {}), got {} outside; the labels are {}", classes, bad,
          to_string(target));
 
-  Tensor losses = empty_as(in, {rows});
+  Tensor losses = empty_real(in, {rows});
   const double factor = reduction == Reduction::kMean ? 1.0 / static_cast<double>(rows) : 1.0;
   Tensor out = losses;
-  on_float(in.dtype(), op, [&]<class T>() {
-    ON_DEVICE(in.device(), cross_entropy_forward<T>(stream_of(in), in.data<T>(), target.data<int64_t>(),
-                                                    losses.data<T>(), rows, classes, static_cast<T>(label_smoothing)));
+  on_stored(in.dtype(), op, [&]<class T>() {
+    ON_DEVICE(in.device(),
+              cross_entropy_forward<T>(stream_of(in), in.data<T>(), target.data<int64_t>(), losses.data<Real<T>>(),
+                                       rows, classes, static_cast<Real<T>>(label_smoothing)));
     if (reduction == Reduction::kNone) return;
-    out = empty_as(in, {});
-    ON_DEVICE(in.device(), sum_all<T>(stream_of(in), losses.data<T>(), out.data<T>(), rows));
+    out = empty_real(in, {});
+    ON_DEVICE(in.device(), sum_all<Real<T>>(stream_of(in), losses.data<Real<T>>(), out.data<Real<T>>(), rows));
     if (reduction == Reduction::kMean)
-      ON_DEVICE(in.device(), scale<T>(stream_of(in), static_cast<T>(factor), out.data<T>(), out.data<T>(), 1));
+      ON_DEVICE(in.device(), scale<Real<T>>(stream_of(in), static_cast<Real<T>>(factor), out.data<Real<T>>(),
+                                            out.data<Real<T>>(), 1));
   });
   if (!any(needs_of({logits}))) return Var(out);
   const Saved saved(op, "logits", in);
@@ -43,10 +48,11 @@ Var cross_entropy(const Var& logits, const Tensor& labels, double label_smoothin
     // One dloss for each row: a scalar upstream is spread over the rows first.
     const Tensor dloss = reduction == Reduction::kNone ? dy[0].contiguous() : dy[0].expand({rows}).contiguous();
     Tensor dx = empty_like(saved.get());
-    on_float(dx.dtype(), op, [&]<class T>() {
-      ON_DEVICE(dx.device(), cross_entropy_backward<T>(stream_of(dx), saved.get().data<T>(), target.data<int64_t>(),
-                                                       dloss.data<T>(), static_cast<T>(factor), dx.data<T>(), rows,
-                                                       classes, static_cast<T>(label_smoothing)));
+    on_stored(dx.dtype(), op, [&]<class T>() {
+      ON_DEVICE(dx.device(),
+                cross_entropy_backward<T>(stream_of(dx), saved.get().data<T>(), target.data<int64_t>(),
+                                          dloss.data<Real<T>>(), static_cast<Real<T>>(factor), dx.data<T>(), rows,
+                                          classes, static_cast<Real<T>>(label_smoothing)));
     });
     return {dx};
   });

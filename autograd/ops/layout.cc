@@ -1,7 +1,12 @@
 // Reshaping, permuting, concatenating, slicing, casting; patches and token sequences of a ViT.
 #include "kernels/layout.h"
 
+#include <map>
+#include <mutex>
+#include <tuple>
+
 #include "autograd/ops/op_util.h"
+#include "kernels/graph.h"
 
 namespace taut::ops {
 
@@ -76,7 +81,21 @@ Var cast(const Var& x, DType dtype) {
                 [before](const Grads& dy, const Needs&) -> Grads { return {dy[0].to(before)}; });
 }
 
-Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std) {
+Tensor constant(const std::vector<double>& values, DType dtype, Device device) {
+  using Key = std::tuple<std::vector<double>, DType, DeviceKind, int>;
+  static std::mutex mutex;
+  static auto* const known = new std::map<Key, Tensor>;  // outlives the arenas' users
+  const std::lock_guard lock(mutex);
+  Tensor& t = (*known)[Key{values, dtype, device.kind, device.index}];
+  if (!t.defined()) {
+    const OutsideGraph kept(device);
+    t = Tensor::from(values, {static_cast<int64_t>(values.size())}).to(dtype).to(device);
+  }
+  return t;
+}
+
+Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std,
+             DType patches) {
   const char* op = "patchify";
   check_defined(op, "images", images);
   const Tensor in = dense(images);
@@ -86,26 +105,37 @@ Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, 
              "[patchify] expected a patch that divides {} x {}, got {}", s.h, s.w, patch);
   TAUT_CHECK(mean.size() == static_cast<size_t>(s.c) && std.size() == static_cast<size_t>(s.c),
              "[patchify] expected {} means and deviations, got {} and {}", s.c, mean.size(), std.size());
-  const Tensor m = Tensor::from(mean, {s.c}).to(in.dtype()).to(in.device());
-  const Tensor d = Tensor::from(std, {s.c}).to(in.dtype()).to(in.device());
-  Tensor out = empty_as(in, {s.b, s.n(), s.c * patch * patch});
-  on_float(in.dtype(), op, [&]<class T>() {
-    ON_DEVICE(in.device(),
-              patchify_forward<T>(stream_of(in), in.data<T>(), m.data<T>(), d.data<T>(), out.data<T>(), s));
+  const Tensor m = constant(mean, in.dtype(), in.device()), d = constant(std, in.dtype(), in.device());
+  TAUT_CHECK(real_of(patches) == in.dtype(), "[patchify] expected images {} for patches {}, got {}",
+             name(real_of(patches)), name(patches), name(in.dtype()));
+  Tensor out = Tensor::empty({s.b, s.n(), s.c * patch * patch}, patches, in.device());
+  on_stored(patches, op, [&]<class T>() {
+    ON_DEVICE(in.device(), patchify_forward<T>(stream_of(in), in.data<Real<T>>(), m.data<Real<T>>(), d.data<Real<T>>(),
+                                               out.data<T>(), s));
   });
   return record(op, out, {images}, [s, d](const Grads& dy, const Needs&) -> Grads {
     const Tensor g = dy[0].contiguous();
-    Tensor dx = empty_as(g, {s.b, s.c, s.h, s.w});
-    on_float(g.dtype(), "patchify", [&]<class T>() {
-      ON_DEVICE(g.device(), patchify_backward<T>(stream_of(g), g.data<T>(), d.data<T>(), dx.data<T>(), s));
+    Tensor dx = empty_real(g, {s.b, s.c, s.h, s.w});
+    on_stored(g.dtype(), "patchify", [&]<class T>() {
+      ON_DEVICE(g.device(), patchify_backward<T>(stream_of(g), g.data<T>(), d.data<Real<T>>(), dx.data<Real<T>>(), s));
     });
     return {dx};
   });
 }
 
-Var assemble_tokens(const Var& patches, const Var& cls, const Var& positions) {
+Var patchify(const Var& images, const ImagePatches& how) {
+  return patchify(images, how.patch, how.mean, how.std, how.dtype);
+}
+
+Var patchify(const Var& images, int64_t patch, const std::vector<double>& mean, const std::vector<double>& std) {
+  check_defined("patchify", "images", images);
+  return patchify(images, patch, mean, std, images.dtype());
+}
+
+Var assemble_tokens(const Var& patches, const Var& cls_given, const Var& positions_given) {
   const char* op = "assemble_tokens";
   check_defined(op, "patches", patches);
+  const Var cls = rounded(cls_given, patches), positions = rounded(positions_given, patches);
   check_matches(op, "cls", cls, patches);
   check_matches(op, "positions", positions, patches);
   const Tensor in = dense(patches), c = dense(cls), p = dense(positions);
@@ -115,7 +145,7 @@ Var assemble_tokens(const Var& patches, const Var& cls, const Var& positions) {
              "[assemble_tokens] expected 'cls' ({}) and 'positions' ({}, {}), got {} and {}", d, n + 1, d,
              to_string(c.shape()), to_string(p.shape()));
   Tensor out = empty_as(in, {b, n + 1, d});
-  on_float(in.dtype(), op, [&]<class T>() {
+  on_stored(in.dtype(), op, [&]<class T>() {
     ON_DEVICE(in.device(), assemble_tokens_forward<T>(stream_of(in), in.data<T>(), c.data<T>(), p.data<T>(),
                                                       out.data<T>(), b, n, d));
   });
@@ -127,7 +157,7 @@ Var assemble_tokens(const Var& patches, const Var& cls, const Var& positions) {
                   if (needs[0]) dx[0] = empty_as(g, in_shape);
                   if (needs[1]) dx[1] = empty_as(g, c_shape);
                   if (needs[2]) dx[2] = empty_as(g, p_shape);
-                  on_float(g.dtype(), "assemble_tokens", [&]<class T>() {
+                  on_stored(g.dtype(), "assemble_tokens", [&]<class T>() {
                     ON_DEVICE(g.device(),
                               assemble_tokens_backward<T>(stream_of(g), g.data<T>(), optional_data<T>(dx[0]),
                                                           optional_data<T>(dx[1]), optional_data<T>(dx[2]), b, n, d));

@@ -78,30 +78,41 @@ Tensor stack(const std::vector<Var>& a, const LowRankShape& s) {
   return all;
 }
 
+// t = factor t.
+void multiply(Tensor& t, double factor) {
+  on_stored(t.dtype(), "low_rank", [&]<class T>() {
+    ON_DEVICE(t.device(), scale<T>(stream_of(t), static_cast<Real<T>>(factor), t.data<T>(), t.data<T>(), t.numel()));
+  });
+}
+
 }  // namespace
 
-Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>& a, const std::vector<Var>& b,
-             double scale_factor) {
+Var low_rank(const Var& x, const Var& w_given, const Var& bias_given, const std::vector<Var>& a_given,
+             const std::vector<Var>& b_given, double scale_factor, Precision precision) {
+  const Var w = rounded(w_given, x), bias = rounded(bias_given, x);
+  std::vector<Var> a, b;
+  for (const Var& v : a_given) a.push_back(rounded(v, x));
+  for (const Var& v : b_given) b.push_back(rounded(v, x));
   const LowRankShape s = shape_of(x, w, bias, a, b);
-  if (s.parts.empty()) return linear(x, w, bias);
+  if (s.parts.empty()) return linear(x, w, bias, {}, precision);
   const Tensor in = dense(x), weight = dense(w), all_a = stack(a, s);
   Tensor bias_value;
   if (bias.defined()) bias_value = dense(bias);
   Shape y_shape = in.shape();
   y_shape.back() = s.out;
   Tensor out = empty_as(in, y_shape), h = empty_as(in, {s.rows, s.total_rank});
-  on_float(in.dtype(), "low_rank", [&]<class T>() {
+  on_factors(in.dtype(), precision, "low_rank", [&]<class T>() {
     const Device device = in.device();
-    ON_DEVICE(device, linear_forward<T>(stream_of(in), in.data<T>(), weight.data<T>(), optional_data<T>(bias_value),
-                                        nullptr, out.data<T>(), nullptr, s.rows, s.in, s.out,
-                                        bias_value.defined() ? Epilogue::kBias : Epilogue::kNone));
-    product<T>(device, in.data<T>(), s.in, false, all_a.data<T>(), s.in, true, h.data<T>(), s.total_rank, s.rows,
-               s.total_rank, s.in, false);
-    ON_DEVICE(device, scale<T>(stream_of(in), static_cast<T>(scale_factor), h.data<T>(), h.data<T>(), h.numel()));
+    ON_DEVICE(device, linear_forward<T>(stream_of(in), elements<T>(in), elements<T>(weight),
+                                        optional_elements<T>(bias_value), nullptr, elements<T>(out), nullptr, s.rows,
+                                        s.in, s.out, bias_value.defined() ? Epilogue::kBias : Epilogue::kNone));
+    product<T>(device, elements<T>(in), s.in, false, elements<T>(all_a), s.in, true, elements<T>(h), s.total_rank,
+               s.rows, s.total_rank, s.in, false);
+    multiply(h, scale_factor);
     for (const Part& p : s.parts) {
       const Tensor factor = dense(b[p.group]);
-      product<T>(device, h.data<T>() + p.first, s.total_rank, false, factor.data<T>(), p.rank, true,
-                 out.data<T>() + static_cast<int64_t>(p.group) * s.block, s.out, s.rows, s.block, p.rank, true);
+      product<T>(device, elements<T>(h) + p.first, s.total_rank, false, elements<T>(factor), p.rank, true,
+                 elements<T>(out) + static_cast<int64_t>(p.group) * s.block, s.out, s.rows, s.block, p.rank, true);
     }
   });
 
@@ -134,46 +145,49 @@ Var low_rank(const Var& x, const Var& w, const Var& bias, const std::vector<Var>
     Grads grads(needs.size());
     bool need_a = false;
     for (size_t i = 0; i < s.parts.size(); ++i) need_a = need_a || needs[3 + 2 * i];
-    on_float(g.dtype(), "low_rank", [&]<class T>() {
-      const T* gy = g.data<T>();
+    on_factors(g.dtype(), precision, "low_rank", [&]<class T>() {
+      const T* gy = elements<T>(g);
       const Tensor input = needs[1] || need_a ? get_x() : Tensor();
       if (needs[1]) {
         grads[1] = empty_as(g, {s.out, s.in});
-        ON_DEVICE(device, linear_backward_weight<T>(stream_of(g), gy, input.data<T>(), grads[1].data<T>(), s.rows, s.in,
-                                                    s.out));
+        ON_DEVICE(device, linear_backward_weight<T>(stream_of(g), gy, elements<T>(input), elements<T>(grads[1]), s.rows,
+                                                    s.in, s.out));
       }
       if (needs[2]) {
         grads[2] = empty_as(g, {s.out});
-        ON_DEVICE(device, sum_columns<T>(stream_of(g), gy, grads[2].data<T>(), s.rows, s.out));
+        on_stored(g.dtype(), "low_rank", [&]<class S>() {
+          ON_DEVICE(device, sum_columns<S>(stream_of(g), g.data<S>(), grads[2].data<S>(), s.rows, s.out));
+        });
       }
       for (size_t i = 0; i < s.parts.size(); ++i) {
         const Part& p = s.parts[i];
         if (!needs[4 + 2 * i]) continue;
         grads[4 + 2 * i] = empty_as(g, {s.block, p.rank});
-        product<T>(device, gy + static_cast<int64_t>(p.group) * s.block, s.out, true, saved_h.get().data<T>() + p.first,
-                   s.total_rank, false, grads[4 + 2 * i].data<T>(), p.rank, s.block, p.rank, s.rows, false);
+        product<T>(device, gy + static_cast<int64_t>(p.group) * s.block, s.out, true,
+                   elements<T>(saved_h.get()) + p.first, s.total_rank, false, elements<T>(grads[4 + 2 * i]), p.rank,
+                   s.block, p.rank, s.rows, false);
       }
       if (!needs[0] && !need_a) return;
       Tensor dh = empty_as(g, {s.rows, s.total_rank});
       for (size_t i = 0; i < s.parts.size(); ++i) {
         const Part& p = s.parts[i];
-        product<T>(device, gy + static_cast<int64_t>(p.group) * s.block, s.out, false, saved_b[i].get().data<T>(),
-                   p.rank, false, dh.data<T>() + p.first, s.total_rank, s.rows, p.rank, s.block, false);
+        product<T>(device, gy + static_cast<int64_t>(p.group) * s.block, s.out, false, elements<T>(saved_b[i].get()),
+                   p.rank, false, elements<T>(dh) + p.first, s.total_rank, s.rows, p.rank, s.block, false);
       }
-      ON_DEVICE(device, scale<T>(stream_of(g), static_cast<T>(scale_factor), dh.data<T>(), dh.data<T>(), dh.numel()));
+      multiply(dh, scale_factor);
       if (need_a) {
         Tensor da = empty_as(g, {s.total_rank, s.in});
-        product<T>(device, dh.data<T>(), s.total_rank, true, input.data<T>(), s.in, false, da.data<T>(), s.in,
+        product<T>(device, elements<T>(dh), s.total_rank, true, elements<T>(input), s.in, false, elements<T>(da), s.in,
                    s.total_rank, s.in, s.rows, false);
         for (size_t i = 0; i < s.parts.size(); ++i)
           if (needs[3 + 2 * i]) grads[3 + 2 * i] = da.slice(0, s.parts[i].first, s.parts[i].rank);
       }
       if (needs[0]) {
         Tensor dx = empty_as(g, x_shape);
-        ON_DEVICE(device, linear_backward_input<T>(stream_of(g), gy, saved_w.get().data<T>(), dx.data<T>(), s.rows,
-                                                   s.in, s.out));
-        product<T>(device, dh.data<T>(), s.total_rank, false, saved_a.get().data<T>(), s.in, false, dx.data<T>(), s.in,
-                   s.rows, s.in, s.total_rank, true);
+        ON_DEVICE(device, linear_backward_input<T>(stream_of(g), gy, elements<T>(saved_w.get()), elements<T>(dx),
+                                                   s.rows, s.in, s.out));
+        product<T>(device, elements<T>(dh), s.total_rank, false, elements<T>(saved_a.get()), s.in, false,
+                   elements<T>(dx), s.in, s.rows, s.in, s.total_rank, true);
         grads[0] = dx;
       }
     });

@@ -36,7 +36,7 @@ void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_
   s.stride_a = x.stride;
   s.stride_b = y.stride;
   s.stride_c = z.rows * z.cols;
-  on_float(a.dtype(), "matmul", [&]<class T>() {
+  on_stored(a.dtype(), "matmul", [&]<class T>() {
     ON_DEVICE(a.device(), matmul<T>(stream_of(a), a.data<T>(), b.data<T>(), nullptr, nullptr, c.data<T>(), nullptr, s,
                                     Epilogue::kNone));
   });
@@ -117,31 +117,34 @@ LinearShape linear_shape(const char* op, const Var& x, const Var& w, const Var& 
 
 // Gradients of x, w and bias for the gradient `g` of x wT + bias.
 Grads linear_backward(const char* op, const Tensor& g, const Saved& x, const Saved& w, const LinearShape& s,
-                      const Shape& x_shape, const Needs& needs) {
+                      const Shape& x_shape, const Needs& needs, Precision precision) {
   Tensor dx, dw, db;
-  on_float(g.dtype(), op, [&]<class T>() {
-    const T* dy = g.data<T>();
+  on_factors(g.dtype(), precision, op, [&]<class T>() {
+    const T* dy = elements<T>(g);
     if (needs[0]) {
       dx = empty_as(g, x_shape);
       ON_DEVICE(g.device(),
-                linear_backward_input<T>(stream_of(g), dy, w.get().data<T>(), dx.data<T>(), s.rows, s.in, s.out));
+                linear_backward_input<T>(stream_of(g), dy, elements<T>(w.get()), elements<T>(dx), s.rows, s.in, s.out));
     }
     if (needs[1]) {
       dw = empty_as(g, {s.out, s.in});
-      ON_DEVICE(g.device(),
-                linear_backward_weight<T>(stream_of(g), dy, x.get().data<T>(), dw.data<T>(), s.rows, s.in, s.out));
-    }
-    if (needs[2]) {
-      db = empty_as(g, {s.out});
-      ON_DEVICE(g.device(), sum_columns<T>(stream_of(g), dy, db.data<T>(), s.rows, s.out));
+      ON_DEVICE(g.device(), linear_backward_weight<T>(stream_of(g), dy, elements<T>(x.get()), elements<T>(dw), s.rows,
+                                                      s.in, s.out));
     }
   });
+  if (needs[2]) {
+    db = empty_as(g, {s.out});
+    on_stored(g.dtype(), op, [&]<class T>() {
+      ON_DEVICE(g.device(), sum_columns<T>(stream_of(g), g.data<T>(), db.data<T>(), s.rows, s.out));
+    });
+  }
   return {dx, dw, db};
 }
 
 }  // namespace
 
-Var linear(const Var& x, const Var& w, const Var& bias, const Var& residual) {
+Var linear(const Var& x, const Var& w_given, const Var& bias_given, const Var& residual, Precision precision) {
+  const Var w = rounded(w_given, x), bias = rounded(bias_given, x);
   const LinearShape s = linear_shape("linear", x, w, bias);
   const Tensor in = dense(x), weight = dense(w);
   Tensor b, r;
@@ -154,10 +157,10 @@ Var linear(const Var& x, const Var& w, const Var& bias, const Var& residual) {
   const Epilogue epilogue = r.defined() ? (b.defined() ? Epilogue::kBiasResidual : Epilogue::kResidual)
                                         : (b.defined() ? Epilogue::kBias : Epilogue::kNone);
   Tensor out = empty_as(in, s.y);
-  on_float(in.dtype(), "linear", [&]<class T>() {
+  on_factors(in.dtype(), precision, "linear", [&]<class T>() {
     ON_DEVICE(in.device(),
-              linear_forward<T>(stream_of(in), in.data<T>(), weight.data<T>(), optional_data<T>(b), optional_data<T>(r),
-                                out.data<T>(), nullptr, s.rows, s.in, s.out, epilogue));
+              linear_forward<T>(stream_of(in), elements<T>(in), elements<T>(weight), optional_elements<T>(b),
+                                optional_elements<T>(r), elements<T>(out), nullptr, s.rows, s.in, s.out, epilogue));
   });
   const Needs wanted = needs_of({x, w, bias, residual});
   if (!any(wanted)) return Var(out);
@@ -167,23 +170,24 @@ Var linear(const Var& x, const Var& w, const Var& bias, const Var& residual) {
   return record("linear", out, {x, w, bias, residual},
                 [=, x_shape = in.shape()](const Grads& dy, const Needs& needs) -> Grads {
                   const Tensor g = dy[0].contiguous();
-                  Grads grads = linear_backward("linear", g, saved_x, saved_w, s, x_shape, needs);
+                  Grads grads = linear_backward("linear", g, saved_x, saved_w, s, x_shape, needs, precision);
                   grads.push_back(needs[3] ? g : Tensor());
                   return grads;
                 });
 }
 
-Var linear_gelu(const Var& x, const Var& w, const Var& bias) {
-  check_defined("linear_gelu", "bias", bias);
+Var linear_gelu(const Var& x, const Var& w_given, const Var& bias_given, Precision precision) {
+  check_defined("linear_gelu", "bias", bias_given);
+  const Var w = rounded(w_given, x), bias = rounded(bias_given, x);
   const LinearShape s = linear_shape("linear_gelu", x, w, bias);
   const Tensor in = dense(x), weight = dense(w), b = dense(bias);
   const Needs wanted = needs_of({x, w, bias});
   Tensor out = empty_as(in, s.y), pre;
   if (any(wanted)) pre = empty_as(in, s.y);
-  on_float(in.dtype(), "linear_gelu", [&]<class T>() {
+  on_factors(in.dtype(), precision, "linear_gelu", [&]<class T>() {
     ON_DEVICE(in.device(),
-              linear_forward<T>(stream_of(in), in.data<T>(), weight.data<T>(), b.data<T>(), nullptr, out.data<T>(),
-                                optional_data<T>(pre), s.rows, s.in, s.out, Epilogue::kBiasGelu));
+              linear_forward<T>(stream_of(in), elements<T>(in), elements<T>(weight), elements<T>(b), nullptr,
+                                elements<T>(out), optional_elements<T>(pre), s.rows, s.in, s.out, Epilogue::kBiasGelu));
   });
   if (!any(wanted)) return Var(out);
   Saved saved_x, saved_w;
@@ -195,11 +199,12 @@ Var linear_gelu(const Var& x, const Var& w, const Var& bias) {
         const Tensor g = dy[0].contiguous();
         Tensor dpre = empty_like(g), db;
         if (needs[2]) db = empty_as(g, {s.out});
-        on_float(g.dtype(), "linear_gelu", [&]<class T>() {
+        on_stored(g.dtype(), "linear_gelu", [&]<class T>() {
           ON_DEVICE(g.device(), bias_gelu_backward<T>(stream_of(g), g.data<T>(), saved_pre.get().data<T>(), nullptr,
                                                       dpre.data<T>(), optional_data<T>(db), s.rows, s.out));
         });
-        Grads grads = linear_backward("linear_gelu", dpre, saved_x, saved_w, s, x_shape, {needs[0], needs[1], false});
+        Grads grads =
+            linear_backward("linear_gelu", dpre, saved_x, saved_w, s, x_shape, {needs[0], needs[1], false}, precision);
         grads[2] = db;
         return grads;
       });

@@ -29,9 +29,9 @@ struct SavedNorm {
   Tensor output() const {
     const Tensor &in = x.get(), &w = weight.get(), &b = bias.get();
     Tensor y = empty_like(in);
-    on_float(in.dtype(), op, [&]<class T>() {
+    on_stored(in.dtype(), op, [&]<class T>() {
       ON_DEVICE(in.device(), layer_norm_forward<T>(stream_of(in), in.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(),
-                                                   nullptr, nullptr, rows, cols, static_cast<T>(eps)));
+                                                   nullptr, nullptr, rows, cols, static_cast<Real<T>>(eps)));
     });
     return y;
   }
@@ -39,11 +39,11 @@ struct SavedNorm {
   // {dx, dw, db}; dh, if defined, is the gradient of x by other ways and is added to dx.
   Grads backward(const Tensor& dy, const Tensor& dh, bool need_x, bool need_w, bool need_b) const {
     Tensor dx, dw, db;
-    on_float(dy.dtype(), op, [&]<class T>() {
+    on_stored(dy.dtype(), op, [&]<class T>() {
       const T* g = dy.data<T>();
       const T* in = x.defined() ? x.get().data<T>() : nullptr;
-      const T* m = mean.defined() ? mean.get().data<T>() : nullptr;
-      const T* r = rstd.defined() ? rstd.get().data<T>() : nullptr;
+      const Real<T>* m = mean.defined() ? mean.get().data<Real<T>>() : nullptr;
+      const Real<T>* r = rstd.defined() ? rstd.get().data<Real<T>>() : nullptr;
       if (need_x) {
         dx = empty_like(dy);
         ON_DEVICE(dy.device(), layer_norm_backward_input<T>(stream_of(dy), g, in, weight.get().data<T>(), m, r,
@@ -88,7 +88,8 @@ void offer_output(const Var& y, const std::shared_ptr<const SavedNorm>& saved) {
 
 }  // namespace
 
-Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps) {
+Var layer_norm(const Var& x, const Var& weight_given, const Var& bias_given, double eps) {
+  const Var weight = rounded(weight_given, x), bias = rounded(bias_given, x);
   const char* op = "layer_norm";
   check(op, x, weight, bias);
   const Tensor in = dense(x), w = dense(weight), b = dense(bias);
@@ -97,13 +98,13 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps) {
   const int64_t rows = rows_of(in.shape()), cols = in.size(-1);
   Tensor out = empty_like(in), mean, rstd;
   if (keep) {
-    mean = empty_as(in, {rows});
-    rstd = empty_as(in, {rows});
+    mean = empty_real(in, {rows});
+    rstd = empty_real(in, {rows});
   }
-  on_float(in.dtype(), op, [&]<class T>() {
-    ON_DEVICE(in.device(),
-              layer_norm_forward<T>(stream_of(in), in.data<T>(), w.data<T>(), b.data<T>(), out.data<T>(),
-                                    optional_data<T>(mean), optional_data<T>(rstd), rows, cols, static_cast<T>(eps)));
+  on_stored(in.dtype(), op, [&]<class T>() {
+    ON_DEVICE(in.device(), layer_norm_forward<T>(stream_of(in), in.data<T>(), w.data<T>(), b.data<T>(), out.data<T>(),
+                                                 optional_data<Real<T>>(mean), optional_data<Real<T>>(rstd), rows, cols,
+                                                 static_cast<Real<T>>(eps)));
   });
   if (!any(wanted)) return Var(out);
   const auto saved = save(op, in, w, b, mean, rstd, eps, wanted[0], wanted[1]);
@@ -114,7 +115,9 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps) {
   return y;
 }
 
-std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight, const Var& bias, double eps) {
+std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& weight_given, const Var& bias_given,
+                                        double eps) {
+  const Var weight = rounded(weight_given, h), bias = rounded(bias_given, h);
   const char* op = "residual_layer_norm";
   check(op, h, weight, bias);
   check_matches(op, "r", r, h);
@@ -125,14 +128,14 @@ std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& w
   const int64_t rows = rows_of(x.shape()), cols = x.size(-1);
   Tensor sum = empty_like(x), out = empty_like(x), mean, rstd;
   if (keep) {
-    mean = empty_as(x, {rows});
-    rstd = empty_as(x, {rows});
+    mean = empty_real(x, {rows});
+    rstd = empty_real(x, {rows});
   }
-  on_float(x.dtype(), op, [&]<class T>() {
+  on_stored(x.dtype(), op, [&]<class T>() {
     ON_DEVICE(x.device(),
               residual_layer_norm_forward<T>(stream_of(x), x.data<T>(), y.data<T>(), w.data<T>(), b.data<T>(),
-                                             sum.data<T>(), out.data<T>(), optional_data<T>(mean),
-                                             optional_data<T>(rstd), rows, cols, static_cast<T>(eps)));
+                                             sum.data<T>(), out.data<T>(), optional_data<Real<T>>(mean),
+                                             optional_data<Real<T>>(rstd), rows, cols, static_cast<Real<T>>(eps)));
   });
   if (!any(wanted)) return {Var(sum), Var(out)};
   const auto saved = save(op, sum, w, b, mean, rstd, eps, need_sum, wanted[2]);

@@ -1,7 +1,11 @@
 // What the files of this folder share: checks and allocation.
 #pragma once
 
+#include <type_traits>
+#include <utility>
+
 #include "autograd/ops.h"
+#include "kernels/bf16.h"
 #include "kernels/error.h"
 
 namespace taut::ops {
@@ -20,6 +24,53 @@ template <class T>
 T* optional_data(Tensor& t) {
   return t.defined() ? t.data<T>() : nullptr;
 }
+
+// Calls body.operator()<T>() with what a matrix product or convolution of this dtype computes with: BF16, TF32 where
+// f32 tensors are to be rounded so, float or double.
+template <class Body>
+decltype(auto) on_factors(DType dtype, Precision precision, const char* op, Body&& body) {
+  if (dtype == DType::kF32 && precision == Precision::kTF32) return body.template operator()<TF32>();
+  return on_stored(dtype, op, std::forward<Body>(body));
+}
+// The elements as such a kernel takes them; those of an f32 tensor for TF32.
+template <class T>
+const T* elements(const Tensor& t) {
+  if constexpr (std::is_same_v<T, TF32>)
+    return reinterpret_cast<const TF32*>(t.data<float>());
+  else
+    return t.data<T>();
+}
+template <class T>
+T* elements(Tensor& t) {
+  if constexpr (std::is_same_v<T, TF32>)
+    return reinterpret_cast<TF32*>(t.data<float>());
+  else
+    return t.data<T>();
+}
+template <class T>
+const T* optional_elements(const Tensor& t) {
+  return t.defined() ? elements<T>(t) : nullptr;
+}
+template <class T>
+T* optional_elements(Tensor& t) {
+  return t.defined() ? elements<T>(t) : nullptr;
+}
+// What kernels compute in where they store this: statistics and losses are kept in it.
+inline DType real_of(DType stored) { return stored == DType::kBF16 ? DType::kF32 : stored; }
+inline Tensor empty_real(const Tensor& t, Shape shape) {
+  return Tensor::empty(std::move(shape), real_of(t.dtype()), t.device());
+}
+
+// A parameter as an op over x takes it: one that is kept in f32 beside activations in bf16 (it trains) is rounded here,
+// and its gradient comes back in f32.
+inline Var rounded(const Var& parameter, const Var& x) {
+  const bool rounds =
+      parameter.defined() && x.defined() && x.dtype() == DType::kBF16 && parameter.dtype() == DType::kF32;
+  return rounds ? cast(parameter, DType::kBF16) : parameter;
+}
+inline bool is_bf16(const Var& v) { return v.defined() && v.dtype() == DType::kBF16; }
+// An input as f32 where it is bf16, of an op that has no kernel for bf16: it is computed in f32 and then rounded.
+inline Var widened(const Var& v) { return is_bf16(v) ? cast(v, DType::kF32) : v; }
 
 // Elements of all dimensions but the last.
 inline int64_t rows_of(const Shape& shape) {

@@ -38,6 +38,8 @@ Tensor wanted_like(bool wanted, const Tensor& t) { return wanted ? empty_like(t)
 }  // namespace
 
 Var phm_linear(const Var& x, const Var& rule, const Var& left, const Var& right, const Var& bias) {
+  if (is_bf16(x))
+    return cast(phm_linear(widened(x), widened(rule), widened(left), widened(right), widened(bias)), DType::kBF16);
   const PhmShape shape = check(x, rule, left, right, bias);
   const Tensor xs = dense(x), rules = dense(rule), lefts = dense(left), rights = dense(right),
                biases = bias.defined() ? dense(bias) : Tensor();

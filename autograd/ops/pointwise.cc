@@ -10,7 +10,7 @@ Var unary(Unary op, const Var& x) {
   check_defined(name(op), "x", x);
   const Tensor in = dense(x);
   Tensor out = empty_like(in);
-  on_float(in.dtype(), name(op), [&]<class T>() {
+  on_stored(in.dtype(), name(op), [&]<class T>() {
     ON_DEVICE(in.device(), unary_forward<T>(stream_of(in), op, in.data<T>(), out.data<T>(), in.numel()));
   });
   if (!any(needs_of({x}))) return Var(out);
@@ -19,7 +19,7 @@ Var unary(Unary op, const Var& x) {
   return record(name(op), out, {x}, [op, saved, reads_output](const Grads& dy, const Needs&) -> Grads {
     const Tensor g = dy[0].contiguous();
     Tensor dx = empty_like(g);
-    on_float(g.dtype(), name(op), [&]<class T>() {
+    on_stored(g.dtype(), name(op), [&]<class T>() {
       const T* kept = saved.get().data<T>();
       ON_DEVICE(g.device(), unary_backward<T>(stream_of(g), op, g.data<T>(), reads_output ? nullptr : kept,
                                               reads_output ? kept : nullptr, dx.data<T>(), g.numel()));
@@ -42,14 +42,15 @@ BroadcastShape broadcast_of(const char* op, const Tensor& a, const Tensor& b, co
   return shape;
 }
 
-Var binary(Binary op, const Var& a, const Var& b) {
+Var binary(Binary op, const Var& a_given, const Var& b_given) {
+  const Var a = rounded(a_given, b_given), b = rounded(b_given, a_given);
   check_defined(name(op), "a", a);
   check_matches(name(op), "b", b, a);
   const Tensor x = dense(a), y = dense(b);
   const Shape out_shape = broadcast_shapes(name(op), x.shape(), y.shape());
   const BroadcastShape shape = broadcast_of(name(op), x, y, out_shape);
   Tensor out = empty_as(x, out_shape);
-  on_float(x.dtype(), name(op), [&]<class T>() {
+  on_stored(x.dtype(), name(op), [&]<class T>() {
     ON_DEVICE(x.device(), binary_forward<T>(stream_of(x), op, x.data<T>(), y.data<T>(), out.data<T>(), shape));
   });
   const Needs wanted = needs_of({a, b});
@@ -66,7 +67,7 @@ Var binary(Binary op, const Var& a, const Var& b) {
     Tensor da, db;
     if (needs[0]) da = empty_like(g);
     if (needs[1]) db = empty_like(g);
-    on_float(g.dtype(), name(op), [&]<class T>() {
+    on_stored(g.dtype(), name(op), [&]<class T>() {
       const T* pa = needs[1] && saved_a.defined() ? saved_a.get().data<T>() : nullptr;
       const T* pb = reads_b(needs[0], needs[1]) && saved_b.defined() ? saved_b.get().data<T>() : nullptr;
       ON_DEVICE(g.device(), binary_backward<T>(stream_of(g), op, g.data<T>(), pa, pb, optional_data<T>(da),
@@ -97,8 +98,9 @@ Var scale(const Var& x, double factor) {
   check_defined("scale", "x", x);
   const auto scaled = [factor](const Tensor& in) {
     Tensor out = empty_like(in);
-    on_float(in.dtype(), "scale", [&]<class T>() {
-      ON_DEVICE(in.device(), scale<T>(stream_of(in), static_cast<T>(factor), in.data<T>(), out.data<T>(), in.numel()));
+    on_stored(in.dtype(), "scale", [&]<class T>() {
+      ON_DEVICE(in.device(),
+                scale<T>(stream_of(in), static_cast<Real<T>>(factor), in.data<T>(), out.data<T>(), in.numel()));
     });
     return out;
   };
@@ -106,15 +108,16 @@ Var scale(const Var& x, double factor) {
                 [scaled](const Grads& dy, const Needs&) -> Grads { return {scaled(dy[0].contiguous())}; });
 }
 
-Var bias_gelu(const Var& x, const Var& bias) {
+Var bias_gelu(const Var& x, const Var& bias_given) {
   check_defined("bias_gelu", "x", x);
+  const Var bias = rounded(bias_given, x);
   check_matches("bias_gelu", "bias", bias, x);
   TAUT_CHECK(x.value().ndim() >= 1, "[bias_gelu] expected 'x' (..., n), got {}", to_string(x.shape()));
   check_shape("bias_gelu", "bias", bias, {x.size(-1)});
   const Tensor in = dense(x), b = dense(bias);
   const int64_t rows = rows_of(in.shape()), cols = in.size(-1);
   Tensor out = empty_like(in);
-  on_float(in.dtype(), "bias_gelu", [&]<class T>() {
+  on_stored(in.dtype(), "bias_gelu", [&]<class T>() {
     ON_DEVICE(in.device(),
               bias_gelu_forward<T>(stream_of(in), in.data<T>(), b.data<T>(), out.data<T>(), nullptr, rows, cols));
   });
@@ -124,7 +127,7 @@ Var bias_gelu(const Var& x, const Var& bias) {
     const Tensor g = dy[0].contiguous();
     Tensor dx = empty_like(g), db;
     if (needs[1]) db = empty_as(g, {cols});
-    on_float(g.dtype(), "bias_gelu", [&]<class T>() {
+    on_stored(g.dtype(), "bias_gelu", [&]<class T>() {
       ON_DEVICE(g.device(),
                 bias_gelu_backward<T>(stream_of(g), g.data<T>(), saved_x.get().data<T>(), saved_b.get().data<T>(),
                                       dx.data<T>(), optional_data<T>(db), rows, cols));

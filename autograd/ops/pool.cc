@@ -48,6 +48,7 @@ Var average(const char* op, const Var& x, const PoolShape& s) {
 }  // namespace
 
 Var max_pool(const Var& x, HW kernel, HW stride, HW padding) {
+  if (is_bf16(x)) return cast(max_pool(widened(x), kernel, stride, padding), DType::kBF16);
   const char* op = "max_pool";
   const PoolShape s = fixed_windows(op, x, kernel, stride, padding);
   const Tensor in = dense(x);
@@ -69,12 +70,14 @@ Var max_pool(const Var& x, HW kernel, HW stride, HW padding) {
 }
 
 Var avg_pool(const Var& x, HW kernel, HW stride, HW padding, bool count_padding) {
+  if (is_bf16(x)) return cast(avg_pool(widened(x), kernel, stride, padding, count_padding), DType::kBF16);
   PoolShape s = fixed_windows("avg_pool", x, kernel, stride, padding);
   s.count_padding = count_padding;
   return average("avg_pool", x, s);
 }
 
 Var adaptive_avg_pool(const Var& x, int64_t out_h, int64_t out_w) {
+  if (is_bf16(x)) return cast(adaptive_avg_pool(widened(x), out_h, out_w), DType::kBF16);
   const char* op = "adaptive_avg_pool";
   PoolShape s = shape_of(op, x);
   TAUT_CHECK(out_h >= 1 && out_w >= 1, "[{}] expected an output of at least 1 x 1, got {} x {}", op, out_h, out_w);

@@ -30,6 +30,7 @@ Tensor spread(const char* op, const Tensor& dy, double factor, const Shape& shap
 }
 
 Var whole(const char* op, const Var& x, bool divide) {
+  if (is_bf16(x)) return cast(whole(op, widened(x), divide), DType::kBF16);
   check_defined(op, "x", x);
   const Tensor in = dense(x);
   Tensor out = empty_as(in, {});
@@ -54,6 +55,7 @@ Var mean(const Var& x) {
 }
 
 Var sum(const Var& x, int64_t dim, bool keep_dim) {
+  if (is_bf16(x)) return cast(sum(widened(x), dim, keep_dim), DType::kBF16);
   check_defined("sum", "x", x);
   const Tensor in = dense(x);
   const int64_t d = dim < 0 ? dim + in.ndim() : dim;

@@ -19,7 +19,7 @@ Var along(Kind kind, const Var& x, int64_t dim) {
   for (int64_t i = 0; i < d; ++i) outer *= in.size(i);
   for (int64_t i = d + 1; i < in.ndim(); ++i) inner *= in.size(i);
   Tensor out = empty_like(in);
-  on_float(in.dtype(), op, [&]<class T>() {
+  on_stored(in.dtype(), op, [&]<class T>() {
     if (kind == Kind::kSoftmax)
       ON_DEVICE(in.device(), softmax_forward<T>(stream_of(in), in.data<T>(), out.data<T>(), outer, n, inner));
     else
@@ -30,7 +30,7 @@ Var along(Kind kind, const Var& x, int64_t dim) {
   return record(op, out, {x}, [=](const Grads& dy, const Needs&) -> Grads {
     const Tensor g = dy[0].contiguous();
     Tensor dx = empty_like(g);
-    on_float(g.dtype(), op, [&]<class T>() {
+    on_stored(g.dtype(), op, [&]<class T>() {
       const T* y = saved.get().data<T>();
       if (kind == Kind::kSoftmax)
         ON_DEVICE(g.device(), softmax_backward<T>(stream_of(g), g.data<T>(), y, dx.data<T>(), outer, n, inner));

@@ -1,12 +1,12 @@
-// Errors of the CUDA runtime as exceptions. Only for files that nvcc or a compiler with the toolkit's headers compiles.
+// Errors of the CUDA runtime as exceptions.
 #pragma once
 
-#include <cuda_runtime.h>
+#include "kernels/cuda/api.h"
 
-namespace taut::cuda {
+namespace taut::TAUT_GPU {
 
-// Throws for anything but cudaSuccess: Error(kMemory) when memory is out, Error(kUnavailable) else, with the call, the
-// runtime's words and the likely cause.
+// Throws for anything but cudaSuccess, with `call`, the runtime's words and the likely cause: Error(kMemory) when
+// memory is out, Error(kUnavailable) else.
 void check(cudaError_t status, const char* call);
 
-}  // namespace taut::cuda
+}  // namespace taut::TAUT_GPU

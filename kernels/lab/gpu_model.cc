@@ -9,9 +9,9 @@ namespace taut::lab {
 namespace {
 
 constexpr Gpu kGpus[] = {
-    {"h100", "sm_90", 132, 1.98, 3350, 5500, 128, 65536, 228 * 1024, 64, 32},
-    {"a100", "sm_80", 108, 1.41, 2039, 4000, 64, 65536, 164 * 1024, 64, 32},
-    {"rtx4090", "sm_89", 128, 2.52, 1008, 5000, 128, 65536, 100 * 1024, 48, 24},
+    {"h100", "sm_90", 132, 1.98, 3350, 5500, 128, 1, 65536, 228 * 1024, 64, 32},
+    {"a100", "sm_80", 108, 1.41, 2039, 4000, 64, 0.5, 65536, 164 * 1024, 64, 32},
+    {"rtx4090", "sm_89", 128, 2.52, 1008, 5000, 128, 0.125, 65536, 100 * 1024, 48, 24},
 };
 constexpr int64_t kRegisterUnit = 256;     // a warp's registers are given out in such units
 constexpr int64_t kReservedShared = 1024;  // of every block, for the system
@@ -20,10 +20,12 @@ constexpr int64_t kReservedShared = 1024;  // of every block, for the system
 
 std::string assumptions(const Gpu& gpu) {
   return fmt::format(
-      "{}: {} multiprocessors at {} GHz, {} FMA a clock each, DRAM {} GB/s, L2 {} GB/s; a sector comes from DRAM once "
+      "{}: {} multiprocessors at {} GHz, {} FMA and {} products of tensor cores a clock each, DRAM {} GB/s, L2 {} "
+      "GB/s; a sector comes from DRAM once "
       "a launch and from L2 at every request, a multiprocessor issues a request and a pass over its banks a clock; no "
       "caches, latencies or scheduling, nothing measured",
-      gpu.name, gpu.multiprocessors, gpu.gigahertz, gpu.fma_per_clock, gpu.dram_gb_per_second, gpu.l2_gb_per_second);
+      gpu.name, gpu.multiprocessors, gpu.gigahertz, gpu.fma_per_clock, gpu.tensor_products_per_clock,
+      gpu.dram_gb_per_second, gpu.l2_gb_per_second);
 }
 
 const Gpu& gpu_by_name(const std::string& name) {
@@ -55,7 +57,9 @@ Bound bound(const Gpu& gpu, const runner::KernelCounts& counts) {
       {32 * static_cast<double>(all.sectors) / (1e3 * gpu.l2_gb_per_second), "L2"},
       {static_cast<double>(all.requests) / clocks_per_microsecond, "load/store"},
       {static_cast<double>(all.wavefronts) / clocks_per_microsecond, "shared memory"},
-      {static_cast<double>(counts.fmas) / gpu.fma_per_clock / clocks_per_microsecond, "FMA"}};
+      {static_cast<double>(counts.fmas) / gpu.fma_per_clock / clocks_per_microsecond, "FMA"},
+      {static_cast<double>(counts.tensor_products) / gpu.tensor_products_per_clock / clocks_per_microsecond,
+       "tensor cores"}};
   const auto& most = *std::max_element(std::begin(times), std::end(times));
   return {most.first, most.second};
 }

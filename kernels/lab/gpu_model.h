@@ -17,6 +17,8 @@ struct Gpu {
   double gigahertz;
   double dram_gb_per_second, l2_gb_per_second;
   int fma_per_clock;  // f32, a multiprocessor
+  // mma of 16x8x16 bf16 or, at half the rate, 16x8x8 tf32 numbers with f32 sums, dense, a multiprocessor.
+  double tensor_products_per_clock;
   int64_t registers, shared_bytes;
   int warps, blocks;  // at most on a multiprocessor
 };
@@ -39,7 +41,7 @@ Occupancy occupancy(const Gpu& gpu, int threads, int64_t shared_bytes, const Res
 
 // The least microseconds of the kernel's launches together, and what decides: DRAM (every sector once), L2 (every
 // sector request, as if no L1 hit), load/store issue (a request a clock), shared memory (a pass over the banks a
-// clock), or FMA. A launch of fewer blocks than multiprocessors keeps only so many busy.
+// clock), FMA, or tensor cores. A launch of fewer blocks than multiprocessors keeps only so many busy.
 struct Bound {
   double microseconds = 0;
   std::string limiter;

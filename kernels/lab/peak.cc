@@ -8,6 +8,9 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/arena.h"
+#include "kernels/device_memory.h"
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/lab/timing.h"
 #include "kernels/parallel.h"
@@ -80,6 +83,24 @@ Peaks measure_peaks(int threads, int64_t bytes, bool cold) {
   const auto flush = [&] { lab::flush_from_caches({{from.get(), half}, {to.get(), half}}); };
   const lab::Timing timing = cold ? lab::measure(threads, copy, 0.05, flush) : lab::measure(threads, copy, 0.05);
   return {measure_fma_peak_gflops(threads), 2e-9 * static_cast<double>(half) / timing.minimum};
+}
+
+double measure_copy_gb_per_second(Device device, int64_t bytes) {
+  constexpr int64_t kLeast = 8192, kMost = int64_t{1} << 30;
+  const auto half = static_cast<size_t>(std::clamp(bytes / 2, kLeast, kMost));
+  void *const from = arena_allocate(half, device), *const to = arena_allocate(half, device);
+  zero_memory(from, device, half);
+  constexpr int kWallClock = 2, kInARow = 20;  // many at a time, so that waiting for them costs little
+  const lab::Timing timing = lab::measure(
+      kWallClock,
+      [&] {
+        for (int i = 0; i < kInARow; ++i) copy_memory(to, device, from, device, half);
+        synchronize(device);
+      },
+      0.05);
+  arena_release(from, device);
+  arena_release(to, device);
+  return 2e-9 * kInARow * static_cast<double>(half) / timing.minimum;
 }
 
 }  // namespace taut

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/runtime.h"
+
 namespace taut {
 
 // Seconds for timing work of `threads` threads. For one thread it is the calling thread's processor time, which equals
@@ -26,5 +28,7 @@ struct Peaks {
 // The copy moves `bytes` in all, so that it is served by the cache that serves a kernel of this size; with `cold` it
 // comes from memory.
 Peaks measure_peaks(int threads, int64_t bytes, bool cold = false);
+// The same copy on a GPU, from its memory or its cache as the size has it; read and written bytes together.
+double measure_copy_gb_per_second(Device device, int64_t bytes);
 
 }  // namespace taut

@@ -156,13 +156,15 @@ void finish_warp_segment() {
   current->touched.clear();
 }
 
-void end_counting(const Totals& before, const Totals& after, int64_t fmas, int64_t tensor_fmas) {
+void end_counting(const Totals& before, const Totals& after, int64_t fmas, int64_t tensor_products,
+                  int64_t tensor_fmas) {
   if (!counting) return;
   finish_warp_segment();
   current->counts.barriers += after.barriers - before.barriers;
   current->counts.warp_functions += after.warp_functions - before.warp_functions;
   current->counts.switches += after.switches - before.switches;
   current->counts.fmas += fmas;
+  current->counts.tensor_products += tensor_products;
   current->counts.tensor_fmas += tensor_fmas;
   current->counts.touched_sectors += static_cast<int64_t>(current->sectors.size());
   current->sectors.clear();

@@ -41,7 +41,7 @@ struct KernelCounts {
   int threads = 0;                                 // of a block, as in the last launch
   int64_t shared_bytes = 0;                        // of a block, likewise
   int64_t fmas = 0;                                // of a thread each
-  int64_t tensor_fmas = 0;                         // of tensor cores
+  int64_t tensor_products = 0, tensor_fmas = 0;    // of tensor cores: instructions, and their multiply-adds
   int64_t touched_sectors = 0;                     // different ones of global memory in a launch, summed over launches
   std::vector<SiteCounts> sites;
 };
@@ -56,6 +56,7 @@ extern bool counting;
 void count_access(uintptr_t address, size_t bytes, bool write, uintptr_t site);
 void begin_counting(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes);
 void finish_warp_segment();  // the lanes of the warp have all come to a barrier
-void end_counting(const Totals& before, const Totals& after, int64_t fmas, int64_t tensor_fmas);
+void end_counting(const Totals& before, const Totals& after, int64_t fmas, int64_t tensor_products,
+                  int64_t tensor_fmas);
 
 }  // namespace taut::runner

@@ -13,7 +13,7 @@
 namespace taut::runner {
 namespace {
 
-constexpr size_t kSize = size_t{1} << 35;  // of addresses; pages that nobody touches cost nothing
+constexpr size_t kSize = kMemoryBytes;
 constexpr size_t kAlign = 256;
 
 template <class T>
@@ -28,7 +28,7 @@ T* reserve(size_t bytes) {
 struct Heap {
   std::map<size_t, size_t> free;            // offset -> size, first fit: the same requests get the same addresses
   std::unordered_map<size_t, size_t> used;  // offset -> bytes asked for
-  int64_t in_use = 0, peak = 0;
+  int64_t in_use = 0;
 };
 
 Heap& heap() {
@@ -81,7 +81,6 @@ void* allocate(size_t bytes) {
   if (have > size) h.free.emplace(offset + size, have - size);
   h.used.emplace(offset, bytes);
   h.in_use += static_cast<int64_t>(size);
-  h.peak = std::max(h.peak, h.in_use);
   std::byte* p = m.base + offset;
   set_exists(p, bytes, true);
   std::memset(p, 0xFF, bytes);  // a NaN in every floating type, should a detector be off
@@ -115,8 +114,6 @@ void release(void* pointer) noexcept {
 }
 
 int64_t bytes_in_use() { return heap().in_use; }
-int64_t peak_bytes() { return heap().peak; }
-void reset_peak() { heap().peak = heap().in_use; }
 
 void set_exists(const void* begin, size_t bytes, bool exists) {
   uint8_t* state = memory().state;

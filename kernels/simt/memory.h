@@ -11,6 +11,7 @@
 namespace taut::runner {
 
 constexpr size_t kGranule = 4;
+constexpr size_t kMemoryBytes = size_t{1} << 35;  // of addresses; pages that nobody touches cost nothing
 constexpr size_t kSharedBytes = size_t{1} << 18;  // room for the largest shared memory of a block, with gaps
 
 // One access that may conflict with a later one: when (the runner's clock), which bytes of the granule, by whom, where.
@@ -45,8 +46,6 @@ Memory& memory();
 void* allocate(size_t bytes);
 void release(void* pointer) noexcept;
 int64_t bytes_in_use();
-int64_t peak_bytes();
-void reset_peak();
 
 // Marks bytes as existing or not (of shared memory), as written (by the host), as unwritten.
 void set_exists(const void* begin, size_t bytes, bool exists);

@@ -347,14 +347,14 @@ void run_grid(const void* kernel, Dim3 grid, Dim3 block, size_t shared_bytes, vo
   begin_counting(kernel, static_cast<int64_t>(grid.count()), static_cast<int>(r->threads),
                  static_cast<int64_t>(shared_bytes));
   const Totals before = r->totals;
-  const int64_t fmas = fma_count, tensor_fmas = tensor_fma_count;
+  const int64_t fmas = fma_count, products = tensor_product_count, tensor_fmas = tensor_fma_count;
   detecting = r->detect;
   watching = detecting || counting;
   if (setjmp(r->escape) == 0) run_blocks(grid.count());
   watching = false;
   leave_hook();
   r->running = -1;
-  end_counting(before, r->totals, fma_count - fmas, tensor_fma_count - tensor_fmas);
+  end_counting(before, r->totals, fma_count - fmas, tensor_product_count - products, tensor_fma_count - tensor_fmas);
   throw_findings(who);
 }
 

@@ -136,7 +136,7 @@ void throw_findings(const std::string& kernel) {
   for (size_t i = findings_thrown; i < all.size(); ++i)
     text += fmt::format("{} {}: {}", i == findings_thrown ? "" : ";", name(all[i].fault), all[i].text);
   findings_thrown = all.size();
-  fail(Exit::kUnavailable, "{}", text);
+  fail(Exit::kCheckFailed, "{}", text);
 }
 
 void check_access(uintptr_t address, size_t bytes, Access access, uintptr_t site) {

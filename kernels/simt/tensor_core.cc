@@ -10,7 +10,7 @@
 
 namespace taut::runner {
 
-int64_t tensor_fma_count = 0;
+int64_t tensor_product_count = 0, tensor_fma_count = 0;
 
 namespace {
 
@@ -53,6 +53,7 @@ void multiply(const Slot* in, Slot* out, A&& a_at, B&& b_at) {
     }
     std::memcpy(out[lane].bytes, d, sizeof d);
   }
+  ++tensor_product_count;
   tensor_fma_count += int64_t{16} * 8 * k;
 }
 

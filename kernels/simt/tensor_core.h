@@ -8,8 +8,8 @@
 
 namespace taut::runner {
 
-// Multiply-adds of mma_bf16 and mma_tf32 since the program began.
-extern int64_t tensor_fma_count;
+// mma_bf16 and mma_tf32 since the program began, and their multiply-adds.
+extern int64_t tensor_product_count, tensor_fma_count;
 
 // d = a b + d for a warp; the fragments are those of kernels/tensor_core.cuh. bf16: one chain of f32 FMAs an element, k
 // ascending, from d; tf32: the same over operands without their low 13 bits, which a tensor core does not read.

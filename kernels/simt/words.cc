@@ -10,7 +10,7 @@ namespace {
 struct ShuffleIn {
   unsigned long long value;
   Source source;
-  int argument;
+  Reach reach;
 };
 struct BallotIn {
   bool predicate;
@@ -21,7 +21,8 @@ void do_shuffle(unsigned mask, const Slot* in, Slot* out) {
     const int lane = __builtin_ctz(rest);
     ShuffleIn mine;
     std::memcpy(&mine, in[lane].bytes, sizeof mine);
-    int from = mine.source(lane, mine.argument);
+    int from = mine.source(lane, mine.reach);
+    if (from >= mine.reach.first(lane) + mine.reach.width) from = lane;
     // A lane outside the mask holds nothing that may be read; CUDA leaves the result undefined, here it is all ones.
     unsigned long long value = ~0ull;
     if (from >= 0 && from < kWarp && (mask >> from & 1) != 0) {
@@ -55,9 +56,9 @@ T add(T* address, T value, void* site) {
 
 }  // namespace
 
-unsigned long long shuffle_bits(const char* what, unsigned mask, unsigned long long value, Source source, int argument,
+unsigned long long shuffle_bits(const char* what, unsigned mask, unsigned long long value, Source source, Reach reach,
                                 Place place) {
-  const ShuffleIn in{value, source, argument};
+  const ShuffleIn in{value, source, reach};
   unsigned long long out = 0;
   warp_exchange(what, mask, &in, sizeof in, &out, sizeof out, do_shuffle, place);
   return out;

@@ -32,10 +32,19 @@ inline To bits(const From& from) {
   return to;
 }
 
-// Every lane of `mask` gets the value of the lane that Source names for it (its own where that is out of reach).
-using Source = int (*)(int lane, int argument);
-unsigned long long shuffle_bits(const char* what, unsigned mask, unsigned long long value, Source source, int argument,
+// What a shuffle asks for, in a warp of segments of `width` lanes.
+struct Reach {
+  int lanes, width;
+  int first(int self) const { return self / width * width; }  // lane of self's segment
+};
+// Every lane of `mask` gets the value of the lane that Source names for it; its own where that lies in a later segment.
+using Source = int (*)(int self, Reach reach);
+unsigned long long shuffle_bits(const char* what, unsigned mask, unsigned long long value, Source source, Reach reach,
                                 Place place);
+template <class T>
+inline T shuffle(const char* what, unsigned mask, T value, Reach reach, Source source, Place place) {
+  return bits<T>(shuffle_bits(what, mask, bits<unsigned long long>(value), source, reach, place));
+}
 unsigned ballot_bits(const char* what, unsigned mask, bool predicate, Place place);
 
 }  // namespace taut::runner
@@ -53,43 +62,29 @@ inline unsigned __activemask() { return ::taut::runner::lanes_running(); }
 template <class T>
 inline T __shfl_sync(unsigned mask, T value, int lane, int width = 32, int line = __builtin_LINE(),
                      const char* file = __builtin_FILE()) {
-  using namespace ::taut::runner;
-  return bits<T>(shuffle_bits("__shfl_sync", mask, bits<unsigned long long>(value),
-                              [](int self, int a) { return (self / (a >> 8) * (a >> 8)) + (a & 0xff) % (a >> 8); },
-                              width << 8 | (lane & 0xff), {file, line}));
+  return ::taut::runner::shuffle("__shfl_sync", mask, value, {lane, width},
+                                 [](int self, ::taut::runner::Reach r) { return r.first(self) + r.lanes % r.width; },
+                                 {file, line});
 }
 template <class T>
 inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, int line = __builtin_LINE(),
                          const char* file = __builtin_FILE()) {
-  using namespace ::taut::runner;
-  return bits<T>(shuffle_bits("__shfl_xor_sync", mask, bits<unsigned long long>(value),
-                              [](int self, int a) {
-                                const int from = self ^ (a & 0xff), width = a >> 8;
-                                return from / width > self / width ? self : from;
-                              },
-                              width << 8 | lanes, {file, line}));
+  return ::taut::runner::shuffle("__shfl_xor_sync", mask, value, {lanes, width},
+                                 [](int self, ::taut::runner::Reach r) { return self ^ r.lanes; }, {file, line});
 }
 template <class T>
 inline T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32, int line = __builtin_LINE(),
                           const char* file = __builtin_FILE()) {
-  using namespace ::taut::runner;
-  return bits<T>(shuffle_bits("__shfl_down_sync", mask, bits<unsigned long long>(value),
-                              [](int self, int a) {
-                                const int from = self + (a & 0xff), width = a >> 8;
-                                return from / width != self / width ? self : from;
-                              },
-                              width << 8 | static_cast<int>(lanes), {file, line}));
+  return ::taut::runner::shuffle("__shfl_down_sync", mask, value, {static_cast<int>(lanes), width},
+                                 [](int self, ::taut::runner::Reach r) { return self + r.lanes; }, {file, line});
 }
 template <class T>
 inline T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int width = 32, int line = __builtin_LINE(),
                         const char* file = __builtin_FILE()) {
-  using namespace ::taut::runner;
-  return bits<T>(shuffle_bits("__shfl_up_sync", mask, bits<unsigned long long>(value),
-                              [](int self, int a) {
-                                const int from = self - (a & 0xff), width = a >> 8;
-                                return from < self / width * width ? self : from;
-                              },
-                              width << 8 | static_cast<int>(lanes), {file, line}));
+  return ::taut::runner::shuffle(
+      "__shfl_up_sync", mask, value, {static_cast<int>(lanes), width},
+      [](int self, ::taut::runner::Reach r) { return self - r.lanes < r.first(self) ? self : self - r.lanes; },
+      {file, line});
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate, int line = __builtin_LINE(),
                               const char* file = __builtin_FILE()) {

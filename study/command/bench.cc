@@ -8,7 +8,7 @@ namespace taut::study {
 namespace {
 
 struct Options {
-  std::string name, dtype = "f32";
+  std::string name, dtype;
   std::vector<std::string> passes = {"forward", "train", "pgd"};
   int64_t batch = 8;
 };
@@ -25,16 +25,14 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
   add_settings(*model, common);
   model->add_option("--pass", options->passes, "forward,train,pgd")->delimiter(',');
   model->add_option("--batch", options->batch, "images")->check(CLI::Range(1, 65536));
-  model->add_option("--dtype", options->dtype, "f32");
+  model->add_option("--dtype", options->dtype, "model.precision: f32, tf32 or bf16");
   model->callback([=] {
-    begin(*common);
-    if (options->dtype != "f32") {
-      TAUT_CHECK(options->dtype == "bf16", "[--dtype] expected f32 or bf16, got '{}'", options->dtype);
-      fail(Exit::kUnavailable, "[--dtype] this build computes models in f32 alone, got bf16");
-    }
+    const Device device = begin_on_device(*common);
     Config config = settings_of(*common);
     config.set("model.name", options->name, Source::kCommandLine);
-    print_rows(bench_model(config, options->passes, options->batch, num_threads()), format_by_name(common->format));
+    if (!options->dtype.empty()) config.set("model.precision", options->dtype, Source::kCommandLine);
+    print_rows(bench_model(config, options->passes, options->batch, num_threads(), device),
+               format_by_name(common->format));
   });
 }
 

@@ -4,9 +4,11 @@
 #include <functional>
 
 #include "attacks/norm_ball.h"
+#include "attacks/pgd.h"
 #include "autograd/engine.h"
 #include "autograd/ops.h"
 #include "kernels/arena.h"
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/lab/peak.h"
 #include "kernels/parallel.h"
@@ -19,7 +21,7 @@
 namespace taut::study {
 namespace {
 
-constexpr int kRepetitions = 7, kInputs = 3;
+constexpr int kRepetitions = 7, kInputs = 3, kAttackSteps = 15;
 constexpr double kTargetSeconds = 0.15;  // shorter passes are repeated until a timing is this long
 
 // Images of a data set are kept as bytes, and so are these: one batch of floats is alive at a time, as in training.
@@ -57,19 +59,25 @@ struct Timing {
 };
 
 // One pass after another; before each the peak, so that a clock that changes meets both.
-Timing measure(const std::function<void()>& pass, int threads) {
+Timing measure(const std::function<void()>& timed, int threads, Device device) {
+  const bool on_cpu = device.kind == DeviceKind::kCpu;
+  const int clock = on_cpu ? threads : 2;  // what a GPU does costs this thread no time
+  const auto pass = [&] {
+    timed();
+    synchronize(device);
+  };
   pass();
-  const double first = bench_seconds(threads);
+  const double first = bench_seconds(clock);
   pass();
-  const double once = bench_seconds(threads) - first;
+  const double once = bench_seconds(clock) - first;
   const int in_a_row = std::max(1, static_cast<int>(kTargetSeconds / std::max(once, 1e-6)));
   std::vector<double> seconds;
   Timing timing;
   for (int r = 0; r < kRepetitions; ++r) {
-    timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
-    const double begin = bench_seconds(threads);
+    if (on_cpu) timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
+    const double begin = bench_seconds(clock);
     for (int i = 0; i < in_a_row; ++i) pass();
-    seconds.push_back((bench_seconds(threads) - begin) / in_a_row);
+    seconds.push_back((bench_seconds(clock) - begin) / in_a_row);
   }
   std::nth_element(seconds.begin(), seconds.begin() + kRepetitions / 2, seconds.end());
   timing.seconds = seconds[kRepetitions / 2];
@@ -83,36 +91,50 @@ Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
                                         .label_smoothing = 0,
                                         .mode = finetune::Mode::kFixed,
                                         .schedule = {nn::ScheduleKind::kConstant, 0, 1}});
-  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads);
+  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads, model.net->device());
 }
 
 Timing time_forward(const RunModel& model, Inputs& inputs, int threads) {
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const NoGrad no_grad;
-  return measure([&] { net->forward(Var(inputs.next())); }, threads);
+  const Device device = net->device();
+  return measure([&] { net->forward(Var(inputs.next().to(device))); }, threads, device);
 }
 
 Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
-  const Tensor& clean = inputs.next();
+  const Device device = net->device();
+  const Tensor clean = inputs.next().to(device), labels = inputs.labels().to(device);
+  if (device.kind != DeviceKind::kCpu) {  // a whole attack, whose steps a graph replays
+    attacks::AttackConfig whole = attack;
+    whole.steps = kAttackSteps;
+    attacks::AttackSeed seed;
+    for (int64_t i = 0; i < clean.size(0); ++i) seed.ids.push_back(i);
+    Timing timing = measure([&] { attacks::pgd(logits_of(net), clean, labels, whole, seed); }, threads, device);
+    timing.seconds /= kAttackSteps;
+    return timing;
+  }
   Tensor adversarial = clean.clone();
   return measure(
       [&] {
         const Var image(adversarial, true);
-        const Var losses = ops::cross_entropy(net->forward(image), inputs.labels(), 0, ops::Reduction::kNone);
-        const Tensor g = gradients({losses}, {Tensor::full(losses.shape(), 1)}, {image}, true)[0];
+        const Var losses = ops::cross_entropy(net->forward(image), labels, 0, ops::Reduction::kNone);
+        const Tensor ones = Tensor::full(losses.shape(), 1, losses.dtype(), device);
+        const Tensor g = gradients({losses}, {ones}, {image}, true)[0];
         Tensor next = adversarial.clone();
         attacks::ascend(clean, g.contiguous(), next, attack);
         adversarial = next;
       },
-      threads);
+      threads, device);
 }
 
-Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads) {
-  const int64_t before = arena_stats().in_use;
-  reset_arena_peak();
+Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads, Device device) {
+  const int64_t before = arena_stats(device).in_use;
+  reset_arena_peak(device);
   RunModel model = counted_model(config);
   nn::init_model(*model.net, 1);
+  model.net->set_precision(precision_by_name(config.text("model.precision")));
+  model.net->to(device);
   const nn::ModelConfig& shape = model.net->config();
   Timing timing;
   {
@@ -126,21 +148,25 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
     else
       fail(Exit::kUsage, "[--pass] expected forward, train or pgd, got '{}'", pass);
   }
-  const int64_t peak_memory = arena_stats().peak - before;
+  const int64_t peak_memory = arena_stats(device).peak - before;
   const double passes = pass == "forward" ? 1 : pass == "pgd" ? 2 : training_passes(*model.strategy);
   const double gflops = passes * shape.forward_flops() * static_cast<double>(batch) / timing.seconds * 1e-9;
-  return {{"model", config.text("model.name")},
-          {"strategy", model.strategy->name()},
-          {"pass", pass},
-          {"dtype", "f32"},
-          {"batch", batch},
-          {"threads", threads},
-          {"images_per_second", static_cast<double>(batch) / timing.seconds},
-          {"gflops", gflops},
-          {"peak_gflops", timing.peak_gflops},
-          {"fraction_of_peak", gflops / timing.peak_gflops},
-          {"peak_memory_bytes", peak_memory},
-          {"seconds_per_step", timing.seconds}};
+  Row row = {{"model", config.text("model.name")},
+             {"strategy", model.strategy->name()},
+             {"pass", pass},
+             {"device", name(device.kind)},
+             {"dtype", config.text("model.precision")},
+             {"batch", batch},
+             {"threads", threads},
+             {"images_per_second", static_cast<double>(batch) / timing.seconds},
+             {"gflops", gflops}};
+  if (device.kind == DeviceKind::kCpu) {
+    row["peak_gflops"] = timing.peak_gflops;
+    row["fraction_of_peak"] = gflops / timing.peak_gflops;
+  }
+  row["peak_memory_bytes"] = peak_memory;
+  row["seconds_per_step"] = timing.seconds;
+  return row;
 }
 
 }  // namespace
@@ -151,10 +177,11 @@ void refuse_debug_build() {
 #endif
 }
 
-std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads) {
+std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads,
+                             Device device) {
   refuse_debug_build();
   std::vector<Row> rows;
-  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads));
+  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads, device));
   return rows;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime.h"
 #include "study/config.h"
 #include "study/output.h"
 
@@ -12,12 +13,14 @@ namespace taut::study {
 // A row a pass:
 //   forward   no gradients, evaluation mode
 //   train     forward, loss, backward, clipping, AdamW on fresh images, no cache of features
-//   pgd       forward, gradient of the images, one step of the attack, evaluation mode
+//   pgd       forward, gradient of the images, one step of the attack, evaluation mode; on a GPU a fifteenth of 15
+//   steps
 // Median of at least 5 repetitions after one that is not counted, with the peak measured between them on the same
 // threads. FLOPs: a forward is 2 x the multiply-adds of linear layers, QK^T and PV; train counts 3 forwards (2 where
 // the backbone is frozen, 1 for linear probing), pgd 2. peak_memory_bytes is the tensor allocator's peak, parameters
 // included. Throws Error(kUnavailable) in a debug build, Error(kUsage) for an unknown pass.
-std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads);
+std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads,
+                             Device device);
 
 // Throws Error(kUnavailable) in a debug build: what measures refuses to run in one.
 void refuse_debug_build();

@@ -10,11 +10,13 @@
 #include <filesystem>
 #include <new>
 
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/tell.h"
 #include "study/presets.h"
 #include "study/run/environment.h"
+#include "study/run/products.h"
 #include "study/submit/process.h"
 #include "study/text_file.h"
 #include "study/toml.h"
@@ -100,6 +102,23 @@ int parse_and_run(int argc, char** argv, const Selftests& tests) {
   return *code;
 }
 
+// What cuBLASLt chose in earlier processes is used in this one, and what it chooses here is kept at its end.
+void remember_products(Device device) {
+  static Device used;
+  used = device;
+  static const bool once = [] {
+    read_products(used, products_file());
+    return std::atexit([] {
+             try {
+               keep_products(used, products_file());
+             } catch (const std::exception& error) {
+               tell("taut: warning: {}; products are timed again next time\n", error.what());
+             }
+           }) == 0;
+  }();
+  static_cast<void>(once);
+}
+
 }  // namespace
 
 CommonPtr add_common(CLI::App& command) {
@@ -118,16 +137,22 @@ void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset) 
 }
 
 void begin(const Common& common) {
-  const Device device = begin_on_any_device(common);
-  if (device.kind != DeviceKind::kCpu)
+  if (begin_on_any_device(common).kind != DeviceKind::kCpu && common.device != "auto")
     fail(Exit::kUnavailable, "[--device] this command runs on the cpu, got '{}'; hint: --device cpu", common.device);
 }
 
 Device begin_on_any_device(const Common& common) {
-  const Device device = common.device == "auto" ? Device{} : device_by_name(common.device.c_str());
+  const Device device = common.device == "auto" ? best_device() : device_by_name(common.device.c_str());
   format_by_name(common.format);
   progress_mode_by_name(common.progress);
   if (common.threads > 0) set_num_threads(common.threads);
+  return device;
+}
+
+Device begin_on_device(const Common& common) {
+  const Device device = begin_on_any_device(common);
+  require_device(device);
+  if (device.kind == DeviceKind::kCuda) remember_products(device);
   return device;
 }
 

@@ -34,7 +34,10 @@ CommonPtr add_common(CLI::App& command);
 void add_settings(CLI::App& command, const CommonPtr& common, bool with_preset = false);
 // Threads take effect; throws Error(kUnavailable) for another device than the cpu.
 void begin(const Common& common);
-// The same for a command that runs on every device; returns it.
+// The same for a command that runs on every device; returns it. Throws Error(kUnavailable), with the reason, where the
+// device is not there.
+Device begin_on_device(const Common& common);
+// The same, whether it is there or not.
 Device begin_on_any_device(const Common& common);
 // Settings < -c FILE < environment < key=value.
 Config settings_of(const Common& common);

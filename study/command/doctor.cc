@@ -1,4 +1,5 @@
 // taut doctor: what this machine and this build offer.
+#include "kernels/devices.h"
 #include "study/command/command.h"
 #include "study/run/environment.h"
 
@@ -13,9 +14,13 @@ void add_doctor_command(CLI::App& app, const ExitCode&) {
     begin(*common);
     std::vector<Row> rows;
     if (*backends) {
-      rows = {{{"backend", "cpu"}, {"compiled", true}, {"available", true}},
-              {{"backend", "simt"}, {"compiled", false}, {"available", false}},
-              {{"backend", "cuda"}, {"compiled", false}, {"available", false}}};
+      for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kSimt, DeviceKind::kCuda}) {
+        const BackendState state = backend_state(kind);
+        rows.push_back({{"backend", name(kind)},
+                        {"compiled", state.compiled},
+                        {"available", state.available},
+                        {"note", state.note}});
+      }
     } else {
       for (const Finding& f : diagnose()) rows.push_back({{"item", f.item}, {"value", f.value}, {"note", f.note}});
     }

@@ -26,9 +26,10 @@ void tell_all(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) tell("{}\n", note);
 }
 
-Judged prepare(const Config& config) {
+Judged prepare(const Config& config, Device device) {
   Judged j;
   j.model = judged_model(config);
+  j.model.net->to(device);
   tell_all(j.model.notes);
   const nn::ModelConfig& shape = j.model.net->config();
   // One pass over the images gains nothing from a cache; later ones do, where a folder is named.
@@ -70,8 +71,8 @@ bool is_limited(const Config& config) {
   return config.integer("data.limit") > 0 || config.integer("eval.n") > 0 || config.integer("eval.per_class") > 0;
 }
 
-Row evaluate(const Config& config, ProgressMode mode) {
-  Judged j = prepare(config);
+Row evaluate(const Config& config, ProgressMode mode, Device device) {
+  Judged j = prepare(config, device);
   Progress progress(mode, static_cast<double>(j.options.n));
   follow(j.options, progress, "eval", "judged");
   const auto begin = std::chrono::steady_clock::now();
@@ -88,9 +89,9 @@ Row evaluate(const Config& config, ProgressMode mode) {
   return row;
 }
 
-Row attack(const Config& config, ProgressMode mode) {
+Row attack(const Config& config, ProgressMode mode, Device device) {
   const attacks::AttackConfig a = attack_config(config);
-  Judged j = prepare(config);
+  Judged j = prepare(config, device);
   Progress progress(mode, static_cast<double>(j.options.n));
   follow(j.options, progress, "attack", "attacked");
   const auto begin = std::chrono::steady_clock::now();
@@ -132,10 +133,11 @@ void add_eval_commands(CLI::App& app, const ExitCode&) {
   const CommonPtr eval_common = add_common(*eval);
   add_settings(*eval, eval_common);
   eval->callback([eval_common] {
-    begin(*eval_common);
+    const Device device = begin_on_device(*eval_common);
     install_interrupt_handlers();
     const Config config = settings_of(*eval_common);
-    print_rows({evaluate(config, progress_mode_by_name(eval_common->progress))}, format_by_name(eval_common->format));
+    print_rows({evaluate(config, progress_mode_by_name(eval_common->progress), device)},
+               format_by_name(eval_common->format));
   });
 
   CLI::App* attacked = app.add_subcommand("attack", "accuracy of a model under attack: `taut ls attacks`");
@@ -146,13 +148,13 @@ void add_eval_commands(CLI::App& app, const ExitCode&) {
     const CommonPtr common = add_common(*one);
     add_settings(*one, common);
     one->callback([common, name] {
-      begin(*common);
+      const Device device = begin_on_device(*common);
       install_interrupt_handlers();
       Config config = settings_of(*common);
       TAUT_CHECK(config.source("attack.name") != Source::kCommandLine || config.text("attack.name") == name,
                  "[attack.name] expected {}, the attack that was asked for, got {}", name, config.text("attack.name"));
       config.set("attack.name", name, Source::kCommandLine);
-      print_rows({attack(config, progress_mode_by_name(common->progress))}, format_by_name(common->format));
+      print_rows({attack(config, progress_mode_by_name(common->progress), device)}, format_by_name(common->format));
     });
   }
 }

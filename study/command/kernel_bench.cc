@@ -88,7 +88,7 @@ void add_bench(CLI::App& kernel, const Selftests& tests) {
                    "of shapes: nt = x wT, nn = dy w, tn = dyT x (matmul); forward, input, weight (conv2d)")
       ->delimiter(',');
   bench->callback([=] {
-    const Device device = begin_on_any_device(*common);
+    const Device device = begin_on_device(*common);
     refuse_debug_build();
     print_rows(
         options->shapes.empty() ? tests.bench_ops(bench_options(*options, device)) : bench_shapes(*options, device),
@@ -102,10 +102,14 @@ void say_ncu_lines(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     const std::string kernel = row.at("kernel"), what = row.at("case");
     if (what.find('/') == std::string::npos) continue;
+    constexpr std::string_view kStored = " bf16";  // the op cases alone run in it
+    const bool stored = what.ends_with(kStored);
     fmt::print(stderr,
-               "  ncu --set full --import-source yes --nvtx --kernel-name 'regex:^{1}$' --launch-skip {2} "
-               "--launch-count {2} taut kernel bench '^{0}$' --warm --device cuda\n",
-               what, kernel.substr(0, kernel.find('<')), row.at("launches").get<int64_t>());
+               "  ncu --set full --import-source yes --nvtx --kernel-name 'regex:^{0}$' --launch-skip {1} "
+               "--launch-count {1} taut {2} '^{3}$'{4} --device cuda\n",
+               kernel.substr(0, kernel.find('<')), row.at("launches").get<int64_t>(),
+               stored ? "selftest ops --filter" : "kernel bench",
+               stored ? what.substr(0, what.size() - kStored.size()) : what, stored ? "" : " --warm");
   }
 }
 

@@ -178,7 +178,7 @@ void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   verify->add_option("--sizes", options->sizes, "small, train, edge, or random:N (ladders)");
   verify->add_option("--seed", options->seed, "of random sizes");
   verify->callback([=] {
-    const Device device = begin_on_any_device(*common);
+    const Device device = begin_on_device(*common);
     const std::vector<Row> rows = verify_rows(*options, device, tests);
     *code = tests.exit_code(rows, "");
     for (const Row& row : rows)
@@ -223,7 +223,7 @@ void add_ladder(CLI::App& kernel, const ExitCode& code) {
   common->device = "simt";  // where there is no --device
   ladder->add_option("op", options->op, fmt::format("{}", fmt::join(names, ", ")))->required();
   ladder->callback([=] {
-    const Device device = begin_on_any_device(*common);
+    const Device device = begin_on_device(*common);
     const bool counted = device.kind == DeviceKind::kSimt;
     std::vector<Row> rows;
     for (const lab::LadderRow& r : lab::run_ladder(options->op, device)) {

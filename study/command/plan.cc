@@ -52,7 +52,7 @@ std::vector<Row> rows_of(const Plan& plan, const PlanCost& cost, const std::opti
   return rows;
 }
 
-void print_plan(const Options& options, const Common& common) {
+void print_plan(const Options& options, const Common& common, Device device) {
   const StudyText text = study_text(options.file);
   const Plan plan = make_plan(text.text, text.name, text.source, common.settings);
   const std::optional<Gpu> gpu =
@@ -66,7 +66,7 @@ void print_plan(const Options& options, const Common& common) {
   } else {
     fmt::print(stderr, "timing this machine, as taut bench model does (--no-measure leaves it out)\n");
     try {
-      measure_plan(plan, cost);
+      measure_plan(plan, device, cost);
       say_here(cost);
     } catch (const Error& error) {
       if (error.code() != Exit::kUnavailable) throw;
@@ -88,10 +88,7 @@ void add_plan_command(CLI::App& study) {
   plan->add_flag("--no-measure", options->no_measure, "do not time this machine");
   plan->add_option("--gpu", options->gpu, "a100, h100 or h200 to estimate for, by assumption; none");
   plan->add_option("--gpu-fraction", options->fraction, "of its peak that is sustained, instead of those assumed");
-  plan->callback([=] {
-    begin(*common);
-    print_plan(*options, *common);
-  });
+  plan->callback([=] { print_plan(*options, *common, begin_on_device(*common)); });
 }
 
 }  // namespace taut::study

@@ -42,10 +42,11 @@ Sizes find_sizes(const Config& config) {
   }
 }
 
-// What is timed together: runs of one model and one size of images.
-using ModelKey = std::tuple<std::string, std::string, std::string>;
+// What is timed together: runs of one model, size of images and precision.
+using ModelKey = std::tuple<std::string, std::string, std::string, std::string>;
 ModelKey model_key(const Config& config) {
-  return {config.text("model.name"), config.text("model.flavour"), config.value_text("model.image_size")};
+  return {config.text("model.name"), config.text("model.flavour"), config.value_text("model.image_size"),
+          config.text("model.precision")};
 }
 
 struct Speed {
@@ -56,29 +57,31 @@ struct Speed {
 
 constexpr double kTimedFlops = 7e10;  // of a forward pass: one image of ViT-B/16, many of a small net
 
-double seconds_an_image(Config config, const std::string& pass, const std::string& strategy, int64_t batch) {
+double seconds_an_image(Config config, const std::string& pass, const std::string& strategy, int64_t batch,
+                        Device device) {
   config.set("model.strategy", strategy, Source::kCommandLine);
-  const std::vector<Row> rows = bench_model(config, {pass}, batch, num_threads());
+  const std::vector<Row> rows = bench_model(config, {pass}, batch, num_threads(), device);
   return 1 / rows.front().at("images_per_second").get<double>();
 }
 
-Speed measure_model(const Plan& plan, const ModelKey& key, double flops, std::string& said) {
+Speed measure_model(const Plan& plan, const ModelKey& key, double flops, Device device, std::string& said) {
   Speed speed;
   const auto is_its = [&](const PlanRow& row) { return model_key(row.config) == key; };
   const PlanRow& first = *std::ranges::find_if(plan.rows, is_its);
   const int64_t batch =
       std::clamp<int64_t>(static_cast<int64_t>(kTimedFlops / flops), 1, first.config.integer("train.batch"));
   const Config& config = first.config;
-  speed.forward = seconds_an_image(config, "forward", "full", batch);
-  speed.attack_step = seconds_an_image(config, "pgd", "full", batch);
+  speed.forward = seconds_an_image(config, "forward", "full", batch, device);
+  speed.attack_step = seconds_an_image(config, "pgd", "full", batch, device);
   said = fmt::format("{}, batches of {}: images a second: forward {:.3g}, attack step {:.3g}", std::get<0>(key), batch,
                      1 / speed.forward, 1 / speed.attack_step);
   for (const PlanRow& row : plan.rows) {
     const finetune::Reach reach = finetune::strategy(row.strategy).reach();
     if (!is_its(row) || speed.update.contains(reach)) continue;
     // The features of a frozen backbone are computed once; the head itself costs next to nothing.
-    speed.update[reach] =
-        reach == finetune::Reach::kHead ? speed.forward : seconds_an_image(row.config, "train", row.strategy, batch);
+    speed.update[reach] = reach == finetune::Reach::kHead
+                              ? speed.forward
+                              : seconds_an_image(row.config, "train", row.strategy, batch, device);
     if (reach != finetune::Reach::kHead)
       said += fmt::format(", update {:.3g} ({}{})", 1 / speed.update[reach], row.strategy,
                           reach == finetune::Reach::kFrozenBackbone ? ", for all that leave the backbone frozen" : "");
@@ -149,7 +152,7 @@ PlanCost count_plan(const Plan& plan) {
   return cost;
 }
 
-void measure_plan(const Plan& plan, PlanCost& cost) {
+void measure_plan(const Plan& plan, Device device, PlanCost& cost) {
   refuse_debug_build();
   std::map<ModelKey, Speed> speeds;
   for (size_t i = 0; i < plan.rows.size(); ++i) {
@@ -159,7 +162,7 @@ void measure_plan(const Plan& plan, PlanCost& cost) {
     const auto [speed, is_new] = speeds.try_emplace(model_key(row.config));
     if (is_new)
       speed->second =
-          measure_model(plan, speed->first, its.flops / its.counted->passes(), cost.measured.emplace_back());
+          measure_model(plan, speed->first, its.flops / its.counted->passes(), device, cost.measured.emplace_back());
     its.seconds = seconds_of(*its.counted, row.strategy, speed->second);
   }
 }

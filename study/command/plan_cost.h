@@ -31,7 +31,7 @@ PlanCost count_plan(const Plan& plan);
 
 // Times a forward pass, a step of the attack and an update of every model of the plan, and fills the rows' seconds.
 // Decoding, waiting for disks and writing are not in them. Throws Error(kUnavailable) in a debug build.
-void measure_plan(const Plan& plan, PlanCost& cost);
+void measure_plan(const Plan& plan, Device device, PlanCost& cost);
 
 // A GPU of the data sheets, and which fraction of its peak is assumed to be sustained over a whole run.
 struct Gpu {

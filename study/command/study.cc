@@ -55,12 +55,12 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
   const RowChoicePtr row = add_row_choice(*run);
   run->add_flag("--force-resume", options->force, "go on although settings changed");
   run->callback([=] {
-    begin(*run_common);
+    const Device device = begin_on_device(*run_common);
     install_interrupt_handlers();
     if (!row->folder.empty()) {
       TAUT_CHECK(options->file.empty() && options->folder.empty() && !options->force,
                  "[--manifest] its folder says what is run and where; hint: no file, --out or --force-resume");
-      run_chosen_row(*row, *run_common);
+      run_chosen_row(*row, *run_common, device);
       return;
     }
     TAUT_CHECK(!options->file.empty() && !options->folder.empty(),
@@ -70,6 +70,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
     const Plan made = make_plan(text.text, text.name, text.source, run_common->settings);
     const int64_t failed = run_study(made, options->folder,
                                      {.progress = progress_mode_by_name(run_common->progress),
+                                      .device = device,
                                       .force_resume = options->force,
                                       .command = command_line});
     print_report(make_report(made, options->folder));

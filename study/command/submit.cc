@@ -69,13 +69,13 @@ std::vector<Row> show(const std::vector<Task>& tasks) {
 }
 
 // A GPU a worker, or as many processors each as there are for all.
-LocalOptions local_options(const Options& options, const Common& common, TaskOptions& worker) {
+LocalOptions local_options(const Options& options, const Common& common, Device device, TaskOptions& worker) {
   LocalOptions local{.workers = options.workers,
                      .gpus = {},
                      .restarts = options.restarts,
                      .progress = progress_mode_by_name(common.progress)};
   const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  if (common.device.starts_with("cuda")) {
+  if (device.kind == DeviceKind::kCuda) {
     local.gpus = options.gpus.empty() ? visible_gpus() : options.gpus;
     if (local.gpus.empty())
       fail(Exit::kUnavailable, "[--device] {}: this machine shows no GPU; hint: --gpus 0,1 names them", common.device);
@@ -89,10 +89,10 @@ LocalOptions local_options(const Options& options, const Common& common, TaskOpt
   return local;
 }
 
-std::vector<Row> run_here(const StudyManifest& manifest, const Options& options, const Common& common,
+std::vector<Row> run_here(const StudyManifest& manifest, const Options& options, const Common& common, Device device,
                           TaskOptions worker, const ExitCode& code) {
   install_interrupt_handlers();
-  const LocalOptions local = local_options(options, common, worker);
+  const LocalOptions local = local_options(options, common, device, worker);
   const std::vector<Task> tasks = open_tasks(manifest, worker);
   const std::vector<std::string> states = run_locally(manifest.folder, tasks, local);
   std::vector<Row> rows;
@@ -125,7 +125,7 @@ RowChoicePtr add_row_choice(CLI::App& run) {
   return choice;
 }
 
-void run_chosen_row(const RowChoice& choice, const Common& common) {
+void run_chosen_row(const RowChoice& choice, const Common& common, Device device) {
   TAUT_CHECK(choice.index.has_value() != !choice.run_id.empty(), "[--manifest] expected --index or --run-id with it");
   TAUT_CHECK(common.settings.empty(), "[{}] the manifest has the settings; hint: leave them away",
              common.settings.front());
@@ -134,7 +134,7 @@ void run_chosen_row(const RowChoice& choice, const Common& common) {
   const PlanRow& row = manifest.row(choice.index ? *choice.index : manifest.index_of(choice.run_id));
   const bool done = run_state(manifest.folder, row.run_id) == "done";
   Progress progress(progress_mode_by_name(common.progress), done ? 0 : run_cost(row));
-  const Json result = run_row(row, manifest.folder, {.share = share, .progress = &progress});
+  const Json result = run_row(row, manifest.folder, {.share = share, .device = device, .progress = &progress});
   const Row waiting = {
       {"run_id", row.run_id}, {"part", share.part}, {"of", share.of}, {"state", "others are not done"}};
   print_rows({result.is_null() ? waiting : last_point(result)}, format_by_name(common.format));
@@ -165,12 +165,12 @@ void add_submit_command(CLI::App& study, const ExitCode& code, const std::string
   submit->add_option("--sbatch", options->slurm.sbatch, "slurm: an option of sbatch's, as --sbatch=--time=4:00:00")
       ->allow_extra_args(false);
   submit->callback([=] {
-    begin(*common);
+    const Device device = begin_on_any_device(*common);  // there or not: runs may go elsewhere
     const StudyManifest manifest = manifest_of(*options, *common, command_line);
     const TaskOptions worker{.device = common->device, .threads = common->threads, .parts = options->parts};
     std::vector<Row> rows;
     if (options->executor == "local") {
-      rows = run_here(manifest, *options, *common, worker, code);
+      rows = run_here(manifest, *options, *common, device, worker, code);
     } else if (options->executor == "slurm") {
       rows = send(manifest, *options, worker);
     } else {

@@ -14,7 +14,7 @@ struct RowChoice {
 };
 using RowChoicePtr = std::shared_ptr<RowChoice>;
 RowChoicePtr add_row_choice(CLI::App& run);
-void run_chosen_row(const RowChoice& choice, const Common& common);
+void run_chosen_row(const RowChoice& choice, const Common& common, Device device);
 
 void add_submit_command(CLI::App& study, const ExitCode& code, const std::string& command_line);
 

@@ -28,12 +28,12 @@ void add_train_command(CLI::App& app, const ExitCode&) {
   train->add_option("--out", *out, "the run's directory")->required();
   train->add_flag("--force-resume", *force, "go on although settings changed");
   train->callback([common, out, force] {
-    begin(*common);
+    const Device device = begin_on_device(*common);
     install_interrupt_handlers();
     const PlanRow row = run_of(*common);
     Progress progress(progress_mode_by_name(common->progress),
                       run_cost(row) + pretraining_cost(row.config, *out + "/pretrained"));
-    const Json result = run(row, *out, {.cache = "", .force_resume = *force, .progress = &progress});
+    const Json result = run(row, *out, {.cache = "", .device = device, .force_resume = *force, .progress = &progress});
     print_rows({last_point(result)}, format_by_name(common->format));
   });
 }

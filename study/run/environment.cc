@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernels/devices.h"
 #include "kernels/lab/vendor.h"
 #include "kernels/parallel.h"
 #include "kernels/runtime.h"
@@ -49,8 +50,13 @@ std::string huge_pages() {
 
 constexpr const char* kSwitches[][2] = {
     {"TAUT_ISA", "avx2: use nothing wider; the bytes of a run stay the same"},
+    {"TAUT_SYNC", "1: wait after every kernel on a GPU, so that one that fails is named"},
+    {"TAUT_CUBLASLT", "0: products of bf16 and tf32 on a GPU are the own kernels'"},
+    {"TAUT_CUDNN", "0: convolutions of bf16 and tf32 on a GPU are the own kernels'"},
+    {"TAUT_GRAPHS", "0: no step on a GPU is recorded into a CUDA graph"},
     {"TAUT_SIMT_SEED", "--device simt: warps go on in an order that this number draws"},
     {"TAUT_SIMT_DETECT", "0: --device simt runs without its detectors, faster"},
+    {"TAUT_SIMT_FAIL", "cudaMalloc:3+:2 makes that call of the twin fail from the third on with error 2"},
     {"TAUT_CFG_*", "TAUT_CFG_ATTACK_EPS=8/255 sets attack.eps"},
 };
 
@@ -70,8 +76,11 @@ std::string jpeg_version() {
 }  // namespace
 
 std::string version_line() {
-  return fmt::format("taut {} (commit {}, {}, {}; backends: cpu)", TAUT_VERSION, TAUT_COMMIT, TAUT_COMPILER,
-                     TAUT_BUILD_TYPE);
+  std::string backends;
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kSimt, DeviceKind::kCuda})
+    if (is_compiled(kind)) backends += fmt::format("{}{}", backends.empty() ? "" : " ", name(kind));
+  return fmt::format("taut {} (commit {}, {}, {}; backends: {})", TAUT_VERSION, TAUT_COMMIT, TAUT_COMPILER,
+                     TAUT_BUILD_TYPE, backends);
 }
 
 nlohmann::ordered_json environment() {
@@ -98,6 +107,14 @@ std::vector<Finding> diagnose() {
   list.push_back({"threads", std::to_string(num_threads()), "set with -t; no result depends on it"});
   list.push_back({"memory", proc_value("/proc/meminfo", "MemAvailable"),
                   "available of " + proc_value("/proc/meminfo", "MemTotal")});
+  for (const DeviceKind kind : {DeviceKind::kSimt, DeviceKind::kCuda}) {
+    const BackendState state = backend_state(kind);
+    list.push_back({fmt::format("device {}", name(kind)),
+                    state.available  ? "available"
+                    : state.compiled ? "compiled, no device"
+                                     : "not compiled",
+                    state.note});
+  }
   const std::string pages = huge_pages();
   list.push_back({"huge pages", pages,
                   pages == "never" ? "switched off on this machine: expect a slower first touch of memory" : ""});

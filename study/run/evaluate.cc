@@ -26,14 +26,24 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 }  // namespace
 
+attacks::Logits logits_of(const std::shared_ptr<nn::Model>& net) {
+  const auto of_patches = [net](const Var& patches, const Shape& images) { return net->forward_of(patches, images); };
+  return {[net](const Var& images) { return net->forward(images); }, {net->input(), of_patches}};
+}
+
 attacks::Subject subject_of(const RunModel& model) {
   const auto attacked = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const auto judge = finetune::rebuild(*model.net, *model.strategy, model.options);
   attacks::Subject subject;
-  subject.attacked = [attacked](const Var& images) { return attacked->forward(images); };
+  subject.attacked = logits_of(attacked);
   subject.judge = [judge](const Var& images) { return judge->forward(images); };
   subject.training = attacked->training() || judge->training();
   subject.classes = model.net->config().classes;
+  subject.device = model.net->device();
+  // The merged model rounds its weights once more: some units of bf16 (2^-8) or tf32 (2^-11) over the depth.
+  constexpr double kBF16 = 0x1p-5, kTF32 = 0x1p-8;
+  if (model.net->precision() == Precision::kBF16) subject.rounding = kBF16;
+  if (model.net->precision() == Precision::kTF32) subject.rounding = kTF32;
   return subject;
 }
 

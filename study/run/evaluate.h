@@ -12,6 +12,8 @@ namespace taut::study {
 
 // What is attacked (merged where the strategy can be) and what judges it (built anew, nothing merged).
 attacks::Subject subject_of(const RunModel& model);
+// A net as attacks see it, its input stage included.
+attacks::Logits logits_of(const std::shared_ptr<nn::Model>& net);
 
 // Forward passes of one image that a whole evaluation costs.
 double evaluation_cost(const Config& config, const RunData& data);

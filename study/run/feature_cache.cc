@@ -30,7 +30,7 @@ Tensor FeatureCache::features(const StorePtr& store, std::span<const int64_t> in
     Tensor images =
         Tensor::empty({static_cast<int64_t>(batch.size()), store->channels(), store->height(), store->width()});
     store->gather(batch, images.data<float>());
-    const Tensor rows = net_->features(Var(images)).value().contiguous();
+    const Tensor rows = net_->features(Var(images.to(net_->device()))).value().contiguous().to(Device{});
     for (size_t i = 0; i < batch.size(); ++i) {
       const auto at = static_cast<size_t>(batch[i]);
       std::memcpy(known.rows.data() + at * dim, rows.data<float>() + i * dim, dim * sizeof(float));

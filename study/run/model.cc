@@ -15,11 +15,16 @@
 namespace taut::study {
 namespace {
 
+void set_precision(RunModel& model, const Config& config) {
+  model.net->set_precision(precision_by_name(config.text("model.precision")));
+}
+
 void apply_strategy(RunModel& model, const Config& config) {
   model.strategy = &finetune::strategy(config.text("model.strategy"));
   model.options = strategy_options(config);
   model.base_hash = finetune::base_hash(*model.net);
   model.strategy->apply(*model.net, model.options, static_cast<uint64_t>(config.integer("seed")));
+  set_precision(model, config);
 }
 
 // The directory says what the strategy is; settings may only agree.
@@ -134,6 +139,7 @@ RunModel judged_model(const Config& config) {
   if (finetune::is_foreign_delta(delta)) {
     apply_foreign_delta(model, config, delta);
     refuse_nonfinite(model, delta);
+    set_precision(model, config);
     return model;
   }
   apply_strategy(model, config);

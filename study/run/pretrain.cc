@@ -99,9 +99,9 @@ struct Pretraining {
     const double value = loss.value().item();
     if (!std::isfinite(value))
       fail(Exit::kNumeric, "[pretrain] the loss of update {} is {}; hint: lower pretrain.lr", step + 1, value);
-    std::vector<Tensor> grads = gradients(loss, wanted);
-    if (clip > 0) nn::clip_by_global_norm(grads, nn::global_norm(grads), clip);
-    optimizer->step(grads, lr * schedule.factor(step + 1));
+    const std::vector<Tensor> grads = gradients(loss, wanted);
+    const double scale = clip > 0 ? nn::clip_factor(nn::global_norm(grads), clip) : 1;
+    optimizer->step(grads, lr * schedule.factor(step + 1), scale);
     return value;
   }
 

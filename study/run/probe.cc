@@ -36,7 +36,8 @@ int64_t probe(const Config& config, const std::string& weights, const RunData& d
     trainer.step_on_features(cache.features(data.train, indices), Tensor::from(labels, {kBatch}));
   }
   attacks::Subject subject;
-  subject.attacked = subject.judge = [&](const Var& features) { return model.net->classify(features); };
+  subject.judge = [&](const Var& features) { return model.net->classify(features); };
+  subject.attacked = subject.judge;
   subject.classes = data.classes;
   attacks::EvaluateOptions options;
   options.n = data.test->size();

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "finetune/delta.h"
 #include "kernels/error.h"
@@ -188,10 +189,23 @@ class Run {
     directory_.append_timing({{"step", state_.step}, {"what", what}, {"seconds", seconds}});
   }
 
+  struct Loaded {
+    Tensor images, labels;
+  };
+  Loaded loaded() {
+    const Batch batch = loader_->next();
+    return {images_of(batch), labels_of(batch)};
+  }
+
   finetune::StepResult train_step() {
     if (cache_ == nullptr) {
-      const Batch batch = loader_->next();
-      return trainer_->step(images_of(batch), labels_of(batch));
+      if (!next_.images.defined()) next_ = loaded();
+      const Loaded now = std::exchange(next_, {});
+      if (options_.device.kind != DeviceKind::kCpu && state_.step + 1 < total_) {
+        next_ = loaded();
+        trainer_->prefetch(next_.images, next_.labels);
+      }
+      return trainer_->step(now.images, now.labels);
     }
     const std::vector<int64_t> indices = order_of(config_, data_.train->size()).indices(state_.step);
     std::vector<int64_t> labels;
@@ -250,6 +264,7 @@ class Run {
                          {"seed", config_.integer("seed")},
                          {"mode", config_.text("study.mode")},
                          {"model", config_.text("model.name")},
+                         {"precision", config_.text("model.precision")},
                          {"steps", total_},
                          {"classes", model_.net->config().classes},
                          {"class_names", data_.class_names},
@@ -291,6 +306,7 @@ class Run {
   std::unique_ptr<FeatureCache> cache_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Loader> loader_;
+  Loaded next_;  // the batch after the one that trains, on its way to a GPU
   RunState state_;
 };
 

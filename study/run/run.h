@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "kernels/runtime.h"
 #include "study/plan.h"
 #include "study/progress.h"
 #include "study/run/directory.h"
@@ -12,6 +13,7 @@ namespace taut::study {
 struct RunOptions {
   std::string cache;         // folder of pre-trained weights; empty: the run's own
   std::string decoded = {};  // folder of decoded images where data.cache is auto; empty: the run's own
+  Device device = {};        // where the model computes; the bytes of a run in f32 are the same on all
   // Not empty: nothing is evaluated, the model at each point goes there instead (save_point), and the result has no
   // evaluations (study/run/share.h).
   std::string points = {};

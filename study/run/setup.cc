@@ -33,6 +33,7 @@ RunSetup set_up(const PlanRow& row, const std::string& folder, const RunOptions&
   if (data.classes > classes)
     fail(Exit::kBadData, "[model.classes] expected at least the {} classes of the data, got {}", data.classes, classes);
   setup.model = training_model(config, weights, classes);
+  setup.model.net->to(options.device);
   for (const StorePtr& store : {data.train, data.validation, data.test})
     if (store != nullptr) check_labels(store->dataset(), classes);
   for (const ShiftedData& s : data.shifted) check_labels(s.store->dataset(), classes);

@@ -21,7 +21,7 @@ void put(const std::map<std::string, Tensor>& tensors, const std::string& file, 
     const auto it = tensors.find(p.path);
     if (it == tensors.end() || it->second.shape() != p.var.shape() || it->second.dtype() != p.var.dtype())
       fail(Exit::kBadData, "[{}] expected a tensor '{}' {}", file, p.path, to_string(p.var.shape()));
-    p.var.set_value(it->second.clone());
+    p.var.set_value(it->second.clone().to(p.var.value().device()));
   }
 }
 
@@ -104,7 +104,7 @@ void restore_best(const RunState& state, const RunModel& model) {
   for (nn::NamedParameter& p : changing(*model.net)) {
     const auto it = state.best.find(p.path);
     if (it == state.best.end() || (adds_layers && model.net->is_head(p.path))) continue;
-    p.var.set_value(it->second.clone());
+    p.var.set_value(it->second.clone().to(p.var.value().device()));
   }
 }
 

@@ -75,6 +75,27 @@ TEST_CASE("every iterate stays in the ball and in [0, 1], the loss rises, the sa
   }
 }
 
+TEST_CASE("an attack that knows the model's first op gives the bytes of one that does not") {
+  Fixture f;
+  const auto of_patches = [v = f.vit](const Var& p, const Shape& images) { return v->forward_of(p, images); };
+  const Logits staged([v = f.vit](const Var& images) { return v->forward(images); }, {f.vit->input(), of_patches});
+  for (const char* name : {"pgd", "bim", "mtpgd", "mifgsm"}) {
+    for (const Norm norm : {Norm::kLinf, Norm::kL2}) {
+      CAPTURE(name);
+      AttackConfig c = strong();
+      c.name = name;
+      c.norm = norm;
+      c.targets = 2;
+      const AttackResult a = run_attack(f.model, f.x, f.y, c, f.seed), b = run_attack(staged, f.x, f.y, c, f.seed);
+      CHECK(same_bytes(a.adversarial, b.adversarial));
+      CHECK(same_bytes(a.logits, b.logits));
+      CHECK(a.losses == b.losses);
+      CHECK(a.correct == b.correct);
+      CHECK(a.zero_pixels == b.zero_pixels);
+    }
+  }
+}
+
 TEST_CASE("an image's attack does not depend on the batch it is in") {
   Fixture f;
   const AttackResult whole = pgd(f.model, f.x, f.y, strong(), f.seed);
@@ -174,7 +195,7 @@ TEST_CASE("sign(0) = 0: pixels the model does not read stay where they start") {
 TEST_CASE("the harness: counts, per-image flags, checks, threads and batches do not matter") {
   Fixture f;
   const auto judge = random_vit(f.config, 1);
-  const Subject subject{f.model, [&](const Var& v) { return judge->forward(v); }, false, f.config.classes};
+  const Subject subject{f.model, [&](const Var& v) { return judge->forward(v); }, false, f.config.classes, {}};
   EvaluateOptions options;
   options.n = 12;
   options.batch = 5;
@@ -203,7 +224,7 @@ TEST_CASE(
   Fixture f;
   EvaluateOptions options;
   options.n = 12;
-  const Subject good{f.model, f.model, false, f.config.classes};
+  const Subject good{f.model, f.model, false, f.config.classes, {}};
   const auto run = [&](const Subject& s, const Batches& b) { evaluate_robust(s, b, strong(), options); };
 
   Subject training = good;

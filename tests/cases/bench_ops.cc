@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/device_memory.h"
+#include "kernels/devices.h"
 #include "kernels/lab/options.h"
 #include "kernels/lab/peak.h"
 #include "kernels/lab/ranges.h"
@@ -45,32 +46,33 @@ Work work_of(const cases::OpCase& c, const std::vector<Tensor>& inputs, const ca
   return work;
 }
 
-// Waits until the device has done what it was asked.
-void finish(const cases::Ran& ran) {
-  for (const Tensor& t : ran.outputs) {
-    if (t.device().kind != DeviceKind::kCuda || t.numel() == 0) continue;
-    std::byte last{};
-    copy_memory(&last, Device{}, t.raw(), t.device(), 1);
-    return;
-  }
-}
-
 Row timed_row(const cases::OpCase& c, const lab::BenchOptions& options, const std::vector<bool>& mask, bool backward,
               bool cold) {
   const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, options.device);
   const Work work = work_of(c, inputs, cases::run_case(c, inputs, mask), backward);
+  const bool on_cpu = options.device.kind == DeviceKind::kCpu;
+  // A GPU's cache is full of something else after a write of more than it holds.
+  constexpr int64_t kSpoiler = int64_t{256} << 20;
+  Tensor spoiler = on_cpu || !cold ? Tensor() : Tensor::empty({kSpoiler}, DType::kU8, options.device);
   const auto flush = [&] {
+    if (!on_cpu) {
+      zero_memory(spoiler.raw(), options.device, static_cast<size_t>(kSpoiler));
+      return synchronize(options.device);
+    }
     std::vector<std::pair<const void*, int64_t>> ranges;
     for (const Tensor& t : inputs) ranges.emplace_back(t.raw(), t.bytes());
     lab::flush_from_caches(ranges);
   };
   const lab::Range range(options.device, c.op + "/" + c.name);
-  const auto call = [&] { finish(cases::run_case(c, inputs, mask)); };
-  const bool on_cpu = options.device.kind == DeviceKind::kCpu;
+  const auto call = [&] {
+    cases::run_case(c, inputs, mask);
+    synchronize(options.device);
+  };
   const int clock = on_cpu ? num_threads() : 2;
   const lab::Timing timing =
       cold ? lab::measure(clock, call, options.seconds, flush) : lab::measure(clock, call, options.seconds);
-  const Peaks peaks = on_cpu ? measure_peaks(num_threads(), static_cast<int64_t>(work.bytes), cold) : Peaks{};
+  const Peaks peaks = on_cpu ? measure_peaks(num_threads(), static_cast<int64_t>(work.bytes), cold)
+                             : Peaks{0, measure_copy_gb_per_second(options.device, static_cast<int64_t>(work.bytes))};
   Row row = {{"op", c.op},
              {"case", c.name},
              {"pass", backward ? "forward+backward" : "forward"},
@@ -84,11 +86,10 @@ Row timed_row(const cases::OpCase& c, const lab::BenchOptions& options, const st
              {"gb_per_second", 1e-9 * work.bytes / timing.median},
              {"flops_per_byte", work.bytes == 0 ? 0.0 : work.flops / work.bytes},
              {"peak_gflops", nullptr},
-             {"copy_gb_per_second", nullptr},
+             {"copy_gb_per_second", peaks.gb_per_second},
              {"percent_of_peak", nullptr}};
   if (on_cpu) {
     row["peak_gflops"] = peaks.gflops;
-    row["copy_gb_per_second"] = peaks.gb_per_second;
     row["percent_of_peak"] = peaks.percent(work.flops, work.bytes, timing.median);
   }
   return row;

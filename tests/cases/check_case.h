@@ -26,8 +26,10 @@ std::vector<bool> differentiable(const OpCase& c);
 // Runs the op on `inputs`; gradients of sum <output, dy> are asked of the inputs that `mask` marks.
 Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers = false);
 
-// Every check of one case in one dtype (f32 or f64). Off the CPU, f32 cases must have its bytes too (but for
-// Winograd's, which other devices compute directly); a case of a real model's size is run once there.
+// Every check of one case in one dtype (f64, f32, or bf16 where the case has it). Off the CPU, f32 cases must have its
+// bytes too (but for Winograd's, which other devices compute directly); a case of a real model's size is run once
+// there.
+// Throws Error(kMemory) and Error(kUnavailable) where the device fails, whatever the case.
 Verdict check_case(const OpCase& c, DType dtype, Device device);
 Verdict check_reject(const RejectCase& c);
 

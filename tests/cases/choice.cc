@@ -42,11 +42,11 @@ std::vector<OpCase> matching_cases(const char* flag, const std::string& filter) 
   return all;
 }
 
-std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops) {
+std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops, RunAs mode) {
   std::vector<OpCase> all;
   std::map<std::string, size_t> largest;
   for (const OpCase& c : matching_cases(flag, filter)) {
-    if (c.flops > most_flops) continue;
+    if (c.flops > most_flops || c.tf32 != (mode == RunAs::kTf32) || (mode == RunAs::kBf16 && !c.bf16)) continue;
     const auto [at, is_new] = largest.emplace(c.op, all.size());
     if (is_new)
       all.push_back(c);

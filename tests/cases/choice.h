@@ -21,7 +21,10 @@ bool is_in_class(const OpCase& c, const std::string& name);
 
 // Those whose OP/CASE contains a match of `filter`; throws Error(kUsage) where there is none.
 std::vector<OpCase> matching_cases(const char* flag, const std::string& filter);
-// Of each of their ops the largest that takes no more than `most_flops`.
-std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops);
+// What a case is run as: f32 leaves out the cases of tf32, bf16 also those that have no kernels for it.
+enum class RunAs { kF32, kTf32, kBf16 };
+// Of each of their ops the largest that takes no more than `most_flops`; may be none.
+std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops,
+                                  RunAs mode = RunAs::kF32);
 
 }  // namespace taut::cases

@@ -70,10 +70,13 @@ struct OpCase {
   std::vector<Input> inputs = {};
   std::function<std::vector<Var>(const std::vector<Var>&)> run = {};
   Oracle oracle = {};
-  bool exact = false;     // small-integer inputs must give the formula's very values, gradients included
-  bool smooth = true;     // false: rounds, so that central differences say nothing
-  bool winograd = false;  // computed by Winograd's algorithm in f32: its line of the error budget
-  bool zeros = false;     // an output or a gradient may be zero everywhere
+  bool exact = false;           // small-integer inputs must give the formula's very values, gradients included
+  bool smooth = true;           // false: rounds, so that central differences say nothing
+  bool winograd = false;        // computed by Winograd's algorithm in f32: its line of the error budget
+  bool bf16 = false;            // has kernels that store bf16
+  bool stores_between = false;  // and what they store on the way is rounded: whole numbers are not exact
+  bool tf32 = false;            // runs with Precision::kTF32: in f32 it is judged as that
+  bool zeros = false;           // an output or a gradient may be zero everywhere
   Specials specials = Specials::kAll;
   double flops = 0;  // of a forward pass, for the benchmark
 };

@@ -71,6 +71,7 @@ Row kernel_row(const std::string& what, const lab::Gpu& gpu, const runner::Kerne
       {"warp_functions", k.warp_functions},
       {"switches", k.switches},
       {"fmas", k.fmas},
+      {"tensor_fmas", k.tensor_fmas},
       {"bound_microseconds", bound.microseconds},
       {"limiter", bound.limiter}};
   if (resources != nullptr) {
@@ -105,19 +106,21 @@ struct Run {
   std::vector<runner::KernelCounts> kernels;
 };
 
-Run run_counted(const cases::OpCase& c) {
-  const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, kSimt);
+Run run_counted(const cases::OpCase& c, cases::RunAs mode) {
+  const bool bf16 = mode == cases::RunAs::kBf16;
+  const std::vector<Tensor> inputs = cases::make_inputs(c, bf16 ? DType::kBF16 : DType::kF32, kSimt);
   runner::start_counts();
   cases::run_case(c, inputs, cases::differentiable(c));
-  return {c.op + "/" + c.name, runner::take_counts()};
+  return {c.op + "/" + c.name + (bf16 ? " bf16" : ""), runner::take_counts()};
 }
 
 std::vector<Run> runs_of(const lab::ProfileOptions& options) {
   if (options.rung > 0)
     return {{fmt::format("{}:{}", options.filter, options.rung), lab::count_rung(options.filter, options.rung)}};
   std::vector<Run> runs;
-  for (const cases::OpCase& c : cases::largest_cases("kernel", options.filter, kMostFlops))
-    runs.push_back(run_counted(c));
+  for (const cases::RunAs mode : {cases::RunAs::kF32, cases::RunAs::kTf32, cases::RunAs::kBf16})
+    for (const cases::OpCase& c : cases::largest_cases("kernel", options.filter, kMostFlops, mode))
+      runs.push_back(run_counted(c, mode));
   return runs;
 }
 

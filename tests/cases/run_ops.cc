@@ -1,6 +1,7 @@
 // Rows of the op cases: checks and benchmark.
 #include <algorithm>
 
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "tests/cases/check_case.h"
 #include "tests/cases/choice.h"
@@ -35,6 +36,14 @@ Row device_row(Row row, Device device, const cases::Verdict& v) {
   return row;
 }
 
+Row skipped_row(Device device, const std::string& op, const std::string& name, const BackendState& state) {
+  return {{"op", op},
+          {"case", name},
+          {"status", "skipped"},
+          {"repro", repro(device, op + "/" + name)},
+          {"detail", state.compiled ? state.note : "not compiled: " + state.note}};
+}
+
 template <class Case>
 void keep_matching(std::vector<Case>& all, const std::regex& filter) {
   std::erase_if(all, [&](const Case& c) { return !std::regex_search(c.op + "/" + c.name, filter); });
@@ -44,7 +53,7 @@ void keep_matching(std::vector<Case>& all, const std::regex& filter) {
 
 std::vector<Row> run_op_cases(Device device, const std::string& filter, const Progress& progress,
                               const std::string& sizes) {
-  if (device.kind == DeviceKind::kCuda) backend_not_built(device.kind);
+  const BackendState state = backend_state(device.kind);
   cases::CaseList list = cases::all_op_cases();
   const std::regex wanted = cases::expression("--filter", filter);
   keep_matching(list.cases, wanted);
@@ -59,13 +68,20 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter, const Pr
   std::vector<Row> rows;
   int64_t done = 0;
   for (const cases::OpCase& c : list.cases) {
+    if (!state.available) {
+      rows.push_back(skipped_row(device, c.op, c.name, state));
+      continue;
+    }
     if (progress) progress(done++, all, c.op + "/" + c.name);
-    for (const DType dtype : {DType::kF64, DType::kF32}) {
+    for (const DType dtype : {DType::kF64, DType::kF32, DType::kBF16}) {
+      if (dtype == DType::kBF16 && !c.bf16) continue;
       const cases::Verdict v = cases::check_case(c, dtype, device);
-      rows.push_back(device_row(row_of(device, c.op, c.name, name(dtype), v), device, v));
+      const char* const mode = c.tf32 && dtype == DType::kF32 ? "tf32" : name(dtype);
+      rows.push_back(device_row(row_of(device, c.op, c.name, mode, v), device, v));
     }
   }
   for (const cases::RejectCase& c : list.rejects) {
+    if (!state.available) break;  // they need no device
     if (progress) progress(done++, all, c.op + "/" + c.name);
     const cases::Verdict v = cases::check_reject(c);
     rows.push_back(device_row(row_of(device, c.op, c.name, "f32", v), device, v));
@@ -89,6 +105,8 @@ std::vector<Row> op_rows() {
 int exit_code(const std::vector<Row>& rows, const std::string& allow_unsupported) {
   const std::regex allowed = cases::expression("--allow-unsupported", allow_unsupported);
   const bool allows = !allow_unsupported.empty();
+  const auto was_skipped = [](const Row& row) { return row.at("status") == "skipped"; };
+  if (!rows.empty() && std::all_of(rows.begin(), rows.end(), was_skipped)) return kSkipped;
   for (const Row& row : rows) {
     const std::string status = row.at("status");
     if (status == "pass") continue;

@@ -42,4 +42,30 @@ double budget(const std::vector<double>& plain, const std::vector<double>& wante
   return factor * relative_error(plain, wanted) + kBudgetFloor * std::numeric_limits<float>::epsilon();
 }
 
+namespace {
+
+// Half a unit in the last place of a number between 1 and 2.
+constexpr double kBF16Rounding = 0x1p-8, kTF32Rounding = 0x1p-11;
+
+double to_bits(double v, int bits) {
+  int exponent = 0;
+  const double fraction = std::frexp(v, &exponent);
+  return std::isfinite(v) ? std::ldexp(std::nearbyint(std::ldexp(fraction, bits)), exponent - bits) : v;
+}
+
+}  // namespace
+
+double bf16_budget(const std::vector<double>& plain, const std::vector<double>& wanted) {
+  std::vector<double> stored = plain;
+  for (double& v : stored) v = rounded_to_bf16(v);
+  return kBF16Factor * relative_error(stored, wanted) + kBF16Floor * kBF16Rounding;
+}
+
+double tf32_budget(const std::vector<double>& plain, const std::vector<double>& wanted) {
+  return kTF32Factor * relative_error(plain, wanted) + kTF32Floor * kTF32Rounding;
+}
+
+double rounded_to_bf16(double v) { return to_bits(v, 8); }
+double rounded_to_tf32(double v) { return to_bits(v, 11); }
+
 }  // namespace taut::cases

@@ -18,6 +18,12 @@ constexpr double kDifferenceStep = 1e-5, kDifferenceLimit = 1e-6;
 // f32: at most kBudgetFactor times the error of the plain f32 loop, and a floor of kBudgetFloor units in the last place
 // of the largest magnitude.
 constexpr double kBudgetFactor = 2, kBudgetFloor = 2;
+// The same for bf16, against the plain f32 loop over the same bf16 numbers, its results rounded: kernels round what
+// lies between two of their products, too (P of attention, the gradient before GELU), and gradients read outputs that
+// were stored rounded (softmax).
+constexpr double kBF16Factor = 2, kBF16Floor = 1.5;
+// And for tf32, against the plain f32 loop over inputs rounded to tf32: gradients round what they multiply with, too.
+constexpr double kTF32Factor = 2, kTF32Floor = 2;
 // Convolutions by Winograd's algorithm in place of kBudgetFactor: its transforms subtract large numbers from each
 // other.
 constexpr double kWinogradFactor = 16;
@@ -46,5 +52,10 @@ double largest(const std::vector<double>& values);
 double relative_error(const std::vector<double>& got, const std::vector<double>& wanted);
 // The f32 limit of the policy, relative to max |wanted|, from the plain loop's result.
 double budget(const std::vector<double>& plain, const std::vector<double>& wanted, double factor = kBudgetFactor);
+double bf16_budget(const std::vector<double>& plain, const std::vector<double>& wanted);
+double tf32_budget(const std::vector<double>& plain, const std::vector<double>& wanted);
+// To the nearest number that bf16 or tf32 holds.
+double rounded_to_bf16(double v);
+double rounded_to_tf32(double v);
 
 }  // namespace taut::cases

@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "tensor/random.h"
+#include "tests/deflate.h"
 
 namespace taut::test {
 namespace fs = std::filesystem;
@@ -55,28 +56,9 @@ Bytes read_all(const fs::path& file) {
   return Bytes(std::istreambuf_iterator<char>(in), {});
 }
 
-namespace {
+Bytes gzipped(const Bytes& bytes) { return deflated_with(bytes, 6, MAX_WBITS + 16); }
 
-// RFC 1950-1952; `window_bits` as zlib counts them: negative for a bare stream, 16 more for gzip.
-Bytes deflated_with(const Bytes& bytes, int level, int window_bits) {
-  z_stream z{};
-  deflateInit2(&z, level, Z_DEFLATED, window_bits, 9, Z_DEFAULT_STRATEGY);
-  Bytes out(deflateBound(&z, bytes.size()) + 32);
-  z.next_in = const_cast<Bytef*>(bytes.data());
-  z.avail_in = static_cast<uInt>(bytes.size());
-  z.next_out = out.data();
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
-
-}  // namespace
-
-Bytes gzipped(const Bytes& bytes) { return deflated_with(bytes, 6, 15 + 16); }
-
-Bytes deflated(const Bytes& bytes) { return deflated_with(bytes, 9, -15); }
+Bytes deflated(const Bytes& bytes) { return deflated_with(bytes, 9, -MAX_WBITS); }
 
 Image sample_image(int64_t height, int64_t width, int64_t channels, uint64_t seed) {
   Image image(height, width, channels);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "tensor/files/stored_tensor.h"
@@ -25,6 +26,13 @@ std::string_view line_of(std::string_view& text) {
   const std::string_view line = text.substr(0, end);
   text.remove_prefix(std::min(end + 1, text.size()));
   return line;
+}
+
+// As JSON has it. Most names are plain, and only the others are worth the library's time.
+std::string json_text(std::string_view text) {
+  const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+  if (std::all_of(text.begin(), text.end(), is_plain)) return fmt::format("\"{}\"", text);
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -69,20 +77,17 @@ std::string weights_of(std::string_view text) {
       for (const char *at = line.data() + shape + 1, *stop = line.data() + line.size(); at < stop; ++at) {
         int64_t n = 0;
         at = std::from_chars(at, stop, n).ptr;
-        sizes.push_back(std::abs(n));
+        sizes.push_back(std::max<int64_t>(n, 0));
       }
     }
     const std::string type(line.substr(dtype + 1, shape == std::string_view::npos ? shape : shape - dtype - 1));
     const int64_t bytes = sizes.size() > kMaxFileDims ? 0 : std::max<int64_t>(bits_of(type, sizes) / 8, 0);
-    const auto quoted = [](std::string_view t) {
-      return nlohmann::json(t).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    };
-    header += (header.empty() ? "" : ",") + quoted(line.substr(0, dtype)) + ":{\"dtype\":" + quoted(type) +
-              ",\"shape\":" + nlohmann::json(sizes).dump() + ",\"data_offsets\":[" + std::to_string(end) + "," +
-              std::to_string(end + bytes) + "]}";
-    end += std::min(bytes, kMostBytes);
+    fmt::format_to(std::back_inserter(header), R"({}{}:{{"dtype":{},"shape":[{}],"data_offsets":[{},{}]}})",
+                   header.empty() ? "" : ",", json_text(line.substr(0, dtype)), json_text(type), fmt::join(sizes, ","),
+                   end, end + bytes);
+    end += std::min(bytes, kMostBytes + 1);
   }
-  return safetensors("{" + header + "}", static_cast<size_t>(std::min(end, kMostBytes)));
+  return safetensors("{" + header + "}", end > kMostBytes ? 0 : static_cast<size_t>(end));
 }
 
 Scratch::Scratch() {
@@ -98,12 +103,12 @@ Scratch::~Scratch() {
 void Scratch::fill(const std::vector<FilePart>& files) const {
   for (const auto& entry : fs::directory_iterator(path_)) fs::remove_all(entry.path());
   for (const FilePart& f : files) {
-    const std::string plain = "abcdefghijklmnopqrstuvwxyz_./";
-    if (f.name.empty() || f.name.size() > 64 || f.name.find_first_not_of(plain) != std::string::npos ||
+    constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyz_./";
+    if (f.name.empty() || f.name.size() > 64 || f.name.find_first_not_of(kPlain) != std::string::npos ||
         f.name.find("..") != std::string::npos || f.name.front() == '/' || f.name.back() == '/')
       continue;
     std::error_code taken;  // a mutation may name a file and a folder alike
-    fs::create_directories((path_ / f.name).parent_path(), taken);
+    if (f.name.find('/') != std::string::npos) fs::create_directories((path_ / f.name).parent_path(), taken);
     std::ofstream(path_ / f.name, std::ios::binary) << f.bytes;
   }
 }

@@ -40,6 +40,7 @@ void add_row(CaseList& list, int64_t b, int64_t t, int64_t heads, int64_t d, int
               }
               return {y};
             },
+            .bf16 = true,
             .zeros = b == 0,
             .flops = 4.0 * static_cast<double>(b * heads * rows * t * d)});
 }
@@ -59,6 +60,8 @@ void add_attention_cases(CaseList& list) {
   add_row(list, 2, 50, 2, 16, 3);
   add_row(list, 1, 19, 2, 80);
   add_row(list, 1, 33, 2, 16, 0, 8, "-far-apart");
+  add_row(list, 1, 240, 1, 16);  // more tokens than a ViT's 197, few enough for tensor cores
+  add_row(list, 1, 70, 1, 128, 5);
   list.reject(
       "attention", "dimensions",
       [] {

@@ -22,7 +22,7 @@ void add_row(CaseList& list, const Convolution& row) {
   const int64_t out_h = size(h, 2 * how.padding.h + how.extra.h, how.dilation.h * (kh - 1) + 1, how.stride.h);
   const int64_t out_w = size(w, 2 * how.padding.w + how.extra.w, how.dilation.w * (kw - 1) + 1, how.stride.w);
   const int64_t out = c_out / how.groups;
-  const bool winograd = row.winograd;
+  const bool winograd = row.winograd, tf32 = how.precision == Precision::kTF32;
   std::vector<Input> inputs{{.shape = row.x}, {.shape = row.w}};
   if (row.bias) inputs.push_back({.shape = {c_out}});
   std::string name = fmt::format("{},{}", shape_name(row.x), shape_name(row.w));
@@ -32,6 +32,7 @@ void add_row(CaseList& list, const Convolution& row) {
   if (how.dilation != 1) name += "-dilation" + to_string(how.dilation);
   if (how.groups != 1) name += fmt::format("-groups{}", how.groups);
   if (row.bias) name += "-bias";
+  if (tf32) name += "-tf32";
   list.add({.op = "conv2d",
             .name = name,
             .inputs = inputs,
@@ -63,6 +64,8 @@ void add_row(CaseList& list, const Convolution& row) {
             // In f32 its transforms round whole numbers too, and spread a NaN over a tile.
             .exact = !winograd,
             .winograd = winograd,
+            .bf16 = !tf32,
+            .tf32 = tf32,
             .zeros = n == 0,
             .specials = winograd ? Specials::kNone : Specials::kAll,
             .flops = 2.0 * static_cast<double>(n * out_h * out_w * c_out * in * kh * kw)});
@@ -92,6 +95,14 @@ void add_conv2d_cases(CaseList& list) {
   add_row(list, {{1, 3, 2, 3}, {2, 3, 3, 5}, {.padding = 4}});                  // windows that see only padding
   add_row(list, {{1, 2, 3, 43}, {19, 43, 3, 3}, {.stride = 2, .padding = 1}});  // 387 products: one past a block
   add_row(list, {{0, 5, 5, 3}, {4, 3, 3, 3}, {.padding = 1}, true});
+  // Channels that tensor cores take 16 bytes at a time, in groups and with a stride; and, as tf32, one that they
+  // cannot.
+  add_row(list, {{2, 9, 8, 16}, {24, 16, 3, 3}, {.stride = 2, .padding = 1}, true});
+  add_row(list, {{1, 8, 9, 32}, {48, 16, 3, 3}, {.padding = 1, .groups = 2}});
+  add_row(list, {{2, 9, 8, 16}, {24, 16, 3, 3}, {.stride = 2, .padding = 1, .precision = Precision::kTF32}, true});
+  add_row(list, {{2, 9, 8, 16}, {24, 16, 3, 3}, {.padding = 1, .precision = Precision::kTF32}, true, true});
+  add_row(list, {{1, 11, 10, 5}, {4, 5, 3, 2}, {.stride = 3, .padding = 1, .precision = Precision::kTF32}});
+  add_row(list, {{2, 6, 6, 8}, {5, 8, 1, 1}, {.precision = Precision::kTF32}, true});
   // Rows and columns apart: kernels, strides, paddings, dilations; every way of computing one.
   add_row(list, {{2, 9, 12, 6}, {7, 6, 3, 1}, {.stride = {1, 2}, .padding = {1, 0}}, true});
   add_row(list, {{1, 10, 13, 6}, {5, 6, 2, 5}, {.stride = {3, 2}, .padding = {0, 4}, .dilation = {3, 1}}, true});

@@ -38,6 +38,7 @@ void add_row(CaseList& list, int64_t rows, int64_t classes, double smoothing, op
               if (!each) y[0] = reduction == ops::Reduction::kMean ? total / T(static_cast<double>(rows)) : total;
               return {y};
             },
+            .bf16 = true,
             .zeros = classes == 1 || rows == 0});
 }
 

@@ -108,7 +108,12 @@ void add_patchify(CaseList& list, int64_t b, int64_t c, int64_t h, int64_t w, in
   list.add({.op = "patchify",
             .name = fmt::format("{}x{}x{}x{}-p{}", b, c, h, w, p),
             .inputs = {{.shape = {b, c, h, w}, .low = 0, .high = 1}},
-            .run = [=](const std::vector<Var>& in) { return std::vector<Var>{ops::patchify(in[0], p, mean, std)}; },
+            .run =
+                [=](const std::vector<Var>& in) {
+                  const bool bf16 = in[0].dtype() == DType::kBF16;  // of images in f32
+                  const Var images = bf16 ? ops::cast(in[0], DType::kF32) : in[0];
+                  return std::vector<Var>{ops::patchify(images, p, mean, std, in[0].dtype())};
+                },
             .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
               Array<T> y({b, h / p * (w / p), c * p * p});
               int64_t at = 0;
@@ -123,6 +128,7 @@ void add_patchify(CaseList& list, int64_t b, int64_t c, int64_t h, int64_t w, in
                                     T(std[static_cast<size_t>(k)]);
               return {y};
             },
+            .bf16 = true,
             .zeros = b == 0});
 }
 
@@ -141,6 +147,7 @@ void add_tokens(CaseList& list, int64_t b, int64_t n, int64_t d) {
          return {y};
        },
        .exact = true,
+       .bf16 = true,
        .zeros = b == 0});
 }
 

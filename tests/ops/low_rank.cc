@@ -10,12 +10,14 @@ struct Row {
   bool bias;
   std::vector<bool> groups = {true};  // which blocks have a pair
   double scale = 1;
+  bool tf32 = false;
 };
 
 void add_row(CaseList& list, const Row& row) {
   const int64_t in_size = row.x.back(), out = row.out, r = row.r, rows = numel(row.x) / in_size;
   const auto groups = static_cast<int64_t>(row.groups.size());
   const int64_t block = out / groups;
+  const bool tf32 = row.tf32;
   std::vector<Input> inputs{{.shape = row.x}, {.shape = {out, in_size}}};
   if (row.bias) inputs.push_back({.shape = {out}});
   const size_t first = inputs.size();
@@ -30,7 +32,8 @@ void add_row(CaseList& list, const Row& row) {
   y_shape.back() = out;
   list.add(
       {.op = "low_rank",
-       .name = fmt::format("{}-{}-r{}{}-{}", shape_name(row.x), out, r, row.bias ? "-bias" : "", which),
+       .name = fmt::format("{}-{}-r{}{}-{}{}", shape_name(row.x), out, r, row.bias ? "-bias" : "", which,
+                           tf32 ? "-tf32" : ""),
        .inputs = inputs,
        .run =
            [=](const std::vector<Var>& in) {
@@ -40,7 +43,8 @@ void add_row(CaseList& list, const Row& row) {
                a.push_back(present ? in[next++] : Var());
                b.push_back(present ? in[next++] : Var());
              }
-             return std::vector<Var>{ops::low_rank(in[0], in[1], row.bias ? in[2] : Var(), a, b, row.scale)};
+             return std::vector<Var>{ops::low_rank(in[0], in[1], row.bias ? in[2] : Var(), a, b, row.scale,
+                                                   tf32 ? Precision::kTF32 : Precision::kF32)};
            },
        .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
          Array<T> y(y_shape);
@@ -69,7 +73,10 @@ void add_row(CaseList& list, const Row& row) {
          }
          return {y};
        },
-       .exact = true,
+       .exact = !tf32,
+       .bf16 = !tf32,
+       .stores_between = true,
+       .tf32 = tf32,
        .zeros = rows == 0,
        .flops = 2.0 * static_cast<double>(rows * (in_size * out + std::ssize(inputs) / 2 * r * (in_size + block)))});
 }
@@ -86,6 +93,8 @@ void add_low_rank_cases(CaseList& list) {
   add_row(list, {{5, 13}, 9, 2, true, {false, true, false}});
   add_row(list, {{9, 192}, 576, 8, true, {true, false, true}});
   add_row(list, {{9, 192}, 768, 8, true});
+  add_row(list, {{5, 13}, 9, 2, true, {true, false, true}, 0.5, true});
+  add_row(list, {{9, 192}, 576, 8, true, {true, true, true}, 1, true});
   const auto zeros = [](Shape s) { return Var(Tensor::zeros(std::move(s))); };
   list.reject(
       "low_rank", "half-a-pair",

@@ -45,6 +45,7 @@ void add_product(CaseList& list, const Product& p) {
               return {y};
             },
             .exact = true,
+            .bf16 = true,
             .zeros = batch * p.m * p.k * p.n == 0,
             .flops = 2.0 * static_cast<double>(batch * p.m * p.k * p.n)});
 }
@@ -53,6 +54,7 @@ struct LinearRow {
   Shape x;
   int64_t out;
   bool bias, residual = false, gelu = false;
+  Precision precision = Precision::kF32;
 };
 
 void add_linear(CaseList& list, const LinearRow& row) {
@@ -63,15 +65,16 @@ void add_linear(CaseList& list, const LinearRow& row) {
   if (row.bias) inputs.push_back({.shape = {out}});
   if (row.residual) inputs.push_back({.shape = y_shape});
   const size_t bias = 2, residual = row.bias ? 3 : 2;
+  const bool tf32 = row.precision == Precision::kTF32;
   list.add({.op = row.gelu ? "linear_gelu" : "linear",
-            .name = fmt::format("{}-{}{}{}", shape_name(row.x), out, row.bias ? "-bias" : "",
-                                row.residual ? "-residual" : ""),
+            .name = fmt::format("{}-{}{}{}{}", shape_name(row.x), out, row.bias ? "-bias" : "",
+                                row.residual ? "-residual" : "", tf32 ? "-tf32" : ""),
             .inputs = inputs,
             .run =
                 [=](const std::vector<Var>& in) {
-                  if (row.gelu) return std::vector<Var>{ops::linear_gelu(in[0], in[1], in[2])};
-                  return std::vector<Var>{
-                      ops::linear(in[0], in[1], row.bias ? in[bias] : Var(), row.residual ? in[residual] : Var())};
+                  if (row.gelu) return std::vector<Var>{ops::linear_gelu(in[0], in[1], in[2], row.precision)};
+                  return std::vector<Var>{ops::linear(in[0], in[1], row.bias ? in[bias] : Var(),
+                                                      row.residual ? in[residual] : Var(), row.precision)};
                 },
             .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
               Array<T> y(y_shape);
@@ -91,6 +94,8 @@ void add_linear(CaseList& list, const LinearRow& row) {
               return {y};
             },
             .exact = !row.gelu,
+            .bf16 = !tf32 && !(row.gelu && rows * out == 1),  // one number may be the worst of all roundings
+            .tf32 = tf32,
             .zeros = rows == 0,
             .flops = 2.0 * static_cast<double>(rows * in_size * out)});
 }
@@ -156,6 +161,18 @@ void add_matmul_cases(CaseList& list) {
                                LinearRow{{17, 67}, 33, true, false, true}, LinearRow{{0, 5}, 4, true, false, true},
                                LinearRow{{9, 192}, 768, true, false, true}})
     add_linear(list, row);
+  // Over the edges of the tensor cores' tiles (128 x 128, 64 bytes of k), and where 16 bytes are never aligned.
+  add_linear(list, {{130, 40}, 136, true, true});
+  add_linear(list, {{129, 17}, 131, true, true});
+  add_linear(list, {{3, 100}, 260, true, false, true});
+  for (const LinearRow& row :
+       {LinearRow{{2, 5, 16}, 10, true, true}, LinearRow{{17, 67}, 31, true, true},
+        LinearRow{{130, 40}, 136, true, true}, LinearRow{{129, 17}, 131, false}, LinearRow{{0, 5}, 4, true},
+        LinearRow{{197, 64}, 192, true}, LinearRow{{9, 192}, 768, true, false, true}}) {
+    LinearRow tf32 = row;
+    tf32.precision = Precision::kTF32;
+    add_linear(list, tf32);
+  }
   list.reject(
       "linear", "in-sizes",
       [=] {

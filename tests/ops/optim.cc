@@ -1,6 +1,7 @@
 // Cases of adamw_step, sgd_step and the global gradient norm: kernels without gradients.
 #include "kernels/optim.h"
 
+#include "kernels/adamw_constants.h"
 #include "kernels/reduce.h"
 #include "tests/ops/families.h"
 
@@ -21,8 +22,13 @@ void add_adamw(CaseList& list, const std::string& name, const Shape& shape, cons
                   Tensor p = in[0].value().clone(), m = in[2].value().clone(), v = in[3].value().clone();
                   const Tensor g = in[1].value();
                   on_float(p.dtype(), "adamw", [&]<class T>() {
+                    const AdamWConstants<T> host = adamw_constants<T>(step);
+                    const Tensor there = Tensor::from(std::span(&host.grad_scale, sizeof host / sizeof(T)),
+                                                      {static_cast<int64_t>(sizeof host / sizeof(T))})
+                                             .to(p.device());
+                    const auto* constants = reinterpret_cast<const AdamWConstants<T>*>(there.data<T>());
                     ON_DEVICE(p.device(), adamw_step<T>(stream(p), p.data<T>(), g.data<T>(), m.data<T>(), v.data<T>(),
-                                                        p.numel(), step));
+                                                        p.numel(), constants));
                   });
                   return std::vector<Var>{Var(p), Var(m), Var(v)};
                 },
@@ -93,7 +99,7 @@ void add_norm(CaseList& list, const std::vector<Shape>& shapes) {
             .run =
                 [](const std::vector<Var>& in) {
                   const Device device = in[0].value().device();
-                  Tensor y = Tensor::empty({}, in[0].dtype());
+                  Tensor y = Tensor::empty({}, in[0].dtype(), device);
                   on_float(y.dtype(), "global_grad_norm", [&]<class T>() {
                     std::vector<const T*> buffers;
                     std::vector<int64_t> sizes;
@@ -104,7 +110,7 @@ void add_norm(CaseList& list, const std::vector<Shape>& shapes) {
                     ON_DEVICE(device, sum_of_squares<T>(current_stream(device), buffers.data(), sizes.data(),
                                                         std::ssize(sizes), y.data<T>()));
                   });
-                  return std::vector<Var>{ops::sqrt(Var(y.to(device)))};
+                  return std::vector<Var>{ops::sqrt(Var(y))};
                 },
             .oracle = []<class T>(const Arrays<T>& in) -> Arrays<T> {
               Array<T> y(Shape{});

@@ -85,6 +85,56 @@ void add_steps(CaseList& list, const Setting& s) {
             .specials = Specials::kNone});  // what a clamp makes of a NaN is not promised
 }
 
+// The step on patches: outputs adv' and its patches.
+struct PatchSetting {
+  int64_t b, c, h, w, p;
+};
+
+void add_patch_steps(CaseList& list, const PatchSetting& s) {
+  const PatchShape shape{s.b, s.c, s.h, s.w, s.p};
+  const Shape images{s.b, s.c, s.h, s.w}, patches{s.b, shape.n(), s.c * s.p * s.p};
+  const double alpha = 0.01, eps = 0.03, mean = 0.45, std = 0.25;
+  list.add({.op = "pgd_step_patches",
+            .name = fmt::format("{}-patch-{}", shape_name(images), s.p),
+            .inputs = {{.shape = images, .low = 0, .high = 1, .differentiable = false},
+                       {.shape = patches, .differentiable = false},
+                       {.shape = images, .low = 0, .high = 1, .differentiable = false}},
+            .run =
+                [=](const std::vector<Var>& in) {
+                  // Images stay in f32 where their patches are bf16.
+                  const Tensor g = in[1].value();
+                  const DType stored = g.dtype(), real = stored == DType::kBF16 ? DType::kF32 : stored;
+                  const Tensor x = in[0].value().to(real);
+                  Tensor adv = in[2].value().to(real).clone();
+                  Tensor out = Tensor::empty(patches, stored, x.device());
+                  const auto constants = [&](double v) { return Tensor::full({s.c}, v, x.dtype(), x.device()); };
+                  const Tensor means = constants(mean), deviations = constants(std);
+                  on_stored(stored, "pgd", [&]<class T>() {
+                    using R = Real<T>;
+                    ON_DEVICE(x.device(), pgd_step_patches<T>(stream(x), x.data<R>(), g.data<T>(), means.data<R>(),
+                                                              deviations.data<R>(), adv.data<R>(), out.data<T>(), shape,
+                                                              static_cast<R>(alpha), static_cast<R>(eps)));
+                  });
+                  return std::vector<Var>{Var(adv), Var(out)};
+                },
+            .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
+              Array<T> adv(images), out(patches);
+              const int64_t across = s.w / s.p;
+              for (int64_t i = 0; i < out.numel(); ++i) {
+                const int64_t column = i % (s.c * s.p * s.p), patch = i / (s.c * s.p * s.p) % shape.n();
+                const int64_t image = i / (shape.n() * s.c * s.p * s.p);
+                const int64_t channel = column / (s.p * s.p), row = patch / across * s.p + column / s.p % s.p;
+                const int64_t at = ((image * s.c + channel) * s.h + row) * s.w + patch % across * s.p + column % s.p;
+                const T d = in[2][at] + T(alpha) * sign(in[1][i]) - in[0][at];
+                adv[at] = clamp(in[0][at] + clamp(d, T(-eps), T(eps)), T(0), T(1));
+                out[i] = (adv[at] - T(mean)) / T(std);
+              }
+              return {adv, out};
+            },
+            .bf16 = true,
+            .specials = Specials::kNone});
+}
+
 void add_starts(CaseList& list, const Setting& s) {
   const auto pixel = []<class T>(T v) { return clamp(v, T(0), T(1)); };
   list.add({.op = "pgd_start_linf",
@@ -181,6 +231,9 @@ void add_pgd_cases(CaseList& list) {
     add_starts(list, s);
     add_distances(list, s);
   }
+  for (const PatchSetting& s : {PatchSetting{2, 3, 8, 12, 4}, PatchSetting{1, 3, 5, 7, 1}, PatchSetting{3, 1, 9, 3, 3},
+                                PatchSetting{0, 3, 4, 4, 2}, PatchSetting{2, 3, 64, 64, 16}})
+    add_patch_steps(list, s);
 }
 
 }  // namespace taut::cases

@@ -42,6 +42,7 @@ void add_softmax_cases(CaseList& list) {
                 .inputs = {{.shape = shape, .low = -4, .high = 4}},
                 .run = [run, dim = dim](const std::vector<Var>& in) { return std::vector<Var>{run(in[0], dim)}; },
                 .oracle = oracle_of(shape, dim, log_of_it),
+                .bf16 = true,
                 .zeros = shape == Shape{1, 1}});
     }
     list.add({.op = op,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -57,18 +58,36 @@ std::vector<Barrier> all_barriers() {
   return all;
 }
 
-// Whether the device gives other bytes than the CPU, or finds a fault.
-bool fails(const cases::OpCase& c) {
-  const std::vector<bool> mask = cases::differentiable(c);
-  const cases::Ran wanted = cases::run_case(c, cases::make_inputs(c, DType::kF32, Device{}), mask);
+// A case in a precision, and what it gives with every barrier in its place: the bytes of the CPU in f32 (test
+// simt_ops), on tensor cores those of this device alone.
+struct Candidate {
+  cases::OpCase c;
+  DType dtype;
+  cases::Ran wanted;
+};
+
+cases::Ran run(const cases::OpCase& c, DType dtype) {
+  return cases::run_case(c, cases::make_inputs(c, dtype, kSimt), cases::differentiable(c));
+}
+
+std::vector<Candidate> all_candidates() {
+  std::vector<Candidate> all;
+  for (const cases::OpCase& c : cases::matching_cases("barriers", "")) {
+    if (!cases::is_small(c) || c.winograd) continue;
+    all.push_back({c, DType::kF32, run(c, DType::kF32)});
+    if (c.bf16) all.push_back({c, DType::kBF16, run(c, DType::kBF16)});
+  }
+  return all;
+}
+
+// Whether the device gives other bytes, or finds a fault.
+bool fails(const Candidate& candidate) {
   runner::take_findings();
   try {
-    const cases::Ran got = cases::run_case(c, cases::make_inputs(c, DType::kF32, kSimt), mask);
-    for (size_t o = 0; o < wanted.outputs.size(); ++o)
-      if (!same_bytes(wanted.outputs[o], got.outputs[o])) return true;
-    for (size_t i = 0; i < mask.size(); ++i)
-      if (mask[i] && !same_bytes(wanted.gradients[i], got.gradients[i])) return true;
-    return false;
+    const cases::Ran got = run(candidate.c, candidate.dtype);
+    const auto differ = [](const Tensor& a, const Tensor& b) { return a.defined() && !same_bytes(a, b); };
+    return !std::ranges::equal(candidate.wanted.outputs, got.outputs, std::not_fn(differ)) ||
+           !std::ranges::equal(candidate.wanted.gradients, got.gradients, std::not_fn(differ));
   } catch (const Error&) {
     return true;
   }
@@ -77,8 +96,7 @@ bool fails(const cases::OpCase& c) {
 }  // namespace
 
 TEST_CASE("no barrier of a production kernel can be left out unnoticed") {
-  std::vector<cases::OpCase> small = cases::matching_cases("barriers", "");
-  std::erase_if(small, [](const cases::OpCase& c) { return !cases::is_small(c) || c.winograd; });
+  std::vector<Candidate> small = all_candidates();
   std::set<std::string> judged;  // files
   for (const Barrier& barrier : all_barriers()) {
     bool killed = false;
@@ -91,14 +109,15 @@ TEST_CASE("no barrier of a production kernel can be left out unnoticed") {
       const auto begin = small.begin(), at = begin + static_cast<std::ptrdiff_t>(i);
       if (runner::barriers_left_out() > 0) std::rotate(begin, at, at + 1);
     }
-    if (passed == 0) continue;  // of kernels that no small f32 case starts
+    if (passed == 0) continue;  // of kernels that no small case starts
     judged.insert(barrier.file);
     CAPTURE(barrier.name);
     CAPTURE(barrier.line);
     CAPTURE(passed);
     CHECK(killed == !kNotNeeded.contains(barrier.name));
   }
-  for (const char* file : {"attention.cu", "phm.cu", "product.cuh", "sums.cuh"})
+  for (const char* file :
+       {"attention.cu", "attention_tensor.cu", "phm.cu", "product.cuh", "sums.cuh", "tensor_product.cuh"})
     CHECK(judged.contains(std::string("kernels/") + file));
   runner::leave_out_barrier("", 0);
   runner::take_findings();

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include "kernels/arena.h"
 #include "kernels/error.h"
+#include "kernels/lab/peak.h"
 
 namespace taut::lab {
 namespace {
@@ -73,6 +75,12 @@ TEST_CASE("a ladder on the CPU is timed against the peaks of the same run") {
     CHECK(row.percent_of_peak > 0);
     CHECK(row.requests == 0);
   }
+}
+
+TEST_CASE("a copy on a device has a rate, and gives its memory back") {
+  const int64_t before = arena_stats({DeviceKind::kSimt, 0}).in_use;
+  CHECK(measure_copy_gb_per_second({DeviceKind::kSimt, 0}, 1 << 20) > 0);
+  CHECK(arena_stats({DeviceKind::kSimt, 0}).in_use == before);
 }
 
 }  // namespace taut::lab

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/error.h"
 #include "study/bootstrap.h"
 #include "tensor/random.h"
 
@@ -64,7 +65,10 @@ StudyResults ClaimsWorld::results(const Plan& plan) const {
   for (const PlanRow& row : plan.rows) {
     const std::vector<double> own = difficulties(images, seed, row.dataset),
                               other = difficulties(other_images, seed, row.dataset + " others");
-    Random random(seed ^ key_of(row.run_id), Purpose::kTest, 1);
+    // Not the run id, which changes with every setting there is.
+    const std::string name =
+        fmt::format("{} {} {} {}", row.dataset, row.strategy, row.variant, row.config.integer("seed"));
+    Random random(seed ^ key_of(name), Purpose::kTest, 1);
     const double luck = std::max(0.0, 1 + run_noise * random.normal());
     RunResult run;
     run.run_id = row.run_id;

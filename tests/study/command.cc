@@ -49,7 +49,7 @@ TEST_CASE("what is wrong is named, on standard error alone, with the documented 
       {{"study", "run", "/none.toml", "--out", folder / "x"}, 66, "/none.toml"},
       {{"study", "status", folder / "nowhere"}, 66, "nowhere"},
       {{"bench", "model", "vit_demo", "--pass", "sideways"}, 2, "sideways"},
-      {{"bench", "model", "vit_demo", "--dtype", "bf16"}, 69, "bf16"},
+      {{"bench", "model", "vit_demo", "--dtype", "f16"}, 2, "model.precision"},
       {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64"}, 2, "six sizes"},
       {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x0x3"}, 2, "character 12"},
       {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:g3"}, 2, "groups that divide"},

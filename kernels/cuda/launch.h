@@ -1,0 +1,14 @@
+// The checked launch behind `launch` of kernels/device.cuh, which includes this after CUDA's own words.
+#pragma once
+
+#include "kernels/runtime.h"
+
+namespace taut::TAUT_GPU {
+
+int device_in_use();  // kernels/cuda/runtime.h
+
+// Shared memory beyond the 48 KB that every kernel may have is asked for first. Throws as check(), with the kernel's
+// name; with TAUT_SYNC=1 the kernel has ended when this returns, so that a fault in it has its name.
+void launch_kernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t shared_bytes, Stream stream);
+
+}  // namespace taut::TAUT_GPU

@@ -1,0 +1,48 @@
+// What the command says, and ends with, when the runtime fails.
+#include <nlohmann/json.hpp>
+
+#include "tests/study/support.h"
+
+namespace taut::study {
+namespace {
+
+std::vector<std::string> one_case() {
+  return {"selftest", "ops", "--device", "simt", "--filter", "^softmax/6x13-dim-1$", "-o", "json"};
+}
+
+TEST_CASE("the command ends with the documented code for each failure of the runtime") {
+  const struct {
+    const char* environment;
+    int code;
+    const char* word;
+  } cases[] = {
+      {"", 0, ""},
+      {"TAUT_SIMT_FAIL=cudaMalloc:1+:2", 71, "needed"},
+      {"TAUT_SIMT_FAIL=cudaMalloc:1:2", 0, ""},  // the second try gets it
+      {"TAUT_SIMT_FAIL=cudaMallocHost:1:2", 71, "cudaMallocHost"},
+      {"TAUT_SIMT_FAIL=cudaLaunchKernel:3:719", 69, "cudaLaunchKernel of"},
+      {"TAUT_SIMT_FAIL=cudaMemcpyAsync:2:700", 69, "cudaMemcpyAsync"},
+      {"TAUT_SYNC=1 TAUT_SIMT_FAIL=cudaStreamSynchronize:1:719", 69, "_kernel"},
+      {"TAUT_SIMT_FAIL=cudaStreamCreateWithFlags:1:222", 69, "TAUT_CUDA_ARCH"},
+      {"TAUT_SIMT_FAIL=nonsense", 2, "TAUT_SIMT_FAIL"},
+  };
+  for (const auto& c : cases) {
+    CAPTURE(c.environment);
+    const Outcome outcome = taut(one_case(), c.environment);
+    CHECK(outcome.code == c.code);
+    CHECK(outcome.err.find(c.word) != std::string::npos);
+  }
+}
+
+TEST_CASE("without a device, cases are skipped and commands refuse") {
+  const std::string no_device = "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100";
+  const Outcome skipped = taut(one_case(), no_device);
+  CHECK(skipped.code == 77);
+  for (const auto& row : nlohmann::json::parse(skipped.out)) CHECK(row.at("status") == "skipped");
+  const Outcome refused = taut({"bench", "model", "vit_demo", "--device", "simt", "--pass", "forward"}, no_device);
+  CHECK(refused.code == 69);
+  CHECK(refused.err.find("sees no GPU") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace taut::study

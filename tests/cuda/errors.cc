@@ -1,0 +1,48 @@
+// Errors of the runtime: what is said, with which exit code.
+#include "kernels/devices.h"
+
+#include <doctest/doctest.h>
+
+#include "autograd/ops.h"
+#include "tests/cuda/injected.h"
+
+namespace taut {
+namespace {
+
+constexpr Device kSimt{DeviceKind::kSimt, 0};
+
+}  // namespace
+
+TEST_CASE("no driver, an old driver and no GPU are told apart") {
+  const Injected restored;
+  CHECK(backend_state(DeviceKind::kSimt).available);
+  const auto note = [](cuda_twin::cudaError_t error, bool driver) {
+    cuda_twin::fail_call("cudaGetDeviceCount", 1, error, true);
+    if (!driver) cuda_twin::fail_call("cudaDriverGetVersion", 1, error, true);
+    const BackendState state = backend_state(DeviceKind::kSimt);
+    cuda_twin::fail_no_more();
+    CHECK(!state.available);
+    return state.note;
+  };
+  CHECK(note(cuda_twin::cudaErrorInsufficientDriver, false).find("no NVIDIA driver") != std::string::npos);
+  CHECK(note(cuda_twin::cudaErrorInsufficientDriver, true).find("was built with 13.0") != std::string::npos);
+  CHECK(note(cuda_twin::cudaErrorNoDevice, true).find("sees no GPU") != std::string::npos);
+}
+
+TEST_CASE("a sticky error names the call and the kernel, and every call after it fails") {
+  const Injected restored;
+  const Tensor x = Tensor::full({5}, 2, DType::kF32, kSimt);
+  cuda_twin::fail_call("cudaLaunchKernel", 1, cuda_twin::cudaErrorLaunchFailure);
+  CHECK_THROWS_WITH_AS(ops::square(Var(x)), doctest::Contains("cudaLaunchKernel of unary_forward_kernel"), Error);
+  try {
+    x.to_doubles();
+    FAIL("expected an error");
+  } catch (const Error& e) {
+    CHECK(e.code() == Exit::kUnavailable);
+    CHECK(std::string(e.what()).find("TAUT_SYNC=1") != std::string::npos);
+  }
+  cuda_twin::fail_no_more();
+  CHECK(x.to_doubles() == std::vector<double>(5, 2));
+}
+
+}  // namespace taut
