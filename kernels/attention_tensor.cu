@@ -1,7 +1,7 @@
 // Attention of bf16 on tensor cores, where the keys and values of a head fit into shared memory (256 tokens of width
-// 64; kernels/attention.h has the formulas): scores in f32, P and dS rounded to bf16 where they enter a product. Outside the numeric contract, and
-// deterministic: every element has one warp that adds it up. What does not fit goes through floats and the general
-// kernels.
+// 64; kernels/attention.h has the formulas): scores in f32, P and dS rounded to bf16 where they enter a product.
+// Outside the numeric contract, and deterministic: every element has one warp that adds it up. What does not fit goes
+// through floats and the general kernels.
 //
 // A block of four warps has 64 queries of one head, a warp 16 of them: whole rows of scores stay in registers, so the
 // softmax needs no second pass and no rescaling; K and V of the head lie whole in shared memory. Backward: the same for

@@ -28,7 +28,8 @@ BackendState backend_state(DeviceKind kind) {
   if (kind == DeviceKind::kCpu) return {true, true, name(cpu_isa())};
   if (!is_compiled(kind))
     return {false, false,
-            kind == DeviceKind::kSimt ? "left out of this kind of build" : "nvcc was not found when this program was built"};
+            kind == DeviceKind::kSimt ? "left out of this kind of build"
+                                      : "nvcc was not found when this program was built"};
   const DeviceList list = TAUT_ON_GPU((Device{kind, 0}), find_devices());
   return {true, list.count > 0, list.note};
 }

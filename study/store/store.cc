@@ -1,6 +1,7 @@
 #include "study/store/store.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -115,7 +116,9 @@ class Gathering {
         std::set<std::string> folders;
         for (const Place& p : run.versions.begin()->second)
           if (p.store == nullptr) folders.insert(p.folder);
-        merged.duplicates += folders.size() > 1;
+        if (folders.size() < 2) continue;
+        ++merged.duplicates;
+        merged.problems.push_back(fmt::format("duplicate: {}: the same result in {}", id, fmt::join(folders, ", ")));
       } else if (run.rank == Rank::kFailed) {
         ++merged.failed;
         merged.problems.push_back(fmt::format("failed: {}: {}", id, run.error));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include <set>
 
 #include "data/decode.h"
+#include "kernels/error.h"
 #include "study/report/report.h"
 #include "tests/report/synthetic.h"
 
@@ -94,6 +96,34 @@ TEST_CASE("the page renders in headless Chromium") {
     CAPTURE(static_cast<int>(colour[0]));
     CHECK(colours.contains(colour));
   }
+
+  // A narrow and a wide window, light and dark: the corner is the page's background.
+  for (const int width : {500, 1280})
+    for (const bool dark : {false, true}) {
+      CAPTURE(width);
+      CAPTURE(dark);
+      browse(fmt::format("--blink-settings=preferredColorScheme={} --window-size={},1600 --screenshot='{}'",
+                         dark ? 0 : 1, width, (folder / "window.png").string()),
+             index);
+      const Image window = decode_file((folder / "window.png").string());
+      CHECK(window.width == width);
+      CHECK((window.pixels[0] < 128) == dark);
+    }
+  // A report of 840 runs opens, its script done; how long that takes with the browser's own start is printed.
+  SyntheticOptions many;
+  many.seeds = 60;
+  many.images = 80;
+  const StudyResults large = synthetic_results(many);
+  const std::string first = write_report(large, analyse(large, {.resamples = 50}), (folder / "large").string());
+  for (const std::string& file : {first, (folder / "large" / "01-fine.html").string()}) {
+    const auto begin = std::chrono::steady_clock::now();
+    browse("--dump-dom", file);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    MESSAGE(fs::path(file).filename().string(), " of 840 runs: ", seconds.count(), " s with the browser's start");
+    CHECK(counted("sort by this column") > 3);
+  }
+  browse("--print-to-pdf='" + (folder / "page.pdf").string() + "'", page);
+  CHECK(read(folder / "page.pdf").starts_with("%PDF"));
   fs::remove_all(folder);
 }
 

@@ -77,6 +77,11 @@ TEST_CASE("halves in any order, through one file or several, by folders or store
   merge_into({folder / "one"}, folder / "b.sqlite");
   const Merged together = merge_into({folder / "three", folder / "two", folder / "one"}, folder / "c.sqlite");
   CHECK(together.duplicates == 2);
+  REQUIRE(together.problems.size() == 2);  // named, with both places
+  for (const std::string& line : together.problems) {
+    CHECK(line.starts_with("duplicate: "));
+    CHECK(line.find("three") != std::string::npos);
+  }
   CHECK(together.done == 6);
   merge_into({folder / "one"}, folder / "d1.sqlite");
   merge_into({folder / "two"}, folder / "d2.sqlite");
