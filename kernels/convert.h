@@ -45,9 +45,9 @@ struct Range<int64_t> {
 template <class T>
 constexpr bool kReal = false;
 template <>
-constexpr bool kReal<float> = true;
+inline constexpr bool kReal<float> = true;
 template <>
-constexpr bool kReal<double> = true;
+inline constexpr bool kReal<double> = true;
 template <class A, class B>
 constexpr bool kSame = false;
 template <class A>
