@@ -77,6 +77,10 @@ TEST_CASE("every iterate stays in the ball and in [0, 1], the loss rises, the sa
 
 TEST_CASE("an attack that knows the model's first op gives the bytes of one that does not") {
   Fixture f;
+  f.config.mean = {0.48, 0.45, 0.41};  // means, deviations and channels that cannot stand for each other
+  f.config.std = {0.23, 0.21, 0.27};
+  f.vit = random_vit(f.config, 1);
+  f.model = [v = f.vit](const Var& images) { return v->forward(images); };
   const auto of_patches = [v = f.vit](const Var& p, const Shape& images) { return v->forward_of(p, images); };
   const Logits staged([v = f.vit](const Var& images) { return v->forward(images); }, {f.vit->input(), of_patches});
   for (const char* name : {"pgd", "bim", "mtpgd", "mifgsm"}) {
