@@ -83,6 +83,29 @@ std::string text_of(const matvar_t* v) {
   return text;
 }
 
+template <class T>
+std::vector<double> converted(const matvar_t& v, int64_t n) {
+  if (static_cast<size_t>(n) * sizeof(T) > v.nbytes) return {};
+  const T* data = static_cast<const T*>(v.data);
+  return {data, data + n};
+}
+
+// The n numbers of a variable of any numeric class; empty where it has none or not enough bytes.
+std::vector<double> numbers_of(const matvar_t& v, int64_t n) {
+  if (v.data == nullptr || v.isComplex) return {};
+  switch (v.class_type) {
+    case MAT_C_DOUBLE: return converted<double>(v, n);
+    case MAT_C_SINGLE: return converted<float>(v, n);
+    case MAT_C_UINT8: return converted<uint8_t>(v, n);
+    case MAT_C_INT8: return converted<int8_t>(v, n);
+    case MAT_C_UINT16: return converted<uint16_t>(v, n);
+    case MAT_C_INT16: return converted<int16_t>(v, n);
+    case MAT_C_UINT32: return converted<uint32_t>(v, n);
+    case MAT_C_INT32: return converted<int32_t>(v, n);
+    default: return {};
+  }
+}
+
 std::string answer_of(const char* path) {
   Mat_LogInitFunc("taut", [](int, char*) {});
   const std::unique_ptr<mat_t, int (*)(mat_t*)> mat(Mat_Open(path, MAT_ACC_RDONLY), Mat_Close);
@@ -91,16 +114,17 @@ std::string answer_of(const char* path) {
   const Variable labels(Mat_VarRead(mat.get(), "labels"), Mat_VarFree);
   if (!files || files->class_type != MAT_C_CELL || files->data == nullptr)
     return "!expected the cell array 'file_list'";
-  if (!labels || labels->class_type != MAT_C_DOUBLE || labels->data == nullptr || labels->data_type != MAT_T_DOUBLE)
-    return "!expected the numbers 'labels'";
+  if (!labels) return "!expected the numbers 'labels'";
   const int64_t n = elements_of(*files);
   if (n < 1 || static_cast<size_t>(n) * sizeof(void*) > files->nbytes) return "!expected 'file_list' to have elements";
-  if (elements_of(*labels) != n || static_cast<size_t>(n) * sizeof(double) > labels->nbytes)
+  if (elements_of(*labels) != n)
     return fmt::format("!expected {} labels, as there are files, got {}", n, elements_of(*labels));
+  const std::vector<double> numbers = numbers_of(*labels, n);
+  if (numbers.empty()) return "!expected the numbers 'labels'";
   std::string answer;
   for (int64_t i = 0; i < n; ++i) {
     const std::string file = text_of(static_cast<matvar_t**>(files->data)[i]);
-    const double label = static_cast<const double*>(labels->data)[i];
+    const double label = numbers[static_cast<size_t>(i)];
     if (file.empty()) return fmt::format("!element {} of 'file_list' is no name of a file", i + 1);
     if (!(label >= 1 && label <= kMaxLabel) || label != std::floor(label))
       return fmt::format("!element {} of 'labels' is no class: {}", i + 1, label);

@@ -106,9 +106,30 @@ Bytes packed_variables(const Bytes& file) {
   return out;
 }
 
+// The last variable's doubles, which end the file, as bytes.
+Bytes with_bytes_as_numbers(Bytes file, const std::vector<double>& numbers) {
+  constexpr uint32_t kUint8 = 2;
+  size_t variable = 0;
+  uint32_t bytes = 0;
+  for (size_t at = 128; at + 8 <= file.size(); at += 8 + bytes) {
+    variable = at;
+    std::memcpy(&bytes, file.data() + at + 4, 4);
+  }
+  const size_t tag = file.size() - 8 * numbers.size() - 8;
+  const auto count = static_cast<uint32_t>(numbers.size());
+  std::memcpy(file.data() + tag, &kUint8, 4);
+  std::memcpy(file.data() + tag + 4, &count, 4);
+  file.resize(tag + 8);
+  for (const double number : numbers) file.push_back(static_cast<uint8_t>(number));
+  file.resize((file.size() + 7) / 8 * 8);
+  bytes = static_cast<uint32_t>(file.size() - variable - 8);
+  std::memcpy(file.data() + variable + 4, &bytes, 4);
+  return file;
+}
+
 }  // namespace
 
-Bytes matlab_list(const std::vector<std::string>& files, const std::vector<double>& labels) {
+Bytes matlab_list(const std::vector<std::string>& files, const std::vector<double>& labels, MatlabNumbers numbers) {
   const TemporaryFolder folder;
   const std::string path = (folder.path() / "list.mat").string();
   {
@@ -122,15 +143,21 @@ Bytes matlab_list(const std::vector<std::string>& files, const std::vector<doubl
                      Mat_VarCreate(nullptr, MAT_C_CHAR, MAT_T_UINT16, 2, length, text.data(), 0));
     }
     std::vector<double> values = labels;
+    std::vector<uint8_t> small(labels.begin(), labels.end());
     size_t count[2] = {values.size(), 1};
-    matvar_t* column = Mat_VarCreate("labels", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, count, values.data(), 0);
+    matvar_t* column =
+        numbers == MatlabNumbers::kUint8
+            ? Mat_VarCreate("labels", MAT_C_UINT8, MAT_T_UINT8, 2, count, small.data(), 0)
+            : Mat_VarCreate("labels", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, count, values.data(), 0);
     require(mat && Mat_VarWrite(mat.get(), cell, MAT_COMPRESSION_NONE) == 0 &&
                 Mat_VarWrite(mat.get(), column, MAT_COMPRESSION_NONE) == 0,
             "cannot write a MATLAB file");
     Mat_VarFree(cell);
     Mat_VarFree(column);
   }
-  return packed_variables(read_all(path));
+  Bytes file = read_all(path);
+  if (numbers == MatlabNumbers::kDoubleAsBytes) file = with_bytes_as_numbers(file, labels);
+  return packed_variables(file);
 }
 
 }  // namespace taut::test

@@ -94,6 +94,20 @@ TEST_CASE("drill 9: a bit that flips in an evaluation that was stopped half-way 
   }
 }
 
+TEST_CASE("drill 11: a run goes on on another device to the bytes of a calm one") {
+  const TinyRun tiny;
+  const auto calm = tiny.calm();
+  const std::string run = tiny.folder / "run";
+  const Outcome o =
+      tiny.train("run", {.path = "/run/ckpt/.tmp-step-00000012", .calls = ",mkdir,", .action = "kill", .at = 1});
+  REQUIRE(o.code == 128 + 9);
+  const Outcome other = tiny.train("run", {}, {"--device", "simt"});
+  CAPTURE(other.err);
+  REQUIRE(other.code == 0);
+  CHECK(other.err.find("resumed at step 10") != std::string::npos);
+  CHECK(promised_files(run) == calm);
+}
+
 TEST_CASE("drill 11: a checkpoint of another version of the program is refused with 2") {
   const TinyRun tiny;
   tiny.calm("run");

@@ -58,7 +58,7 @@ void copy_run(const std::string& from, const std::string& to);
 // Reads the newest checkpoint that verifies; its step, or -1. Nothing may have to be left out on the way.
 int64_t newest_step(const std::string& run);
 
-// Whether the long form of a drill was asked for: `test_drills --no-skip`, or TAUT_DRILLS=long.
+// Whether the long form of a drill was asked for, TAUT_DRILLS=long: the tests drills_long/* of ctest's label `long`.
 bool long_form();
 
 }  // namespace taut::study

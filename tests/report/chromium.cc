@@ -1,5 +1,6 @@
 // The page in a real browser without a network: all drawings arrive in the document, the colours of the strategies and
-// the pictures of the samples arrive on the screen, and the console stays silent. Skipped where there is no Chromium.
+// the pictures of the samples arrive on the screen, and the console stays silent. A test of its own (report_chromium), which ctest
+// reports as skipped where there is no Chromium.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ std::string read(const fs::path& path) {
 TEST_CASE("the page renders in headless Chromium") {
   const std::string chromium = find_chromium();
   if (chromium.empty()) {
-    std::puts("skipped: the page was not rendered, no chromium on PATH");
+    std::puts("skipped: no Chromium on PATH, so that the report was not opened in a browser");
     return;
   }
   const fs::path folder = fs::temp_directory_path() / ("taut-test-chromium-" + std::to_string(getpid()));
