@@ -1,4 +1,6 @@
 // taut bench model.
+#include <iostream>
+
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "study/command/bench_model.h"
@@ -11,7 +13,15 @@ struct Options {
   std::string name, dtype;
   std::vector<std::string> passes = {"forward", "train", "pgd"};
   int64_t batch = 8;
+  bool paced = false;
 };
+
+// A repetition for each line of standard input, its seconds on a line of standard output.
+bool wait_for_a_line(double last) {
+  if (last > 0) print_text(fmt::format("{:.6f}\n", last));
+  std::string line;
+  return static_cast<bool>(std::getline(std::cin, line));
+}
 
 }  // namespace
 
@@ -26,12 +36,16 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
   model->add_option("--pass", options->passes, "forward,train,pgd")->delimiter(',');
   model->add_option("--batch", options->batch, "images")->check(CLI::Range(1, 65536));
   model->add_option("--dtype", options->dtype, "model.precision: f32, tf32 or bf16");
+  model->add_flag("--paced", options->paced,
+                  "a repetition for each line of standard input, its seconds to standard output: to take turns with "
+                  "another program on a machine whose speed changes");
   model->callback([=] {
     const Device device = begin_on_device(*common);
     Config config = settings_of(*common);
     config.set("model.name", options->name, Source::kCommandLine);
     if (!options->dtype.empty()) config.set("model.precision", options->dtype, Source::kCommandLine);
-    print_rows(bench_model(config, options->passes, options->batch, num_threads(), device),
+    print_rows(bench_model(config, options->passes, options->batch, num_threads(), device,
+                           options->paced ? Pace(wait_for_a_line) : Pace()),
                format_by_name(common->format));
   });
 }

@@ -21,7 +21,8 @@
 namespace taut::study {
 namespace {
 
-constexpr int kRepetitions = 7, kInputs = 3, kAttackSteps = 15;
+constexpr size_t kRepetitions = 7;
+constexpr int kInputs = 3, kAttackSteps = 15;
 constexpr double kTargetSeconds = 0.15;  // shorter passes are repeated until a timing is this long
 
 // Images of a data set are kept as bytes, and so are these: one batch of floats is alive at a time, as in training.
@@ -59,7 +60,7 @@ struct Timing {
 };
 
 // One pass after another; before each the peak, so that a clock that changes meets both.
-Timing measure(const std::function<void()>& timed, int threads, Device device) {
+Timing measure(const std::function<void()>& timed, int threads, Device device, const Pace& pace) {
   const bool on_cpu = device.kind == DeviceKind::kCpu;
   const int clock = on_cpu ? threads : 2;  // what a GPU does costs this thread no time
   const auto pass = [&] {
@@ -73,35 +74,38 @@ Timing measure(const std::function<void()>& timed, int threads, Device device) {
   const int in_a_row = std::max(1, static_cast<int>(kTargetSeconds / std::max(once, 1e-6)));
   std::vector<double> seconds;
   Timing timing;
-  for (int r = 0; r < kRepetitions; ++r) {
+  while (pace ? pace(seconds.empty() ? 0 : seconds.back()) : seconds.size() < kRepetitions) {
     if (on_cpu) timing.peak_gflops = std::max(timing.peak_gflops, measure_fma_peak_gflops(threads));
     const double begin = bench_seconds(clock);
     for (int i = 0; i < in_a_row; ++i) pass();
     seconds.push_back((bench_seconds(clock) - begin) / in_a_row);
   }
-  std::nth_element(seconds.begin(), seconds.begin() + kRepetitions / 2, seconds.end());
-  timing.seconds = seconds[kRepetitions / 2];
+  TAUT_CHECK(!seconds.empty(), "[bench] expected to be asked for a repetition");
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  timing.seconds = *middle;
   return timing;
 }
 
-Timing time_train(const RunModel& model, Inputs& inputs, int threads) {
+Timing time_train(const RunModel& model, Inputs& inputs, int threads, const Pace& pace) {
   finetune::Trainer trainer(model.net, {.lr = 1e-5,
                                         .weight_decay = 0.01,
                                         .clip = 1,
                                         .label_smoothing = 0,
                                         .mode = finetune::Mode::kFixed,
                                         .schedule = {nn::ScheduleKind::kConstant, 0, 1}});
-  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads, model.net->device());
+  return measure([&] { trainer.step(inputs.next(), inputs.labels()); }, threads, model.net->device(), pace);
 }
 
-Timing time_forward(const RunModel& model, Inputs& inputs, int threads) {
+Timing time_forward(const RunModel& model, Inputs& inputs, int threads, const Pace& pace) {
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const NoGrad no_grad;
   const Device device = net->device();
-  return measure([&] { net->forward(Var(inputs.next().to(device))); }, threads, device);
+  return measure([&] { net->forward(Var(inputs.next().to(device))); }, threads, device, pace);
 }
 
-Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads) {
+Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConfig& attack, int threads,
+                const Pace& pace) {
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const Device device = net->device();
   const Tensor clean = inputs.next().to(device), labels = inputs.labels().to(device);
@@ -110,7 +114,7 @@ Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConf
     whole.steps = kAttackSteps;
     attacks::AttackSeed seed;
     for (int64_t i = 0; i < clean.size(0); ++i) seed.ids.push_back(i);
-    Timing timing = measure([&] { attacks::pgd(logits_of(net), clean, labels, whole, seed); }, threads, device);
+    Timing timing = measure([&] { attacks::pgd(logits_of(net), clean, labels, whole, seed); }, threads, device, pace);
     timing.seconds /= kAttackSteps;
     return timing;
   }
@@ -125,10 +129,11 @@ Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConf
         attacks::ascend(clean, g.contiguous(), next, attack);
         adversarial = next;
       },
-      threads, device);
+      threads, device, pace);
 }
 
-Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads, Device device) {
+Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads, Device device,
+               const Pace& pace) {
   const int64_t before = arena_stats(device).in_use;
   reset_arena_peak(device);
   RunModel model = counted_model(config);
@@ -140,11 +145,11 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
   {
     Inputs inputs(shape, batch);
     if (pass == "train")
-      timing = time_train(model, inputs, threads);
+      timing = time_train(model, inputs, threads, pace);
     else if (pass == "forward")
-      timing = time_forward(model, inputs, threads);
+      timing = time_forward(model, inputs, threads, pace);
     else if (pass == "pgd")
-      timing = time_pgd(model, inputs, attack_config(config), threads);
+      timing = time_pgd(model, inputs, attack_config(config), threads, pace);
     else
       fail(Exit::kUsage, "[--pass] expected forward, train or pgd, got '{}'", pass);
   }
@@ -178,10 +183,10 @@ void refuse_debug_build() {
 }
 
 std::vector<Row> bench_model(const Config& config, const std::vector<std::string>& passes, int64_t batch, int threads,
-                             Device device) {
+                             Device device, const Pace& pace) {
   refuse_debug_build();
   std::vector<Row> rows;
-  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads, device));
+  for (const std::string& pass : passes) rows.push_back(bench_pass(config, pass, batch, threads, device, pace));
   return rows;
 }
 

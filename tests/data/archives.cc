@@ -145,10 +145,9 @@ Bytes matlab_list(const std::vector<std::string>& files, const std::vector<doubl
     std::vector<double> values = labels;
     std::vector<uint8_t> small(labels.begin(), labels.end());
     size_t count[2] = {values.size(), 1};
-    matvar_t* column =
-        numbers == MatlabNumbers::kUint8
-            ? Mat_VarCreate("labels", MAT_C_UINT8, MAT_T_UINT8, 2, count, small.data(), 0)
-            : Mat_VarCreate("labels", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, count, values.data(), 0);
+    matvar_t* column = numbers == MatlabNumbers::kUint8
+                           ? Mat_VarCreate("labels", MAT_C_UINT8, MAT_T_UINT8, 2, count, small.data(), 0)
+                           : Mat_VarCreate("labels", MAT_C_DOUBLE, MAT_T_DOUBLE, 2, count, values.data(), 0);
     require(mat && Mat_VarWrite(mat.get(), cell, MAT_COMPRESSION_NONE) == 0 &&
                 Mat_VarWrite(mat.get(), column, MAT_COMPRESSION_NONE) == 0,
             "cannot write a MATLAB file");

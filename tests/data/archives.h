@@ -28,8 +28,8 @@ Bytes tar_header(const std::string& name, uint64_t size, char type, const std::s
 // The header, the bytes and the padding.
 Bytes tar_entry(const std::string& name, const Bytes& bytes, char type = '0', const std::string& link = "");
 
-// How a file of MATLAB keeps a column of numbers: doubles, doubles that were whole and small and are kept as bytes (what
-// MATLAB does with them), or an array of class uint8.
+// How a file of MATLAB keeps a column of numbers: doubles, doubles that were whole and small and are kept as bytes
+// (what MATLAB does with them), or an array of class uint8.
 enum class MatlabNumbers { kDouble, kDoubleAsBytes, kUint8 };
 // A MATLAB 5 file with the cell array `file_list` and the column `labels`, as Stanford Dogs has them.
 Bytes matlab_list(const std::vector<std::string>& files, const std::vector<double>& labels,

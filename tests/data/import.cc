@@ -171,9 +171,10 @@ TEST_CASE("Stanford Dogs: lists in MATLAB files, a PNG named .jpg, both archives
   std::vector<double> all_labels = train_labels;
   all_labels.insert(all_labels.end(), test_labels.begin(), test_labels.end());
   const std::string a = place.pack("images.tar", images);
-  const std::string b = place.pack("lists.tar", {{"file_list.mat", matlab_list(all, all_labels)},
-                                                 {"train_list.mat", matlab_list(train, train_labels, MatlabNumbers::kDoubleAsBytes)},
-                                                 {"test_list.mat", matlab_list(test, test_labels, MatlabNumbers::kUint8)}});
+  const std::string b =
+      place.pack("lists.tar", {{"file_list.mat", matlab_list(all, all_labels)},
+                               {"train_list.mat", matlab_list(train, train_labels, MatlabNumbers::kDoubleAsBytes)},
+                               {"test_list.mat", matlab_list(test, test_labels, MatlabNumbers::kUint8)}});
   const Manifest m = place.import("stanford_dogs", {a, b});
   CHECK(m.count("train") == 4);
   CHECK(m.count("test") == 2);

@@ -1,6 +1,6 @@
 // The page in a real browser without a network: all drawings arrive in the document, the colours of the strategies and
-// the pictures of the samples arrive on the screen, and the console stays silent. A test of its own (report_chromium), which ctest
-// reports as skipped where there is no Chromium.
+// the pictures of the samples arrive on the screen, and the console stays silent. A test of its own (report_chromium),
+// which ctest reports as skipped where there is no Chromium.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
