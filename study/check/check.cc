@@ -1,6 +1,7 @@
 #include "study/check/check.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -25,8 +26,9 @@ std::vector<StudiedDataset> planned_datasets(const Plan& plan) {
     ++d->planned;
     const int64_t updates = row.config.integer("train.steps");
     if (updates > 0) d->updates = d->updates == 0 ? updates : std::min(d->updates, updates);
+    d->attacked = d->attacked || row.config.text("attack.name") != "none";
     d->judges_domains = d->judges_domains || !row.config.texts("eval.domains").empty();
-    for (const std::string& departure : departures(row))
+    for (const Departure& departure : departures(row))
       if (std::ranges::find(d->departures, departure) == d->departures.end()) d->departures.push_back(departure);
     if (d->paper == nullptr) continue;
     if (row.config.text("data.path").starts_with("procedural"))
@@ -121,10 +123,19 @@ bool StudyCheck::refuted() const {
 }
 
 std::vector<std::string> StudyCheck::departures() const {
+  std::vector<std::pair<std::string, std::vector<std::string>>> texts;  // each with its strategies
+  for (const StudiedDataset& d : datasets) {
+    for (const Departure& departure : d.departures) {
+      auto known = std::ranges::find(texts, departure.text, [](const auto& entry) { return entry.first; });
+      if (known == texts.end()) known = texts.insert(known, {departure.text, {}});
+      std::vector<std::string>& strategies = known->second;
+      if (!departure.strategy.empty() && std::ranges::find(strategies, departure.strategy) == strategies.end())
+        strategies.push_back(departure.strategy);
+    }
+  }
   std::vector<std::string> out;
-  for (const StudiedDataset& d : datasets)
-    for (const std::string& departure : d.departures)
-      if (std::ranges::find(out, departure) == out.end()) out.push_back(departure);
+  for (const auto& [text, strategies] : texts)
+    out.push_back(strategies.empty() ? text : fmt::format("{} ({})", text, fmt::join(strategies, ", ")));
   return out;
 }
 
@@ -139,7 +150,7 @@ StudyCheck check_study(const Plan& plan, const StudyResults& results, const Boot
     for (const StrategyStatistics& s : d.statistics.strategies) d.done += s.runs;
     out.done += d.done;
     check_identity(d);
-    if (d.paper == nullptr || d.statistics.strategies.empty()) continue;
+    if (d.paper == nullptr || !d.attacked || d.statistics.strategies.empty()) continue;
     const auto summary = std::ranges::find(out.analysis.datasets, d.name, &DatasetSummary::dataset);
     for (RankComparison& r : compare_ranks(d, *summary, options.level)) out.ranks.push_back(std::move(r));
   }

@@ -54,7 +54,8 @@ void leave_open(ClaimPart& part, std::string why) {
 
 void add_course_parts(const StudiedDataset& d, double level, std::vector<ClaimPart>& parts) {
   const int64_t updates = d.updates > 0 ? d.updates : d.statistics.last_step;
-  const bool shorter = updates > 0 && updates < kEarlySteps;
+  const bool papers = d.paper != nullptr && d.departures.empty();
+  const bool shorter = updates > 0 && updates < kEarlySteps && !papers;
   const std::string ends = fmt::format("the course ends after {} updates, so a fall may come later", updates);
   if (no_run(d)) {
     parts.push_back(waiting(d.name + ": rises, then falls", "no run is done"));
@@ -100,10 +101,12 @@ void add_caltech_sizes(const StudiedDataset& d, double level, std::vector<ClaimP
 Claim course_claim(const std::vector<StudiedDataset>& datasets, double level) {
   Claim claim{.number = 1, .statement = "robustness rises first and falls later"};
   for (const StudiedDataset& d : datasets) {
+    if (!d.attacked) continue;
     add_course_parts(d, level, claim.parts);
     const bool papers = d.paper != nullptr && d.paper->name == "caltech256" && d.departures.empty();
     if (papers && !no_run(d) && d.statistics.course) add_caltech_sizes(d, level, claim.parts);
   }
+  if (claim.parts.empty()) claim.parts.push_back(impossible("rises, then falls", "nothing is attacked in this study"));
   return claim;
 }
 
@@ -137,6 +140,11 @@ void add_best_parts(const std::vector<StudiedDataset>& datasets, std::string_vie
   for (const StudiedDataset& d : datasets) {
     if (d.paper != nullptr && d.paper->name == wanted) {
       const std::string part = d.name + ": best";
+      if (!d.attacked) {
+        claim.parts.push_back(impossible(part, "its runs are not attacked"));
+        claim.parts.back().counts = counts;
+        return;
+      }
       claim.parts.push_back(no_run(d)
                                 ? waiting(part, "no run is done")
                                 : extreme(part, d.statistics, strategy, {&StrategyStatistics::area, "area", 1}, level));
@@ -144,7 +152,7 @@ void add_best_parts(const std::vector<StudiedDataset>& datasets, std::string_vie
       claim.parts.push_back(size_part(d, strategy, level));
       return;
     }
-    if (stands_for(d.name) == wanted) instead = d.name;
+    if (stands_for(d.name) == wanted && d.attacked) instead = d.name;
     if (!d.not_the_papers.empty() && paper_dataset(d.name)->name == wanted) others = d.not_the_papers;
   }
   if (!counts && instead.empty()) return;

@@ -6,13 +6,15 @@
 // not count are the sizes the paper gives (judged where the study follows its protocol) and what small studies put in
 // the place of its data sets.
 //
-//   1  robustness rises first and falls later, on every data set with three evaluations; means over the strategies:
+//   1  robustness rises first and falls later, on every data set that is attacked, with three evaluations; means over
+//      the strategies:
 //        rise   robust accuracy at its peak between the first and the last evaluation minus that at the first > 1 point
 //        fall   at its peak minus at the last > 1 point
 //      Confirmed by the peak picked on one half of the images and measured on the other; refuted only where even the
 //      peak picked and measured on the same images, which is too high, stays under the bound. A rise is refuted only
 //      where the first evaluation is before the first update, a fall only where the course is of kEarlySteps updates or
-//      more, by which the paper's have fallen: either may have gone before or be still to come.
+//      more, by which the paper's have fallen, or the paper's own, as CUB-200's of 860: either may have gone before or
+//      be still to come.
 //   2  BitFit is best on CIFAR-10 and CIFAR-100   3  Compacter is best on Caltech-256 and CUB-200:
 //        best   its area minus that of each other strategy > 0: confirmed where all seven have an area and all
 //               differences have their 95 % interval above 0; refuted where one has its interval below 0 at the level
@@ -44,8 +46,9 @@ struct StudiedDataset {
   std::string name;
   const PaperDataset* paper = nullptr;  // which of the paper's it is; null for another
   std::string not_the_papers;           // why, where the name says that it should be one
-  std::vector<std::string> departures;  // of any of its runs
+  std::vector<Departure> departures;    // of any of its runs
   std::string domain;                   // trained on
+  bool attacked = false;                // its runs are; else their robust accuracy is the clean one
   bool judges_domains = false;          // its runs are judged on other domains
   int64_t planned = 0, done = 0;        // runs
   int64_t updates = 0;                  // the fewest that a run is set to; 0: as many as the epochs come to

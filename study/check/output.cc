@@ -19,7 +19,7 @@ const DatasetSummary* summary_of(const StudyCheck& check, const std::string& dat
 
 const StudiedDataset* studied(const StudyCheck& check, const PaperDataset& paper) {
   const auto it = std::ranges::find(check.datasets, &paper, &StudiedDataset::paper);
-  return it == check.datasets.end() ? nullptr : &*it;
+  return it == check.datasets.end() || !it->attacked ? nullptr : &*it;
 }
 
 const StrategySummary* strategy_of(const StudyCheck& check, const std::string& dataset, const std::string& strategy) {
@@ -77,7 +77,7 @@ std::string area_table(const StudyCheck& check) {
     };
     for (const PaperDataset& paper : paper_datasets()) cell(std::string(paper.title), &paper, studied(check, paper));
     for (const StudiedDataset& d : check.datasets)
-      if (d.paper == nullptr) cell(d.name, nullptr, &d);
+      if (d.paper == nullptr && d.attacked) cell(d.name, nullptr, &d);
     if (any) rows.push_back(std::move(row));
   }
   return to_text(rows, Format::kMarkdown);
@@ -191,7 +191,7 @@ std::vector<Row> area_rows(const StudyCheck& check) {
       rows.push_back(area_row(check, ours == nullptr ? std::string(paper.name) : ours->name, &paper, ours, strategy));
   }
   for (const StudiedDataset& d : check.datasets)
-    if (d.paper == nullptr)
+    if (d.paper == nullptr && d.attacked)
       for (const std::string& strategy : check.analysis.strategies)
         rows.push_back(area_row(check, d.name, nullptr, &d, strategy));
   return rows;

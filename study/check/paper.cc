@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <set>
 
 #include "study/pareto.h"
+#include "study/presets.h"
 #include "study/schedule.h"
 
 namespace taut::study {
@@ -28,7 +30,92 @@ size_t row_of(std::string_view strategy) {
   return static_cast<size_t>(std::ranges::find(kPaperStrategies, strategy) - kPaperStrategies.begin());
 }
 
-bool same(double a, double b) { return std::abs(a - b) <= 1e-4 * b; }
+bool same(double a, double b) { return std::abs(a - b) <= 1e-4 * std::abs(b); }
+
+// The preset's row that a row is held against: of its data set, or of CIFAR-10 for one that is not the paper's, under
+// its strategy, in its mode.
+const PlanRow& papers_row(const PlanRow& row) {
+  const auto plan_of = [](const char* mode) {
+    return make_plan(preset("paper").text, "paper", Source::kPreset, {std::string("study.mode=") + mode});
+  };
+  static const Plan fixed = plan_of("fixed"), official = plan_of("official");
+  const Plan& plan = row.config.text("study.mode") == "official" ? official : fixed;
+  const PaperDataset* known = paper_dataset(row.dataset);
+  const std::string dataset(known != nullptr ? known->name : is_domainnet(row.dataset) ? "domainnet-real" : "cifar10");
+  const bool compared = std::ranges::find(kPaperStrategies, row.strategy) != kPaperStrategies.end();
+  const std::string strategy = compared ? row.strategy : "full";
+  return *std::ranges::find_if(plan.rows,
+                               [&](const PlanRow& r) { return r.dataset == dataset && r.strategy == strategy; });
+}
+
+// What the released code sets by the strategy.
+bool is_of_strategy(std::string_view key) {
+  static const std::set<std::string_view> hinted = {"train.lr", "train.weight_decay", "train.warmup", "train.schedule"};
+  return hinted.contains(key) || key.starts_with("peft.");
+}
+
+// Whether a setting is a part of how the paper trains, attacks and evaluates. Not: what the run is about, what has
+// words of its own in departures(), what only a module has that the strategy is without, and what changes no number but
+// by rounding.
+bool is_protocol(std::string_view key, std::string_view strategy, int64_t steps, bool attacked) {
+  static const std::set<std::string_view> about = {"model.weights",
+                                                   "model.delta",
+                                                   "model.strategy",
+                                                   "model.classes",
+                                                   "model.flavour",
+                                                   "model.precision",
+                                                   "data.path",
+                                                   "data.sha256",
+                                                   "data.fallback",
+                                                   "data.labels",
+                                                   "data.split",
+                                                   "data.domain",
+                                                   "data.classes",
+                                                   "data.limit",
+                                                   "data.train_limit",
+                                                   "data.cache",
+                                                   "data.root",
+                                                   "data.short_side",
+                                                   "train.steps",
+                                                   "train.log_every",
+                                                   "train.checkpoint_every",
+                                                   "train.keep",
+                                                   "eval.points",
+                                                   "eval.n",
+                                                   "eval.per_class",
+                                                   "eval.batch",
+                                                   "eval.train_n",
+                                                   "eval.shifts",
+                                                   "eval.domains",
+                                                   "eval.domains_attack",
+                                                   "eval.keep_images",
+                                                   "attack.targets",
+                                                   "study.mode",
+                                                   "seed",
+                                                   "threads"};
+  if (about.contains(key) || key.starts_with("pretrain.") || key.starts_with("model.allow")) return false;
+  if (key == "train.epochs") return steps == 0;
+  if (key.starts_with("attack.") && key != "attack.name") return attacked;
+  if (key == "peft.rank" || key == "peft.alpha") return strategy == "lora";
+  if (key.starts_with("peft.phm")) return strategy == "compacter";
+  if (key.starts_with("peft.")) return strategy == "adapter" || strategy == "compacter";
+  return std::ranges::find(kPaperStrategies, strategy) != kPaperStrategies.end() || !is_of_strategy(key);
+}
+
+// Also the same: what is left to the model, which the ViT of the paper has so; both schedules the paper may have used.
+bool same_value(const Key& key, const Config& c, const Config& paper) {
+  const std::string &ours = c.value_text(key.name), &theirs = paper.value_text(key.name);
+  if (ours == theirs) return true;
+  if (key.name == "eval.schedule") return ours != "list";
+  if (key.name == "model.image_size") return ours == "224" || ours == "0";
+  if (key.name.starts_with("data.") && (ours.empty() || ours == "auto")) return true;
+  switch (key.type) {
+    case KeyType::kInteger: return c.integer(key.name) == paper.integer(key.name);
+    case KeyType::kNumber: return same(c.number(key.name), paper.number(key.name));
+    case KeyType::kNumbers: return std::ranges::equal(c.numbers(key.name), paper.numbers(key.name), same);
+    default: return false;
+  }
+}
 
 double percent(const PaperDataset& dataset, size_t row, double own, double others) {
   std::vector<double> areas;
@@ -77,38 +164,30 @@ PaperPercent paper_percent(const PaperDataset& dataset, std::string_view strateg
           percent(dataset, row, kRounding, -kRounding)};
 }
 
-std::vector<std::string> departures(const PlanRow& row) {
-  const Config& c = row.config;
-  std::vector<std::string> out;
-  const auto differs = [&](const std::string& key, bool same, const std::string& paper) {
-    if (!same) out.push_back(fmt::format("{} {} instead of {}", key, c.value_text(key), paper));
-  };
-  differs("model.name", c.text("model.name") == "vit_base_patch16_224", "vit_base_patch16_224");
+std::vector<Departure> departures(const PlanRow& row) {
+  const Config &c = row.config, &paper = papers_row(row).config;
+  std::vector<Departure> out;
   const std::string& weights = c.text("model.weights");
   if (weights.empty() || weights == "procedural")
-    out.push_back(weights.empty() ? "random weights instead of pre-trained ones" : "pre-trained on procedural images");
-  const int64_t side = c.integer("model.image_size");
-  differs("model.image_size", side == 0 || side == 224, "224");
-  if (!c.integers("data.classes").empty()) out.emplace_back("a part of the classes");
+    out.push_back(
+        {weights.empty() ? "random weights instead of pre-trained ones" : "pre-trained on procedural images"});
+  if (!c.integers("data.classes").empty()) out.push_back({"a part of the classes"});
   for (const char* key : {"data.limit", "data.train_limit"})
-    if (c.integer(key) > 0) out.push_back(fmt::format("{} {} instead of all images", key, c.integer(key)));
-  differs("attack.name", c.text("attack.name") == "pgd", "pgd");
-  differs("attack.norm", c.text("attack.norm") == "linf", "linf");
-  differs("attack.eps", same(c.number("attack.eps"), 1.0 / 255), "1/255");
-  differs("attack.alpha", same(c.number("attack.alpha"), 1.0 / 1020), "1/1020");
-  differs("attack.steps", c.integer("attack.steps") == 15, "15");
-  differs("attack.random_start", c.flag("attack.random_start"), "true");
-  differs("attack.loss", c.text("attack.loss") == "ce", "ce");
-  differs("attack.restarts", c.integer("attack.restarts") == 1, "1");
-  differs("train.batch", c.integer("train.batch") == 128, "128");
-  const int64_t steps = c.integer("train.steps");
-  if (steps > 0) {
-    differs("train.steps", steps == kProtocolSteps, fmt::format("20 epochs ({} on CIFAR)", kProtocolSteps));
-  } else {
-    differs("train.epochs", c.integer("train.epochs") == 20, "20");
-  }
+    if (c.integer(key) > 0) out.push_back({fmt::format("{} {} instead of all images", key, c.integer(key))});
   for (const char* key : {"eval.n", "eval.per_class"})
-    if (c.integer(key) > 0) out.push_back(fmt::format("{} {} instead of the whole test set", key, c.integer(key)));
+    if (c.integer(key) > 0) out.push_back({fmt::format("{} {} instead of the whole test set", key, c.integer(key))});
+  const int64_t steps = c.integer("train.steps");
+  if (steps > 0 && steps != kProtocolSteps)
+    out.push_back({fmt::format("train.steps {} instead of 20 epochs ({} on CIFAR)", steps, kProtocolSteps)});
+  for (const Key& key : all_keys()) {
+    if (!is_protocol(key.name, row.strategy, steps,
+                     paper.text("attack.name") != "none" && c.text("attack.name") != "none"))
+      continue;
+    if (same_value(key, c, paper)) continue;
+    const std::string theirs = key.name == "model.image_size" ? "224" : paper.value_text(key.name);
+    out.push_back({fmt::format("{} {} instead of {}", key.name, c.value_text(key.name), theirs),
+                   is_of_strategy(key.name) ? row.strategy : ""});
+  }
   return out;
 }
 

@@ -50,8 +50,15 @@ struct PaperPercent {
 };
 PaperPercent paper_percent(const PaperDataset& dataset, std::string_view strategy);
 
-// What a run does otherwise than the paper's protocol, each a phrase ("attack.eps 1/1020 instead of 1/255"); empty for
-// the protocol itself.
-std::vector<std::string> departures(const PlanRow& row);
+// One thing that is done otherwise: "attack.eps 1/1020 instead of 1/255", and the strategy, where the paper's value
+// depends on it.
+struct Departure {
+  std::string text, strategy = {};
+  bool operator==(const Departure&) const = default;
+};
+
+// What a run does otherwise than the paper's protocol, which is what the preset `paper` says of its data set and
+// strategy; empty for the protocol itself.
+std::vector<Departure> departures(const PlanRow& row);
 
 }  // namespace taut::study

@@ -50,9 +50,12 @@ int64_t tasks_an_array() {
 std::set<int64_t> queued_tasks(const StudyManifest& manifest, const TaskOptions& worker) {
   const std::string prefix = name_of(manifest, worker);
   std::set<int64_t> indices;
-  std::istringstream lines(ask_slurm({"squeue", "--noheader", "--array", "--me", "--format=%j %K"}));
-  std::string name, task;
-  while (lines >> name >> task) {
+  std::istringstream lines(ask_slurm({"squeue", "--noheader", "--array", "--me", "--format=%K %j"}));
+  for (std::string line; std::getline(lines, line);) {
+    // A name may hold blanks, so it comes last; the number of what is no array is N/A.
+    const size_t blank = line.find(' ');
+    if (blank == std::string::npos) continue;
+    const std::string task = line.substr(0, blank), name = line.substr(blank + 1);
     if (!name.starts_with(prefix) || name.find_first_not_of("0123456789", prefix.size()) != std::string::npos) continue;
     indices.insert(std::atoll(name.substr(prefix.size()).c_str()) + std::atoll(task.c_str()));
   }
@@ -64,6 +67,12 @@ std::string pattern_of(const std::string& path) {
   std::string text;
   for (const char c : path) text += c == '%' ? std::string("%%") : std::string(1, c);
   return text;
+}
+
+// Whether an option of sbatch's says how many GPUs: not one that has the word in a partition's or an account's name.
+bool asks_for_gpus(const std::string& option) {
+  if (option.starts_with("-G") || option.starts_with("--gpus")) return true;
+  return (option.starts_with("--gres") || option.starts_with("--tres")) && option.find("gpu") != std::string::npos;
 }
 
 }  // namespace
@@ -79,7 +88,6 @@ std::string slurm_script(const StudyManifest& manifest, int64_t first, const std
       "--requeue",
       "--signal=B:USR1@120"};
   if (worker.threads > 0) sbatch.push_back(fmt::format("--cpus-per-task={}", worker.threads));
-  const auto asks_for_gpus = [](const std::string& option) { return option.find("gpu") != std::string::npos; };
   if (worker.device.starts_with("cuda") && std::ranges::none_of(options.sbatch, asks_for_gpus))
     sbatch.emplace_back("--gres=gpu:1");
   sbatch.insert(sbatch.end(), options.sbatch.begin(), options.sbatch.end());

@@ -176,10 +176,83 @@ TEST_CASE("a course that climbs to its end refutes the fall, unless it ends befo
   };
   CHECK(part_of(world.checked(), "cifar10: fall").verdict == V::kRefuted);
   world.steps = {0, 50, 150, 400};
+  world.settings = "train.steps = 400\n";
   const StudyCheck check = world.checked();
   CHECK(part_of(check, "cifar10: fall").verdict == V::kUndecided);
   CHECK(part_of(check, "cifar10: fall").limit.find("ends after 400 updates") != std::string::npos);
   CHECK(claim_of(check, 1).speaks() == "in part");
+}
+
+TEST_CASE("the paper's own course on CUB-200, 860 updates, is long enough to refute the fall") {
+  ClaimsWorld world;
+  world.datasets = {"cub200"};
+  world.domain_datasets.clear();
+  world.steps = {0, 50, 150, 400, 860};
+  world.truth = [](const std::string&, const std::string&, int64_t step) {
+    return Truth{.clean = 0.8, .robust = 0.3 * std::log(1 + static_cast<double>(step)) / 10, .other = 0};
+  };
+  CHECK(part_of(world.checked(), "cub200: fall").verdict == V::kRefuted);
+  world.settings = "train.steps = 860\n";
+  CHECK(part_of(world.checked(), "cub200: fall").verdict == V::kUndecided);
+}
+
+TEST_CASE("accuracy that nothing attacked decides nothing about robustness") {
+  ClaimsWorld world;
+  world.datasets.clear();
+  world.truth = as_claimed;
+  const StudyCheck check = world.checked();
+  CHECK(claim_of(check, 1).verdict() == V::kUndecided);
+  CHECK(claim_of(check, 1).speaks() == "no");
+  CHECK(claim_of(check, 4).verdict() == V::kConfirmed);
+  CHECK(part_of(check, "domainnet: size of full").value.has_value());
+  CHECK(area_rows(check).size() == 35);  // the paper's alone
+  for (const Row& row : area_rows(check)) CHECK(row["area"].is_null());
+}
+
+TEST_CASE("the preset paper is the paper's protocol, in both modes, and speaks about all four claims") {
+  for (const char* mode : {"fixed", "official"}) {
+    const Plan plan = make_plan(preset("paper").text, "paper", Source::kPreset,
+                                {"data.root=/no/such", std::string("study.mode=") + mode});
+    for (const PlanRow& row : plan.rows) {
+      CAPTURE(row.run_id);
+      CHECK(departures(row).empty());
+    }
+    StudyResults results;
+    const StudyCheck check = check_study(plan, results);
+    for (const Claim& claim : check.claims) {
+      CHECK(claim.speaks() == "yes");
+      for (const ClaimPart& p : claim.parts)
+        if (claim.number == 1) CHECK(!p.part.starts_with("domainnet"));
+    }
+  }
+}
+
+TEST_CASE("whatever a run does otherwise than the preset paper is named") {
+  const auto departures_of = [](const std::vector<std::string>& settings) {
+    std::vector<std::string> all = settings;
+    all.emplace_back("data.root=/no/such");
+    std::set<std::string> out;
+    for (const PlanRow& row : make_plan(preset("paper").text, "paper", Source::kPreset, all).rows)
+      for (const Departure& d : departures(row))
+        out.insert(d.text + (d.strategy.empty() ? "" : " (" + d.strategy + ")"));
+    return out;
+  };
+  using Set = std::set<std::string>;
+  CHECK(departures_of({"train.clip=0"}) == Set{"train.clip 0 instead of 1"});
+  CHECK(departures_of({"data.filter=bicubic"}) == Set{"data.filter bicubic instead of bilinear"});
+  CHECK(departures_of({"data.mean=0,0,0"}) == Set{"data.mean 0, 0, 0 instead of 0.5, 0.5, 0.5"});
+  CHECK(departures_of({"data.mean=0.5,0.50,0.5"}).empty());
+  CHECK(departures_of({"data.validation=0.5"}) == Set{"data.validation 0.5 instead of 0.1"});
+  CHECK(departures_of({"peft.rank=1"}) == Set{"peft.rank 1 instead of 8 (lora)"});
+  CHECK(departures_of({"peft.phm_n=2"}) == Set{"peft.phm_n 2 instead of 4 (compacter)"});
+  CHECK(departures_of({"eval.schedule=list", "eval.points=0,5,10"}) ==
+        Set{"eval.schedule list instead of official-code"});
+  CHECK(departures_of({"eval.schedule=paper-text"}).empty());
+  CHECK(departures_of({"train.lr=5e-3"}) ==
+        Set{"train.lr 0.005 instead of 2e-05 (full)", "train.lr 0.005 instead of 0.0005 (lora)"});
+  CHECK(departures_of({"attack.steps=7"}) == Set{"attack.steps 7 instead of 15"});
+  CHECK(departures_of({"model.weights="}).contains("random weights instead of pre-trained ones"));
+  CHECK(departures_of({"threads=1", "model.precision=bf16", "train.keep=1"}).empty());
 }
 
 // How often a verdict is wrong where it is hardest: the truth on the bound itself.
@@ -260,15 +333,15 @@ TEST_CASE("another protocol is said, and the paper's sizes are not judged by it"
   world.truth = as_claimed;
   world.settings = "attack.eps = \"1/1020\"\neval.n = 2000\ntrain.steps = 7040\n";
   const StudyCheck check = world.checked();
-  const std::vector<std::string> expected = {"attack.eps 1/1020 instead of 1/255",
-                                             "eval.n 2000 instead of the whole test set"};
+  const std::vector<std::string> expected = {"eval.n 2000 instead of the whole test set",
+                                             "attack.eps 1/1020 instead of 1/255"};
   CHECK(check.departures() == expected);
   CHECK(part_of(check, "cifar10: size").verdict == V::kUndecided);
   CHECK(part_of(check, "cifar10: best").verdict == V::kConfirmed);
   for (const Claim& claim : check.claims)
     for (const ClaimPart& p : claim.parts) CHECK(p.part != "domainnet: size of full");
   CHECK(claim_rows(check)[0]["conditions"] == "its own");
-  CHECK(check_markdown(check).find("Not the paper's protocol: attack.eps 1/1020 instead of 1/255;") !=
+  CHECK(check_markdown(check).find("Not the paper's protocol: eval.n 2000 instead of the whole test set;") !=
         std::string::npos);
 }
 

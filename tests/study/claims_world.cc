@@ -55,7 +55,8 @@ Plan ClaimsWorld::plan() const {
     text += "[[study.dataset]]\nname = \"" + d + "\"\ndata.path = \"/no/such/" + d + "\"\n" + dataset_settings;
   for (const std::string& d : domain_datasets)
     text += "[[study.dataset]]\nname = \"" + d + "\"\ndata.path = \"/no/such/domains\"\ndata.domain = \"" +
-            d.substr(d.find('-') + 1) + "\"\neval.domains = [\"all\"]\n";
+            d.substr(d.find('-') + 1) + "\"\neval.domains = [\"all\"]\n" +
+            (is_domainnet(d) ? "attack.name = \"none\"\n" : "");
   return make_plan(text, "world.toml", Source::kFile, {});
 }
 
@@ -85,7 +86,9 @@ StudyResults ClaimsWorld::results(const Plan& plan) const {
       p.step = step;
       p.n = images;
       p.clean_ok = verdicts(own, t.clean, random);
-      p.robust_last_ok = p.robust_best_ok = verdicts(own, t.robust * luck, random);
+      p.robust_last_ok = verdicts(own, t.robust * luck, random);
+      if (row.config.text("attack.name") == "none") p.robust_last_ok = p.clean_ok;  // as `collect` has it
+      p.robust_best_ok = p.robust_last_ok;
       p.clean_correct = ones(p.clean_ok);
       p.robust_last_correct = p.robust_best_correct = ones(p.robust_last_ok);
       if (!row.config.texts("eval.domains").empty()) {

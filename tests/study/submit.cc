@@ -362,11 +362,13 @@ TEST_CASE("slurm: what is not done and not in the queue is sent, in arrays that 
   // All of them in the queue: nothing is sent. Then two are lost, and one is done.
   const std::string name = "taut-" + open_manifest(out).sha256.substr(0, 12) + "-";
   std::string queue;
-  for (const char* task : {"0 0", "0 1", "0 2", "0 3", "4 0", "4 1"}) queue += name + task + "\n";
-  write_text(slurm.file("queue"), queue + "another-job 5\n" + name + "p2-0 3\n");
+  const auto queued = [&](int array, int task) { return fmt::format("{} {}{}\n", task, name, array); };
+  for (const auto& [array, task] : {std::pair{0, 0}, {0, 1}, {0, 2}, {0, 3}, {4, 0}, {4, 1}})
+    queue += queued(array, task);
+  write_text(slurm.file("queue"), "N/A my job\n5 another job\n" + queue + "5 another-job\n3 " + name + "p2-0\n\n");
   for (const Json& row : submit()) CHECK(row.at("state") == "queued");
   CHECK(!slurm.has("job-2"));
-  write_text(slurm.file("queue"), name + "0 1\n" + name + "0 3\n");
+  write_text(slurm.file("queue"), queued(0, 1) + queued(0, 3));
   REQUIRE(taut({"study", "run", "--manifest", out, "--index", "2"}).code == 0);
   const Json again = submit();
   CHECK(again.size() == 5);
@@ -380,6 +382,28 @@ TEST_CASE("slurm: what is not done and not in the queue is sent, in arrays that 
   CHECK(line_with(slurm.text("job-4"), "--array") == "#SBATCH --array=0-3");
   CHECK(line_with(slurm.text("job-5"), "--array") == "#SBATCH --array=2-3");
   CHECK(line_with(slurm.text("job-5"), "--job-name") == "#SBATCH --job-name=" + name + "p2-4");
+}
+
+TEST_CASE("slurm: a run on a GPU asks for one, unless an option says how many") {
+  const TempFolder folder;
+  const StandIn slurm(folder);
+  const std::string study = write_study(folder);
+  int n = 0;
+  const auto script = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"study",      "submit", study, "--out", folder / fmt::format("out-{}", n++),
+                                      "--executor", "slurm"};
+    words.insert(words.end(), more.begin(), more.end());
+    const std::string job = fmt::format("job-{}", 2 * (n - 1));
+    CHECK(taut(words, slurm.environment()).code == 0);
+    return slurm.text(job);
+  };
+  CHECK(script({}).find("gpu") == std::string::npos);
+  CHECK(script({"--sbatch=--partition=gpu"}).find("--gres") == std::string::npos);
+  for (const char* option : {"--partition=gpu", "--account=gpu-users", "-pgpu"})
+    CHECK(script({"--device", "cuda", std::string("--sbatch=") + option}).find("#SBATCH --gres=gpu:1\n") !=
+          std::string::npos);
+  for (const char* option : {"--gres=gpu:2", "--gpus=1", "-G1", "--gpus-per-task=1", "--tres-per-task=gres/gpu:1"})
+    CHECK(script({"--device", "cuda", std::string("--sbatch=") + option}).find("--gres=gpu:1\n") == std::string::npos);
 }
 
 TEST_CASE("slurm: a command that is missing or fails is said, with what it said") {
