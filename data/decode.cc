@@ -1,11 +1,7 @@
 #include "data/decode.h"
 
 #include <cctype>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <memory>
 
 #include "data/decode_formats.h"
 #include "kernels/error.h"
@@ -53,12 +49,16 @@ bool looks_like_image(std::span<const uint8_t> head, std::string_view name) {
   return format == Format::kJpeg || format == Format::kPng || format == Format::kStb;
 }
 
-Image decode_image(std::span<const uint8_t> bytes, std::string_view name) {
-  if (bytes.empty()) fail(Exit::kBadData, "[{}] expected an image, got an empty file", name);
-  if (static_cast<int64_t>(bytes.size()) > DecodeLimits::kFileBytes) {
+void check_file_bytes(int64_t bytes, std::string_view name) {
+  if (bytes == 0) fail(Exit::kBadData, "[{}] expected an image, got an empty file", name);
+  if (bytes > DecodeLimits::kFileBytes) {
     fail(Exit::kBadData, "[{}] expected an image file of at most {} bytes, got {}", name, DecodeLimits::kFileBytes,
-         bytes.size());
+         bytes);
   }
+}
+
+Image decode_image(std::span<const uint8_t> bytes, std::string_view name) {
+  check_file_bytes(static_cast<int64_t>(bytes.size()), name);
   const char* other = "an unknown format";
   switch (recognise(bytes, name)) {
     case Format::kJpeg: return decode_jpeg(bytes, name);
@@ -71,27 +71,6 @@ Image decode_image(std::span<const uint8_t> bytes, std::string_view name) {
   }
   fail(Exit::kBadData, "[{}] expected a JPEG, PNG, BMP, TGA or binary PNM image, got {}; hint: convert it", name,
        other);
-}
-
-Image decode_file(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) fail(Exit::kMissing, "[{}] expected an image file, got none", path);
-  if (!std::filesystem::is_regular_file(status))
-    fail(Exit::kBadData, "[{}] expected an image, got no regular file", path);
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) fail(Exit::kIo, "[{}] expected a readable file, got: {}", path, error.message());
-  if (size > static_cast<uintmax_t>(DecodeLimits::kFileBytes)) {
-    fail(Exit::kBadData, "[{}] expected an image file of at most {} bytes, got {}", path, DecodeLimits::kFileBytes,
-         size);
-  }
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) fail(Exit::kIo, "[{}] expected a readable file, got: {}", path, std::strerror(errno));
-  std::vector<uint8_t> bytes(size);
-  if (std::fread(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) {
-    fail(Exit::kIo, "[{}] expected {} bytes, got fewer", path, bytes.size());
-  }
-  return decode_image(bytes, path);
 }
 
 }  // namespace taut

@@ -1,4 +1,5 @@
-// Image files to RGB, with the same bytes as Pillow's `Image.open(f).convert("RGB")`.
+// Image files to RGB, with the same bytes as Pillow's `Image.open(f).convert("RGB")`, in the process that calls. What
+// is read from files and archives is decoded through data/decode_isolated.h.
 //
 // The format is told by the content, never by the file's name: JPEG (libjpeg-turbo, accurate inverse DCT, smooth chroma
 // upsampling), PNG (libpng), and BMP, TGA and binary PNM (stb_image). Grey is repeated three times, palettes are looked
@@ -29,8 +30,8 @@ struct DecodeLimits {
 // for an unknown format, damaged or truncated data (a warning of the JPEG decoder counts), or a limit exceeded.
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name);
 
-// The same for a file. Throws Error(kMissing) where there is none, Error(kIo) where it cannot be read.
-Image decode_file(const std::string& path);
+// Throws Error(kBadData) for a file that is empty or larger than DecodeLimits::kFileBytes.
+void check_file_bytes(int64_t bytes, std::string_view name);
 
 // True if the first bytes are those of a format that decode_image reads. TGA has no signature, so its name decides.
 bool looks_like_image(std::span<const uint8_t> head, std::string_view name);

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/descriptor.h"
 #include "data/for_all.h"
 #include "data/wrapper.h"
 #include "kernels/error.h"
@@ -40,22 +41,6 @@ struct Problem {
   std::string why;
 };
 [[noreturn]] void give_up(const std::string& what) { throw Problem{fmt::format("{}: {}", what, std::strerror(errno))}; }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { reset(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  void reset(int fd = -1) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-
- private:
-  int fd_;
-};
 
 // What a file of these images must be.
 struct Expected {

@@ -9,6 +9,7 @@
 
 #include "data/csv.h"
 #include "data/decode.h"
+#include "data/decode_isolated.h"
 #include "data/formats.h"
 #include "kernels/error.h"
 #include "tensor/random.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/decode.h"
+#include "data/decode_isolated.h"
 #include "data/formats.h"
 #include "data/import/records.h"
 #include "kernels/error.h"
@@ -36,7 +37,7 @@ class Imported : public Dataset {
     if (hash.hex() != known.sha256)
       fail(Exit::kBadData, "[{}] the file is not the one that was imported; hint: taut data check {}", file,
            folder_.string());
-    return decode_image(bytes, file);
+    return decode_isolated(bytes, file);
   }
   // What is read is compared with it, so that no other image can have it.
   std::string identity(int64_t i) const override { return at(i).sha256; }

@@ -2,16 +2,20 @@
 #include "kernels/arena.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "kernels/block_pool.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
+#include "kernels/fork.h"
 
 namespace taut {
 namespace {
@@ -32,6 +36,7 @@ struct Arena {
   bool poison = false;
   int64_t guard_faults = 0;
   BlockPool blocks;
+  std::vector<std::pair<char*, size_t>> slabs;  // kept for ever
   std::unordered_map<char*, Block> used;
   ArenaStats stats;
 
@@ -46,11 +51,13 @@ struct Arena {
     char* begin = reinterpret_cast<char*>((address + kHugePage - 1) / kHugePage * kHugePage);
     madvise(begin, size, MADV_HUGEPAGE);  // advice only: without huge pages everything works, slower
     try {
+      slabs.reserve(slabs.size() + 1);
       blocks.add_slab(begin, size);
     } catch (...) {
       munmap(raw, size + kHugePage);
       throw;
     }
+    slabs.emplace_back(begin, size);
     stats.reserved += static_cast<int64_t>(size);
   }
 };
@@ -125,6 +132,21 @@ void reset_arena_peak(Device device) {
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
   a.stats.peak = a.stats.in_use;
+}
+
+pid_t fork_without_tensors() {
+  Arena& a = arena();
+  const std::lock_guard lock(a.mutex);
+  const auto advise = [&](int advice) {
+    for (const auto& [begin, size] : a.slabs) madvise(begin, size, advice);
+  };
+  advise(MADV_DONTFORK);
+  const pid_t child = ::fork();
+  if (child == 0) return child;
+  const int reason = errno;
+  advise(MADV_DOFORK);
+  errno = reason;
+  return child;
 }
 
 void set_arena_poison(bool on) {

@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "data/decode.h"
+#include "data/decode_isolated.h"
 #include "data/formats.h"
 #include "data/import/archive.h"
 #include "data/import/entry_path.h"
@@ -260,7 +261,7 @@ class Import {
     if (file.use == Layout::Use::kList) return;
     if (file.use == Layout::Use::kImage) {
       try {
-        decode_image(file.bytes, file.path);
+        decode_isolated(file.bytes, file.path);
       } catch (const Error& error) {
         if (error.code() != Exit::kBadData) throw;
         const std::string text = error.what();

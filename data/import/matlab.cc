@@ -13,6 +13,7 @@
 #include <memory>
 #include <string_view>
 
+#include "data/descriptor.h"
 #include "data/formats.h"
 #include "kernels/error.h"
 
@@ -22,22 +23,6 @@ namespace {
 constexpr std::string_view kMagic = "MATLAB 5.0 MAT-file";
 constexpr size_t kHeaderBytes = 128, kMaxAnswer = size_t{256} << 20;
 constexpr int64_t kMaxItems = 10'000'000, kMaxLabel = 100'000, kMaxName = 1024;
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() { reset(); }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-  void reset() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 bool write_all(int fd, const void* data, size_t size) {
   const auto* p = static_cast<const char*>(data);
@@ -151,12 +136,12 @@ std::string answer_of(const char* path) {
 // ---- in ours --------------------------------------------------------------------------------------------------------
 
 std::string ask(std::span<const uint8_t> bytes, const std::string& name) {
-  const FileDescriptor file(::memfd_create("list.mat", MFD_CLOEXEC));
+  const Descriptor file(::memfd_create("list.mat", MFD_CLOEXEC));
   std::array<int, 2> ends{};
   if (file.get() < 0 || !write_all(file.get(), bytes.data(), bytes.size()) || ::pipe(ends.data()) != 0)
     fail(Exit::kIo, "[{}] cannot hand the list to another process", name);
-  const FileDescriptor in(ends[0]);
-  FileDescriptor out(ends[1]);
+  const Descriptor in(ends[0]);
+  Descriptor out(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) fail(Exit::kIo, "[{}] cannot start another process", name);
   if (child == 0) serve(file.get(), out.get());

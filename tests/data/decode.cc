@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "data/decode_isolated.h"
 #include "tensor/safetensors.h"
 #include "tests/data/support.h"
 

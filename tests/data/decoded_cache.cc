@@ -87,27 +87,6 @@ void flip(const std::string& file, int64_t at) {
   stream.put(static_cast<char>(byte ^ 1));
 }
 
-// Runs `body` in a process of its own; the exit status it ended with.
-template <class Body>
-pid_t in_process(const Body& body) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  set_num_threads(1);  // the pool's threads did not come along
-  int code = 1;
-  try {
-    code = body();
-  } catch (...) {
-    code = 2;
-  }
-  ::_exit(code);
-}
-
-int status_of(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 }  // namespace
 
 TEST_CASE("decoded images have the bytes of decoding anew, and are decoded once") {

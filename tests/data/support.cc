@@ -2,6 +2,7 @@
 
 #include <jpeglib.h>
 #include <png.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -12,6 +13,7 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "kernels/parallel.h"
 #include "tensor/random.h"
 #include "tests/deflate.h"
 
@@ -128,6 +130,25 @@ Caught caught(const std::function<void()>& body) {
     return {error.code(), error.what()};
   }
   return {};
+}
+
+pid_t in_process(const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  set_num_threads(1);  // the pool's threads did not come along
+  int code = 1;
+  try {
+    code = body();
+  } catch (...) {
+    code = 2;
+  }
+  ::_exit(code);
+}
+
+int status_of(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 }  // namespace taut::test

@@ -1,6 +1,8 @@
 // What the tests of data/ share: places, temporary folders, files written byte by byte, errors caught.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -56,5 +58,9 @@ struct Caught {
   bool names(const std::string& part) const { return text.find(part) != std::string::npos; }
 };
 Caught caught(const std::function<void()>& body);
+
+// Runs `body` in a process of its own, which ends with what it returns, or 2 where it throws.
+pid_t in_process(const std::function<int()>& body);
+int status_of(pid_t child);  // waits for its end: the code, or 128 + the signal
 
 }  // namespace taut::test

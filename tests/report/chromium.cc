@@ -13,7 +13,7 @@
 #include <iterator>
 #include <set>
 
-#include "data/decode.h"
+#include "data/decode_isolated.h"
 #include "kernels/error.h"
 #include "study/report/report.h"
 #include "tests/report/synthetic.h"

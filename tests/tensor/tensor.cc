@@ -2,10 +2,15 @@
 #include "tensor/tensor.h"
 
 #include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "kernels/arena.h"
+#include "kernels/fork.h"
 
 using namespace taut;
 
@@ -124,6 +129,26 @@ TEST_CASE("the poisoned arena fills fresh memory with NaN and sees a write besid
   }
   set_arena_poison(false);
   CHECK(arena_guard_faults() == faults + 2);
+}
+
+TEST_CASE("a process forked without tensors has none of their memory, and here it stays") {
+  void* const memory = arena_allocate(100);
+  std::memset(memory, 7, 100);
+  const auto is_mapped = [&] {
+    const auto page = reinterpret_cast<uintptr_t>(memory) / 4096 * 4096;
+    unsigned char resident = 0;
+    return ::mincore(reinterpret_cast<void*>(page), 1, &resident) == 0;
+  };
+  for (const bool without : {true, false, true}) {
+    const pid_t child = without ? fork_without_tensors() : ::fork();
+    if (child == 0) ::_exit(is_mapped() ? 1 : 0);
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WEXITSTATUS(status) == (without ? 0 : 1));
+    CHECK(is_mapped());
+    CHECK(static_cast<char*>(memory)[99] == 7);
+  }
+  arena_release(memory);
 }
 
 TEST_CASE("same_bytes tells shapes, types and bits apart") {
