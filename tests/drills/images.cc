@@ -85,6 +85,7 @@ TEST_CASE("drill 20: bombs, liars and the largest images that are allowed, each 
       {"PNG of 65535 x 65535 in its header", flat_png(65535, 65535, 8, 2, 1000), kBad},
       {"PNG of 4 GB", flat_png(16384, 16384, 16, 6, 10'000'000), kBad},
       {"PNG of 89 million pixels", flat_png(9433, 9433, 8, 0, 9434UL * 9433), kGood},
+      {"PNG of 89 million pixels in colour", flat_png(9433, 9433, 8, 2, (3 * 9433UL + 1) * 9433), kGood},
       {"PNG whose data end early", flat_png(9433, 9433, 8, 2, 1'000'000), kBad},
       {"PNG whose data go on for 200 MB", flat_png(64, 64, 8, 2, 200'000'000), kGood},  // what follows is not read
       {"JPEG of 65500 x 65500 in its header", with_size(jpeg, 0xC0, 65500, 65500), kBad},
