@@ -69,7 +69,8 @@ __global__ void attention_forward_kernel(const T* qkv, T* out, T* stats, Attenti
   T* const q = shared.take<T>(kQueries * s.d);
   T* const keys = shared.take<T>(kWarpSize * (s.d + 1));
   T* const scores = shared.take<T>(kQueries * s.t);
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kQueries;
+  const unsigned across = pieces(s.tq, kQueries);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kQueries;
   const Head<T> head(qkv, s, at);
   const int mine = static_cast<int>(threadIdx.x) / kWarpSize * kEach;  // this warp's first query
   load_rows(head.q, head.token, first, s.tq, kQueries, s.d, scale, q, s.d);
@@ -122,7 +123,8 @@ __global__ void attention_backward_queries_kernel(const T* qkv, const T* stats, 
   T* const values = shared.take<T>(kWarpSize * (s.d + 1));
   T* const p = shared.take<T>(kQueries * s.t);
   T* const ds = shared.take<T>(kQueries * s.t);
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kQueries;
+  const unsigned across = pieces(s.t, kQueries);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kQueries;
   const Head<T> head(qkv, s, at);
   T* const dq = dqkv + (head.q - qkv);
   const T* const dout_head = dout + (at / s.heads * s.tq * s.heads + at % s.heads) * s.d;
@@ -171,7 +173,9 @@ __global__ void attention_backward_keys_kernel(const T* qkv, const T* stats, con
   T* const p = shared.take<T>(kKeys * (kWarpSize + 1));
   T* const ds = shared.take<T>(kKeys * (kWarpSize + 1));
   T* const chains = shared.take<T>(4 * kKeys * s.d);  // (dK, dV) chains, then sums of blocks
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kKeys, size = 2 * kKeys * s.d;
+  const unsigned across = pieces(s.t, kKeys);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kKeys;
+  const int64_t size = 2 * kKeys * s.d;
   const Head<T> head(qkv, s, at);
   const T* const dout_head = dout + (at / s.heads * s.tq * s.heads + at % s.heads) * s.d;
   T* const sums = chains + size;
@@ -188,14 +192,16 @@ __global__ void attention_backward_keys_kernel(const T* qkv, const T* stats, con
       load_rows(dout_head, s.heads * s.d, i0, end, kWarpSize, s.d, T(1), dout_rows, s.d + 1);
       __syncthreads();
       const int64_t row = at * s.tq + i0 + lane();
-      if (i0 + lane() < end)
+      if (i0 + lane() < end) {
+        const T m = stats[2 * row], z = stats[2 * row + 1], d = mean[row];
         for (int j = mine; j < mine + kEach; ++j) {
           T* const p_of = p + j * (kWarpSize + 1) + lane();
           T* const ds_of = ds + j * (kWarpSize + 1) + lane();
-          pair(q + lane() * (s.d + 1), keys + j * s.d, dout_rows + lane() * (s.d + 1), values + j * s.d, s.d,
-               stats[2 * row], stats[2 * row + 1], p_of, ds_of);
-          *ds_of = *p_of * (*ds_of - mean[row]);
+          pair(q + lane() * (s.d + 1), keys + j * s.d, dout_rows + lane() * (s.d + 1), values + j * s.d, s.d, m, z,
+               p_of, ds_of);
+          *ds_of = *p_of * (*ds_of - d);
         }
+      }
       __syncthreads();
       const int queries = static_cast<int>(end - i0 < kWarpSize ? end - i0 : kWarpSize);
       for (int64_t e = threadIdx.x; e < kKeys * s.d; e += kThreads) {
@@ -232,8 +238,6 @@ size_t bytes(std::initializer_list<int64_t> counts) {
   return sum;
 }
 
-unsigned blocks(int64_t n, int64_t of) { return static_cast<unsigned>((n + of - 1) / of); }
-
 constexpr size_t kMostShared = size_t{96} << 10;  // what every GPU from sm_80 on gives a block
 
 }  // namespace
@@ -242,7 +246,7 @@ template <class T>
 void attention_forward(Stream stream, const T* qkv, T* out, Real<T>* stats, const AttentionShape& s) {
   if (s.b * s.heads * s.tq * s.d == 0) return;
   const auto run = [&](auto kernel, int64_t queries) {
-    launch(kernel, dim3(blocks(s.tq, queries), static_cast<unsigned>(s.b * s.heads)), kThreads,
+    launch(kernel, rows_of_blocks(pieces(s.tq, queries), static_cast<unsigned>(s.b * s.heads)), kThreads,
            bytes<T>({queries * s.d, kWarpSize * (s.d + 1), queries * s.t}), stream, qkv, out, stats, s,
            static_cast<T>(s.scale));
   };
@@ -259,7 +263,7 @@ void attention_backward(Stream stream, const T* qkv, const Real<T>* stats, const
   const DeviceScratch<T> mean(s.b * s.heads * s.tq);
   const auto heads = static_cast<unsigned>(s.b * s.heads);
   const auto run = [&](auto kernel, int64_t queries) {
-    launch(kernel, dim3(blocks(s.t, queries), heads), kThreads,
+    launch(kernel, rows_of_blocks(pieces(s.t, queries), heads), kThreads,
            bytes<T>({queries * s.d, queries * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), queries * s.t,
                      queries * s.t}),
            stream, qkv, stats, dout, dqkv, static_cast<T*>(mean), s, static_cast<T>(s.scale));
@@ -268,7 +272,7 @@ void attention_backward(Stream stream, const T* qkv, const Real<T>* stats, const
     run(attention_backward_queries_kernel<T, 16>, 16);
   else
     run(attention_backward_queries_kernel<T, 4>, 4);
-  launch(attention_backward_keys_kernel<T>, dim3(blocks(s.t, kKeys), heads), kThreads,
+  launch(attention_backward_keys_kernel<T>, rows_of_blocks(pieces(s.t, kKeys), heads), kThreads,
          bytes<T>({kKeys * s.d, kKeys * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), kKeys * (kWarpSize + 1),
                    kKeys * (kWarpSize + 1), 4 * kKeys * s.d}),
          stream, qkv, stats, dout, static_cast<const T*>(mean), dqkv, s, static_cast<T>(s.scale));

@@ -82,7 +82,9 @@ __global__ void __launch_bounds__(kThreads, 3)  // for four blocks a processor p
   constexpr int kTile = kTileRows<kWidth>;
   Shared shared;
   BF16* const q = shared.take<BF16>(kRows * z.line);
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kRows, width = z.s.heads * z.s.d;
+  const unsigned across = pieces(z.s.tq, kRows);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
+  const int64_t width = z.s.heads * z.s.d;
   const BF16* const head = qkv + z.q(at);
   const TilePairs<kWidth> keys{
       head + width, head + 2 * width, z.step(), z.step(), z.s.t, shared.take<BF16>(4 * kTile * z.line)};
@@ -155,7 +157,9 @@ __global__ void __launch_bounds__(kThreads)
   Shared shared;
   BF16* const q = shared.take<BF16>(kRows * z.line);
   BF16* const upstream = shared.take<BF16>(kRows * z.line);
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kRows, width = z.s.heads * z.s.d;
+  const unsigned across = pieces(z.s.t, kRows);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
+  const int64_t width = z.s.heads * z.s.d;
   const BF16* const head = qkv + z.q(at);
   const TilePairs<kWidth> keys{
       head + width, head + 2 * width, z.step(), z.step(), z.s.t, shared.take<BF16>(4 * kTile * z.line)};
@@ -219,7 +223,9 @@ __global__ void __launch_bounds__(kThreads)
   BF16* const keys = shared.take<BF16>(kRows * z.line);
   BF16* const values = shared.take<BF16>(kRows * z.line);
   float* const of_queries = shared.take<float>(3 * kTile);  // m, z and D of each of the tile
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kRows, width = z.s.heads * z.s.d;
+  const unsigned across = pieces(z.s.t, kRows);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
+  const int64_t width = z.s.heads * z.s.d;
   const BF16* const head = qkv + z.q(at);
   const TilePairs<kWidth> queries{head,  dout + z.out(at), z.step(),
                                   width, z.s.tq,           shared.take<BF16>(4 * kTile * z.line)};
@@ -305,7 +311,7 @@ void streamed_forward(Stream stream, const BF16* qkv, BF16* out, float* stats, c
   by_width(z, [&](auto width) {
     constexpr int kWidth = decltype(width)::columns;
     launch(attention_streamed_forward_kernel<kWidth>,
-           dim3(blocks(z.s.tq, kRows), static_cast<unsigned>(z.s.b * z.s.heads)), kThreads,
+           rows_of_blocks(pieces(z.s.tq, kRows), static_cast<unsigned>(z.s.b * z.s.heads)), kThreads,
            z.bytes(kRows + 4 * kTileRows<kWidth>), stream, qkv, out, stats, z);
   });
 }
@@ -315,7 +321,7 @@ void streamed_queries(Stream stream, const BF16* qkv, const float* stats, const 
   by_width(z, [&](auto width) {
     constexpr int kWidth = decltype(width)::columns;
     launch(attention_streamed_queries_kernel<kWidth>,
-           dim3(blocks(z.s.t, kRows), static_cast<unsigned>(z.s.b * z.s.heads)), kThreads,
+           rows_of_blocks(pieces(z.s.t, kRows), static_cast<unsigned>(z.s.b * z.s.heads)), kThreads,
            z.bytes(2 * kRows + 4 * kTileRows<kWidth>), stream, qkv, stats, dout, dqkv, mean, z);
   });
 }
@@ -324,8 +330,8 @@ void keys_of_all_queries(Stream stream, const BF16* qkv, const float* stats, con
                          BF16* dqkv, const Sizes& z) {
   by_width(z, [&](auto width) {
     constexpr int kWidth = decltype(width)::columns;
-    launch(attention_tensor_keys_kernel<kWidth>, dim3(blocks(z.s.t, kRows), static_cast<unsigned>(z.s.b * z.s.heads)),
-           kThreads,
+    launch(attention_tensor_keys_kernel<kWidth>,
+           rows_of_blocks(pieces(z.s.t, kRows), static_cast<unsigned>(z.s.b * z.s.heads)), kThreads,
            z.bytes(2 * kRows + 4 * kTileRows<kWidth>) + 3 * kTileRows<kWidth> * sizeof(float) +
                kRows * (kColumns + 8) * sizeof(BF16),
            stream, qkv, stats, dout, mean, dqkv, z);

@@ -43,7 +43,9 @@ __global__ void __launch_bounds__(kThreads)
   BF16* const q = shared.take<BF16>(kRows * z.line);
   BF16* const keys = shared.take<BF16>(16 * kTiles * z.line);
   BF16* const values = shared.take<BF16>(16 * kTiles * z.line);
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kRows, width = z.s.heads * z.s.d;
+  const unsigned across = pieces(z.s.tq, kRows);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
+  const int64_t width = z.s.heads * z.s.d;
   const BF16* const head = qkv + z.q(at);
   begin_rows(z, head, z.step(), first, z.s.tq, kRows, q);
   begin_rows(z, head + width, z.step(), 0, z.s.t, 16 * kTiles, keys);
@@ -104,7 +106,9 @@ __global__ void __launch_bounds__(kThreads)
   BF16* const upstream = shared.take<BF16>(kRows * z.line);
   BF16* const keys = shared.take<BF16>(16 * kTiles * z.line);
   BF16* const values = shared.take<BF16>(16 * kTiles * z.line);
-  const int64_t at = blockIdx.y, first = static_cast<int64_t>(blockIdx.x) * kRows, width = z.s.heads * z.s.d;
+  const unsigned across = pieces(z.s.t, kRows);
+  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
+  const int64_t width = z.s.heads * z.s.d;
   const BF16* const head = qkv + z.q(at);
   begin_rows(z, head, z.step(), first, z.s.tq, kRows, q);
   begin_rows(z, head + width, z.step(), 0, z.s.t, 16 * kTiles, keys);
@@ -198,8 +202,9 @@ void attention_forward<BF16>(Stream stream, const BF16* qkv, BF16* out, float* s
   if (!fits<16>(z, kRows)) return streamed_forward(stream, qkv, out, stats, z);
   by_tokens<16>(s.t, [&](auto tiles) {
     constexpr int kTiles = decltype(tiles)::count;
-    launch(attention_tensor_forward_kernel<kTiles>, dim3(blocks(s.tq, kRows), static_cast<unsigned>(s.b * s.heads)),
-           kThreads, z.bytes(kRows + 2 * 16 * kTiles), stream, qkv, out, stats, z);
+    launch(attention_tensor_forward_kernel<kTiles>,
+           rows_of_blocks(pieces(s.tq, kRows), static_cast<unsigned>(s.b * s.heads)), kThreads,
+           z.bytes(kRows + 2 * 16 * kTiles), stream, qkv, out, stats, z);
   });
 }
 
@@ -220,9 +225,9 @@ void attention_backward<BF16>(Stream stream, const BF16* qkv, const float* stats
   if (fits<13>(z, 2 * kRows))
     by_tokens<13>(s.t, [&](auto tiles) {
       constexpr int kTiles = decltype(tiles)::count;
-      launch(attention_tensor_queries_kernel<kTiles>, dim3(blocks(s.t, kRows), static_cast<unsigned>(s.b * s.heads)),
-             kThreads, z.bytes(2 * kRows + 2 * 16 * kTiles), stream, qkv, stats, dout, dqkv, static_cast<float*>(mean),
-             z);
+      launch(attention_tensor_queries_kernel<kTiles>,
+             rows_of_blocks(pieces(s.t, kRows), static_cast<unsigned>(s.b * s.heads)), kThreads,
+             z.bytes(2 * kRows + 2 * 16 * kTiles), stream, qkv, stats, dout, dqkv, static_cast<float*>(mean), z);
     });
   else
     streamed_queries(stream, qkv, stats, dout, dqkv, mean, z);

@@ -146,7 +146,5 @@ void streamed_queries(Stream stream, const BF16* qkv, const float* stats, const 
 void keys_of_all_queries(Stream stream, const BF16* qkv, const float* stats, const BF16* dout, const float* mean,
                          BF16* dqkv, const Sizes& z);
 
-inline unsigned blocks(int64_t n, int64_t of) { return static_cast<unsigned>((n + of - 1) / of); }
-
 }  // namespace attention
 }  // namespace taut::TAUT_GPU

@@ -1,72 +1,25 @@
 // Convolutions as implicit matrix products (kernels/product.cuh): an operand finds its element in the images, the
-// matrix of windows never exists. In the numeric contract's orders (docs/numerics.md); Winograd's algorithm is the
-// CPU's alone.
+// matrix of windows never exists; weights are turned once a call, so that a warp reads neighbours. In the numeric
+// contract's orders (docs/numerics.md); Winograd's algorithm is the CPU's alone.
 #include "kernels/conv2d.h"
 
 #include "kernels/conv2d_operands.cuh"
 #include "kernels/matmul.h"
 #include "kernels/product.cuh"
+#include "kernels/sums.cuh"
 
 namespace taut::TAUT_GPU {
 namespace {
 
 constexpr int kThreads = 256;
 
-// Weights (c_out, c_in / groups, kh, kw) as (tap, c) -> o of a group.
-template <class T>
-struct ForwardWeights {
-  const T* weights;
-  int64_t group_in, group_out, taps;
-  __device__ ForwardWeights item(int64_t group) const {
-    return {weights + group * group_out * group_in * taps, group_in, group_out, taps};
-  }
-  __host__ __device__ int64_t size() const { return group_out; }
-  __device__ bool dense_along_k() const { return false; }
-  __device__ T load(int64_t o, int64_t k) const { return weights[(o * group_in + k % group_in) * taps + k / group_in]; }
-};
-
-// The same as (tap of a phase, o) -> c.
-template <class T>
-struct BackwardWeights {
-  const T* weights;
-  int64_t group_in, group_out, kh, kw;
-  PhaseTaps rows, columns;
-  __device__ BackwardWeights item(int64_t group) const {
-    BackwardWeights to = *this;
-    to.weights += group * group_out * group_in * kh * kw;
-    return to;
-  }
-  __host__ __device__ int64_t size() const { return group_in; }
-  __device__ bool dense_along_k() const { return false; }
-  __device__ T load(int64_t channel, int64_t k) const {
-    const int64_t o = k % group_out, tap = k / group_out;
-    const int64_t r = rows.tap(tap / columns.count), s = columns.tap(tap % columns.count);
-    return weights[((o * group_in + channel) * kh + r) * kw + s];
-  }
-};
-
-// dy (positions, c_out) as (position) -> o of a group.
-template <class T>
-struct OutputGradients {
-  const T* dy;
-  int64_t c_out, group_out;
-  __device__ OutputGradients item(int64_t group) const { return {dy + group * group_out, c_out, group_out}; }
-  __host__ __device__ int64_t size() const { return group_out; }
-  __device__ bool dense_along_k() const { return false; }
-  __device__ T load(int64_t o, int64_t position) const { return dy[position * c_out + o]; }
-};
-
-// Row (tap, c), column o of the weight gradient.
+// Row (tap, c), column o of the weight gradient, kept as (group, tap, c, o).
 template <class T>
 struct WeightGradients {
   T* dw;
-  int64_t group_in, group_out, taps;
-  __device__ WeightGradients item(int64_t group) const {
-    return {dw + group * group_out * group_in * taps, group_in, group_out, taps};
-  }
-  __device__ void store(int64_t row, int64_t o, T s) const {
-    dw[(o * group_in + row % group_in) * taps + row / group_in] = s;
-  }
+  int64_t rows, group_out;
+  __device__ WeightGradients item(int64_t group) const { return {dw + group * rows * group_out, rows, group_out}; }
+  __device__ void store(int64_t row, int64_t o, T s) const { dw[row * group_out + o] = s; }
 };
 
 // ---- few input channels ---------------------------------------------------------------------------------------------
@@ -151,9 +104,12 @@ void conv2d_forward(Stream stream, const T* x, const T* w, const T* bias, T* y, 
     return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw,
                   PhaseTaps::all(s.kh), PhaseTaps::all(s.kw), to, count);
   }
-  const int64_t taps = s.kh * s.kw;
-  launch_product<T>(stream, windows, ForwardWeights<T>{w, s.group_in(), s.group_out(), taps}, to, taps * s.group_in(),
-                    s.groups);
+  const int64_t k = s.kh * s.kw * s.group_in(), out = s.group_out();
+  const bool one_tap = s.kh * s.kw == 1;  // weights are dense along k
+  const DeviceScratch<T> kept(one_tap ? 0 : s.weights());
+  if (!one_tap) reorder_weights<T>(stream, w, kept, s, WeightOrder::kOutputsLast, false);
+  const Matrix<T> weights = one_tap ? Matrix<T>{w, k, 1, out, out * k} : Matrix<T>{kept, 1, out, out, out * k};
+  launch_product<T>(stream, windows, weights, to, k, s.groups);
 }
 
 template <class T>
@@ -164,6 +120,10 @@ void conv2d_backward_input(Stream stream, const T* dy, const T* w, T* dx, const 
     return launch(few_backward_input_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, dy, w, dx, s,
                   k_block(s.c_out));
   }
+  const bool as_stored = is_depthwise(s) || s.kh * s.kw == 1;
+  const DeviceScratch<T> kept(as_stored ? 0 : s.weights());
+  if (!as_stored) reorder_weights<T>(stream, w, kept, s, WeightOrder::kInputsLast, false);
+  const T* const weights = as_stored ? w : kept;
   for_each_phase<T>(s, dx, [&](const PhaseTaps& rows, const PhaseTaps& columns, const Pixels<T>& to) {
     const Windows<T, false> windows = windows_of_phase(dy, s, rows, columns, to);
     if (is_depthwise(s)) {
@@ -171,8 +131,9 @@ void conv2d_backward_input(Stream stream, const T* dy, const T* w, T* dx, const 
       return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw, rows,
                     columns, to, count);
     }
-    launch_product<T>(stream, windows, BackwardWeights<T>{w, s.group_in(), s.group_out(), s.kh, s.kw, rows, columns},
-                      to, rows.count * columns.count * s.group_out(), s.groups);
+    launch_product<T>(stream, windows,
+                      PhaseWeights<T>{weights, s.group_in(), s.group_out(), s.kh * s.kw, s.kw, rows, columns}, to,
+                      rows.count * columns.count * s.group_out(), s.groups);
   });
 }
 
@@ -183,8 +144,11 @@ void conv2d_backward_weight(Stream stream, const T* dy, const T* x, T* dw, const
   if (is_depthwise(s))
     return launch(depthwise_backward_weight_kernel<T>, grid_for(s.c_in * taps, kThreads), kThreads, 0, stream,
                   windows_of<T, false>(x, s), dy, dw, taps, positions, k_block(positions));
-  launch_product<T>(stream, windows_of<T, true>(x, s), OutputGradients<T>{dy, s.c_out, s.group_out()},
-                    WeightGradients<T>{dw, s.group_in(), s.group_out(), taps}, positions, s.groups);
+  const int64_t out = s.group_out();
+  const DeviceScratch<T> kept(s.weights());
+  launch_product<T>(stream, windows_of<T, true>(x, s), Matrix<T>{dy, 1, s.c_out, out, out},
+                    WeightGradients<T>{kept, taps * s.group_in(), out}, positions, s.groups);
+  reorder_weights<T>(stream, kept, dw, s, WeightOrder::kOutputsLast, true);
 }
 
 TAUT_INSTANTIATE_CONV2D(float)

@@ -1,10 +1,11 @@
-// What the convolutions on a GPU share: images as operands of matrix products, pixels as their results, the phases of
-// an input gradient, and which convolutions are something simpler.
+// What the convolutions on a GPU share: images and weights as operands of matrix products, pixels as their results, the
+// phases of an input gradient, and which convolutions are something simpler.
 #pragma once
 
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_phase.h"
 #include "kernels/device.cuh"
+#include "kernels/layout.h"
 
 namespace taut::TAUT_GPU {
 
@@ -67,6 +68,57 @@ struct Pixels {
   __device__ void store(int64_t position, int64_t channel, T s) const {
     at(position)[channel] = bias == nullptr ? s : s + bias[channel];
   }
+};
+
+// Orders in which a call keeps a copy of weights (c_out, c_in / groups, kh, kw), so that neighbours in a warp read
+// neighbours in memory: (c_out, tap, c) and (group, tap, c, o). With one tap the first is how they are stored.
+enum class WeightOrder { kInputsLast, kOutputsLast };
+
+// to = from in that order or, `back`, from that order. Writes are whole lines.
+template <class T>
+void reorder_weights(Stream stream, const T* from, T* to, const ConvShape& s, WeightOrder order, bool back) {
+  enum { kGroup, kOut, kIn, kTap, kDims };
+  const int64_t size[kDims] = {s.groups, s.group_out(), s.group_in(), s.kh * s.kw};
+  const bool inputs_last = order == WeightOrder::kInputsLast;
+  const int stored[kDims] = {kGroup, kOut, kIn, kTap};
+  const int kept[kDims] = {kGroup, inputs_last ? kOut : kTap, inputs_last ? kTap : kIn, inputs_last ? kIn : kOut};
+  const int* const order_from = back ? kept : stored;
+  const int* const order_to = back ? stored : kept;
+  CopyShape copy{.dims = kDims};
+  int64_t step_from[kDims], step_to = 1;
+  for (int64_t d = kDims - 1, step = 1; d >= 0; --d) {
+    step_from[order_from[d]] = step;
+    step *= size[order_from[d]];
+  }
+  for (int64_t d = kDims - 1; d >= 0; --d) {
+    copy.size[d] = size[order_to[d]];
+    copy.stride_from[d] = step_from[order_to[d]];
+    copy.stride_to[d] = step_to;
+    step_to *= copy.size[d];
+  }
+  strided_copy(stream, from, to, sizeof(T), copy);
+}
+
+// Weights kept as (c_out, tap, c), as (tap of a phase, o) -> c of a group.
+template <class T>
+struct PhaseWeights {
+  const T* weights;
+  int64_t group_in, group_out, taps, kw;
+  PhaseTaps rows, columns;
+
+  __device__ PhaseWeights item(int64_t group) const {
+    PhaseWeights to = *this;
+    to.weights += group * group_out * taps * group_in;
+    return to;
+  }
+  __host__ __device__ int64_t size() const { return group_in; }
+  __device__ bool dense_along_k() const { return false; }
+  __device__ const T* at(int64_t channel, int64_t k) const {
+    const int64_t o = k % group_out, tap = k / group_out;
+    const int64_t r = rows.tap(tap / columns.count), s = columns.tap(tap % columns.count);
+    return weights + (o * taps + r * kw + s) * group_in + channel;
+  }
+  __device__ T load(int64_t channel, int64_t k) const { return *at(channel, k); }
 };
 
 template <class T, bool transposed>

@@ -5,7 +5,6 @@
 // by way of floats.
 #include "kernels/conv2d_operands.cuh"
 #include "kernels/cuda/dnn.h"
-#include "kernels/layout.h"
 #include "kernels/matmul.h"
 #include "kernels/sums.cuh"
 #include "kernels/tensor_product.cuh"
@@ -40,31 +39,25 @@ struct TensorWindows {
   }
 };
 
-// Weights (c_out, taps, c_in / groups) as (tap of a phase, o) -> c.
+// The same of weights.
 template <class E>
-struct PhaseWeights {
+struct TensorPhaseWeights {
   static constexpr bool kAlongK = false;
-  const E* weights;
-  int64_t group_in, group_out, taps, kw;
-  PhaseTaps rows, columns;
+  PhaseWeights<E> weights;
   bool chunks;
 
-  __device__ PhaseWeights item(int64_t group) const {
-    PhaseWeights to = *this;
-    to.weights += group * group_out * taps * group_in;
+  explicit TensorPhaseWeights(const PhaseWeights<E>& w) : weights(w), chunks(w.group_in % kChunk<E> == 0) {}
+  __device__ TensorPhaseWeights item(int64_t group) const {
+    TensorPhaseWeights to = *this;
+    to.weights = weights.item(group);
     return to;
   }
-  __host__ __device__ int64_t size() const { return group_in; }
+  __host__ __device__ int64_t size() const { return weights.size(); }
   __device__ bool in_chunks() const { return chunks; }
-  __device__ const E* at(int64_t channel, int64_t k) const {
-    const int64_t o = k % group_out, tap = k / group_out;
-    const int64_t r = rows.tap(tap / columns.count), s = columns.tap(tap % columns.count);
-    return weights + (o * taps + r * kw + s) * group_in + channel;
-  }
-  __device__ E load(int64_t channel, int64_t k) const { return *at(channel, k); }
+  __device__ E load(int64_t channel, int64_t k) const { return weights.load(channel, k); }
   __device__ Chunk<E> chunk(int64_t channel, int64_t k, int64_t end_k) const {
-    if (channel >= group_in || k >= end_k) return {weights, 0};
-    return {at(channel, k), kChunk<E>};
+    if (channel >= size() || k >= end_k) return {weights.weights, 0};
+    return {weights.at(channel, k), kChunk<E>};
   }
 };
 
@@ -104,28 +97,13 @@ struct TensorWeights {
   }
 };
 
-// Weights (c_out, c, taps) to (c_out, taps, c), or back.
-template <class E>
-void transpose_weights(Stream stream, const E* from, E* to, const ConvShape& s, bool back) {
-  const int64_t c = s.group_in(), taps = s.kh * s.kw;
-  CopyShape copy{.dims = 3, .size = {s.c_out, taps, c}};
-  int64_t* const ours = back ? copy.stride_from : copy.stride_to;
-  int64_t* const theirs = back ? copy.stride_to : copy.stride_from;
-  ours[0] = theirs[0] = c * taps;
-  ours[1] = c;
-  ours[2] = 1;
-  theirs[1] = 1;
-  theirs[2] = taps;
-  strided_copy(stream, from, to, sizeof(E), copy);
-}
-
 template <class E>
 constexpr DnnElement kDnn = kSame<E, BF16> ? DnnElement::kBF16 : DnnElement::kTF32;
 
 template <class E>
 void tensor_conv2d_forward(Stream stream, const E* x, const E* w, const E* bias, E* y, const ConvShape& s) {
   const DeviceScratch<E> weights(s.weights());
-  transpose_weights<E>(stream, w, weights, s, false);
+  reorder_weights<E>(stream, w, weights, s, WeightOrder::kInputsLast, false);
   if (bias == nullptr && dnn_conv2d(stream, kDnn<E>, DnnPass::kForward, x, weights, y, s)) return;
   const int64_t k = s.kh * s.kw * s.group_in();
   const Pixels<E> to{y, bias, s.out_h(), s.out_w(), s.c_out, s.group_out(), s.out_h(), s.out_w(), HW(1), 0, 0};
@@ -137,13 +115,13 @@ void tensor_conv2d_forward(Stream stream, const E* x, const E* w, const E* bias,
 template <class E>
 void tensor_conv2d_backward_input(Stream stream, const E* dy, const E* w, E* dx, const ConvShape& s) {
   const DeviceScratch<E> weights(s.weights());
-  transpose_weights<E>(stream, w, weights, s, false);
+  reorder_weights<E>(stream, w, weights, s, WeightOrder::kInputsLast, false);
   if (dnn_conv2d(stream, kDnn<E>, DnnPass::kBackwardInput, dx, weights, dy, s)) return;
   for_each_phase<E>(s, dx, [&](const PhaseTaps& rows, const PhaseTaps& columns, const Pixels<E>& to) {
-    const PhaseWeights<E> of_phase{weights, s.group_in(), s.group_out(), s.kh * s.kw,
-                                   s.kw,    rows,         columns,       s.group_in() % kChunk<E> == 0};
-    launch_tensor_product<E>(stream, TensorWindows<E, false>(windows_of_phase(dy, s, rows, columns, to)), of_phase,
-                             TensorPixels<E>(to), rows.count * columns.count * s.group_out(), s.groups);
+    const PhaseWeights<E> of_phase{weights, s.group_in(), s.group_out(), s.kh * s.kw, s.kw, rows, columns};
+    launch_tensor_product<E>(stream, TensorWindows<E, false>(windows_of_phase(dy, s, rows, columns, to)),
+                             TensorPhaseWeights<E>(of_phase), TensorPixels<E>(to),
+                             rows.count * columns.count * s.group_out(), s.groups);
   });
 }
 
@@ -156,7 +134,7 @@ void tensor_conv2d_backward_weight(Stream stream, const E* dy, const E* x, E* dw
                              TensorWindows<E, true>(windows_of<E, true>(x, s)),
                              TensorWeights<E>{weights, columns, s.group_out() * columns, columns % kChunk<E> == 0},
                              s.rows_out(), s.groups);
-  transpose_weights<E>(stream, weights, dw, s, true);
+  reorder_weights<E>(stream, weights, dw, s, WeightOrder::kInputsLast, true);
 }
 
 // A tensor as floats for the time of a call: itself, or a copy of bf16 elements.

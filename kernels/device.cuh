@@ -98,6 +98,14 @@ __device__ __forceinline__ int64_t thread_in_grid() {
 __device__ __forceinline__ int64_t threads_in_grid() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % kWarpSize; }
 
+// Number of pieces of `each` that n elements fill.
+__host__ __device__ constexpr unsigned pieces(int64_t n, int64_t each) {
+  return static_cast<unsigned>((n + each - 1) / each);
+}
+// A grid of `down` rows of `across` blocks, row by row along x: y and z end at 65,535, which images and heads can
+// exceed. A block's row is blockIdx.x / across.
+inline dim3 rows_of_blocks(unsigned across, unsigned down, unsigned deep = 1) { return dim3(across * down, 1, deep); }
+
 // Blocks of `threads` for n elements in a loop over the grid; enough to fill a large GPU and no more.
 inline dim3 grid_for(int64_t n, int threads) {
   constexpr int64_t kMostBlocks = 4096;

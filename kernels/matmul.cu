@@ -12,17 +12,6 @@
 namespace taut::TAUT_GPU {
 namespace {
 
-// A stored matrix: element (i, k) lies at i step_i + k step_k.
-template <class T>
-struct Matrix {
-  const T* p;
-  int64_t step_i, step_k, size_i, stride;
-  __device__ Matrix item(int64_t number) const { return {p + number * stride, step_i, step_k, size_i, stride}; }
-  __host__ __device__ int64_t size() const { return size_i; }
-  __device__ bool dense_along_k() const { return step_k == 1 && step_i != 1; }
-  __device__ T load(int64_t i, int64_t k) const { return p[i * step_i + k * step_k]; }
-};
-
 template <class T>
 struct Result {
   const T *bias, *residual;

@@ -42,6 +42,17 @@ __device__ void load_slice(const Operand& from, int64_t first_i, int64_t first_k
   }
 }
 
+// A stored matrix: element (i, k) lies at i step_i + k step_k.
+template <class T>
+struct Matrix {
+  const T* p;
+  int64_t step_i, step_k, size_i, stride;
+  __device__ Matrix item(int64_t number) const { return {p + number * stride, step_i, step_k, size_i, stride}; }
+  __host__ __device__ int64_t size() const { return size_i; }
+  __device__ bool dense_along_k() const { return step_k == 1 && step_i != 1; }
+  __device__ T load(int64_t i, int64_t k) const { return p[i * step_i + k * step_k]; }
+};
+
 template <class T, class OperandA, class OperandB, class Result>
 __global__ void __launch_bounds__(kProductThreads<T>)
     product_kernel(OperandA a, OperandB b, Result result, int64_t k, int64_t block_of_k, int64_t batch) {
@@ -52,8 +63,9 @@ __global__ void __launch_bounds__(kProductThreads<T>)
   T* const slice_b = shared.take<T>(kDepth * kLineB);
   // A thread's rows and columns lie kRows / kEach apart: neighbours read neighbouring words.
   const int row = static_cast<int>(threadIdx.x) / kAcross, col = static_cast<int>(threadIdx.x) % kAcross;
-  const int64_t first_i = static_cast<int64_t>(blockIdx.y) * Tile<T>::kRows;
-  const int64_t first_j = static_cast<int64_t>(blockIdx.x) * Tile<T>::kCols;
+  const unsigned across = pieces(b.size(), Tile<T>::kCols);
+  const int64_t first_i = static_cast<int64_t>(blockIdx.x / across) * Tile<T>::kRows;
+  const int64_t first_j = static_cast<int64_t>(blockIdx.x % across) * Tile<T>::kCols;
   for (int64_t item = blockIdx.z; item < batch; item += gridDim.z) {
     const OperandA item_a = a.item(item);
     const OperandB item_b = b.item(item);
@@ -101,9 +113,8 @@ __global__ void __launch_bounds__(kProductThreads<T>)
 template <class T, class OperandA, class OperandB, class Result>
 void launch_product(Stream stream, OperandA a, OperandB b, Result result, int64_t k, int64_t batch) {
   constexpr int64_t kMostItems = 65535;
-  const dim3 grid(static_cast<unsigned>((b.size() + Tile<T>::kCols - 1) / Tile<T>::kCols),
-                  static_cast<unsigned>((a.size() + Tile<T>::kRows - 1) / Tile<T>::kRows),
-                  static_cast<unsigned>(batch < kMostItems ? batch : kMostItems));
+  const dim3 grid = rows_of_blocks(pieces(b.size(), Tile<T>::kCols), pieces(a.size(), Tile<T>::kRows),
+                                   static_cast<unsigned>(batch < kMostItems ? batch : kMostItems));
   constexpr size_t kShared = Tile<T>::kDepth * (Tile<T>::kRows + Tile<T>::kCols + 2 * Tile<T>::kPad) * sizeof(T);
   launch(product_kernel<T, OperandA, OperandB, Result>, grid, kProductThreads<T>, kShared, stream, a, b, result, k,
          k_block(k), batch);

@@ -168,8 +168,9 @@ __global__ void __launch_bounds__(kTensorThreads)
   unsigned char* const slices = shared.take<unsigned char>(kTensorShared);
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int warp_row = warp / 4 * kWarpRows, warp_col = warp % 4 * kWarpCols;
-  const int64_t first_i = static_cast<int64_t>(blockIdx.y) * kTensorRows;
-  const int64_t first_j = static_cast<int64_t>(blockIdx.x) * kTensorCols;
+  const unsigned blocks_across = pieces(b.size(), kTensorCols);
+  const int64_t first_i = static_cast<int64_t>(blockIdx.x / blocks_across) * kTensorRows;
+  const int64_t first_j = static_cast<int64_t>(blockIdx.x % blocks_across) * kTensorCols;
   const int64_t count = (k + kSliceDepth<E> - 1) / kSliceDepth<E>;
   for (int64_t item = blockIdx.z; item < batch; item += gridDim.z) {
     const OperandA item_a = a.item(item);
@@ -250,9 +251,8 @@ __global__ void __launch_bounds__(kTensorThreads)
 template <class E, class OperandA, class OperandB, class Result>
 void launch_tensor_product(Stream stream, OperandA a, OperandB b, Result result, int64_t k, int64_t batch) {
   constexpr int64_t kMostItems = 65535;
-  const dim3 grid(static_cast<unsigned>((b.size() + kTensorCols - 1) / kTensorCols),
-                  static_cast<unsigned>((a.size() + kTensorRows - 1) / kTensorRows),
-                  static_cast<unsigned>(batch < kMostItems ? batch : kMostItems));
+  const dim3 grid = rows_of_blocks(pieces(b.size(), kTensorCols), pieces(a.size(), kTensorRows),
+                                   static_cast<unsigned>(batch < kMostItems ? batch : kMostItems));
   launch(tensor_product_kernel<E, OperandA, OperandB, Result>, grid, kTensorThreads, kTensorShared, stream, a, b,
          result, k, batch);
 }
