@@ -10,24 +10,29 @@ Vec<T> rounded(double x) {
   return broadcast(static_cast<T>(x));
 }
 
-}  // namespace
-
 template <class T>
-void adamw_step(Stream, T* p, const T* grad, T* m, T* v, int64_t n, const AdamWConstants<T>* constants) {
-  const AdamWConstants<T> c = *constants;
+void adamw_step_of_one(const AdamWTensor<T>& t) {
+  const AdamWConstants<T> c = *t.constants;
   const Vec<T> grad_scale = broadcast(c.grad_scale), decay = broadcast(c.decay);
   const Vec<T> one_minus_beta1 = broadcast(c.one_minus_beta1), beta2 = broadcast(c.beta2);
   const Vec<T> one_minus_beta2 = broadcast(c.one_minus_beta2), eps = broadcast(c.eps);
   const Vec<T> correction2 = broadcast(c.correction2), minus_rate = broadcast(c.minus_rate);
-  parallel_vectors(n, [&](int64_t i, auto lanes) {
-    const Vec<T> g = grad_scale * lanes.load(grad + i);
-    const Vec<T> m0 = lanes.load(m + i);
+  parallel_vectors(t.n, [&](int64_t i, auto lanes) {
+    const Vec<T> g = grad_scale * lanes.load(t.grad + i);
+    const Vec<T> m0 = lanes.load(t.m + i);
     const Vec<T> m1 = fma(one_minus_beta1, g - m0, m0);
-    const Vec<T> v1 = fma(one_minus_beta2 * g, g, beta2 * lanes.load(v + i));
-    lanes.store(m + i, m1);
-    lanes.store(v + i, v1);
-    lanes.store(p + i, fma(minus_rate, m1 / (sqrt(v1) / correction2 + eps), lanes.load(p + i) * decay));
+    const Vec<T> v1 = fma(one_minus_beta2 * g, g, beta2 * lanes.load(t.v + i));
+    lanes.store(t.m + i, m1);
+    lanes.store(t.v + i, v1);
+    lanes.store(t.p + i, fma(minus_rate, m1 / (sqrt(v1) / correction2 + eps), lanes.load(t.p + i) * decay));
   });
+}
+
+}  // namespace
+
+template <class T>
+void adamw_step(Stream, const AdamWTensor<T>* tensors, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) adamw_step_of_one(tensors[i]);
 }
 
 template <class T>

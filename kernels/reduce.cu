@@ -1,11 +1,14 @@
 // Sums in the contract's orders (kernels/sums.cuh: a warp a row or a chunk, a thread a column), maxima a thread each.
 #include "kernels/reduce.h"
 
+#include <vector>
+
 #include "kernels/convert.h"
 #include "kernels/device.cuh"
 #include "kernels/device_memory.h"
 #include "kernels/sum_groups.h"
 #include "kernels/sums.cuh"
+#include "kernels/tensor_table.cuh"
 
 namespace taut::TAUT_GPU {
 namespace {
@@ -44,11 +47,27 @@ __global__ void expand_dim_kernel(T scale, const T* dy, T* dx, int64_t count, in
     dx[at] = scale * dy[at / (n * inner) * inner + at % inner];
 }
 
+// One of the lists that are summed at once; its chunk sums go to `to`.
 template <class T>
-struct SquareTerm {
+struct SumList {
   const T* x;
-  __device__ T operator()(int64_t, int64_t i) const { return x[i] * x[i]; }
+  int64_t n;
+  T* to;
 };
+
+// A warp a chunk of a list, of its squares or of its elements.
+template <class T, bool squares>
+__global__ void table_chunk_sums_kernel(TensorTable<SumList<T>> table) {
+  for (int64_t c = warp_in_grid(); c < table.pieces; c += warps_in_grid()) {
+    const int which = table.of(c);
+    const SumList<T>& list = table.entry[which];
+    const int64_t chunk = c - table.first[which], first = chunk * kSumChunk;
+    const int64_t length = list.n - first < kSumChunk ? list.n - first : kSumChunk;
+    const T* const x = list.x + first;
+    const T sum = row_sum<T>(length, [&](int64_t i) { return squares ? x[i] * x[i] : x[i]; });
+    if (lane() == 0) list.to[chunk] = sum;
+  }
+}
 
 template <class T>
 __global__ void copy_kernel(const T* x, T* y, int64_t n) {
@@ -140,9 +159,31 @@ void expand_dim(Stream stream, T scale, const T* dy, T* dx, int64_t outer, int64
 
 template <class T>
 void sum_of_squares(Stream stream, const T* const* buffers, const int64_t* sizes, int64_t count, T* y) {
-  const DeviceScratch<T> sums(count);
-  for (int64_t b = 0; b < count; ++b) whole_sums(stream, sums + b, 1, sizes[b], SquareTerm<T>{buffers[b]});
-  whole_sums(stream, y, 1, count, ListTerm<T>{sums, count});
+  std::vector<SumList<T>> lists;
+  int64_t chunks = 0;
+  for (int64_t b = 0; b < count; ++b) {
+    lists.push_back({buffers[b], sizes[b], nullptr});
+    chunks += sum_chunks(sizes[b]);
+  }
+  const DeviceScratch<T> even(chunks), odd(chunks);
+  const auto pieces_of = [](const SumList<T>& list) { return sum_chunks(list.n); };
+  // Chunk sums of all buffers, one after the other, then those of the chunk sums, until each buffer has one.
+  T* to = even;
+  for (bool squares = true;; squares = false, to = to == static_cast<T*>(even) ? odd : even) {
+    int64_t at = 0, most = 0;
+    for (SumList<T>& list : lists) {
+      list.to = to + at;
+      at += sum_chunks(list.n);
+      most = sum_chunks(list.n) > most ? sum_chunks(list.n) : most;
+    }
+    for_each_table(lists.data(), count, pieces_of, [&](const TensorTable<SumList<T>>& table) {
+      launch(squares ? table_chunk_sums_kernel<T, true> : table_chunk_sums_kernel<T, false>,
+             grid_of_warps(table.pieces, kSumThreads), kSumThreads, 0, stream, table);
+    });
+    if (most <= 1) break;
+    for (SumList<T>& list : lists) list = {list.to, sum_chunks(list.n), nullptr};
+  }
+  whole_sums(stream, y, 1, count, ListTerm<T>{to, count});
 }
 
 template <class T>

@@ -73,15 +73,17 @@ void AdamW::step(const std::vector<Tensor>& gradients, double lr, double gradien
   for (const Tensor& c : constants_)
     if (c.defined()) append_address(addresses, c);
   repeated_->run(addresses, [&] {
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (!dense[i].defined()) continue;
-      Tensor p = parameters_[i].var.value();
-      on_float(p.dtype(), "adamw", [&]<class T>() {
+    on_float(constants_[put[1]].dtype(), "adamw", [&]<class T>() {
+      std::vector<AdamWTensor<T>> tensors;
+      for (size_t i = 0; i < parameters_.size(); ++i) {
+        if (!dense[i].defined()) continue;
+        Tensor p = parameters_[i].var.value();
         const auto* constants = reinterpret_cast<const AdamWConstants<T>*>(constants_[decay_[i]].template data<T>());
-        ON_DEVICE(device, adamw_step<T>(current_stream(device), p.data<T>(), dense[i].template data<T>(),
-                                        m_[i].template data<T>(), v_[i].template data<T>(), p.numel(), constants));
-      });
-    }
+        tensors.push_back({p.data<T>(), dense[i].template data<T>(), m_[i].template data<T>(), v_[i].template data<T>(),
+                           p.numel(), constants});
+      }
+      ON_DEVICE(device, adamw_step<T>(current_stream(device), tensors.data(), std::ssize(tensors)));
+    });
   });
   for (size_t i = 0; i < parameters_.size(); ++i)
     if (dense[i].defined()) Tensor(parameters_[i].var.value()).bump_version();

@@ -104,7 +104,7 @@ bool is_constant(uintptr_t address) {
   for (const Range& r : ranges.constants)
     if (address - r.begin < r.end - r.begin) return true;
   // Other host threads' launches never read their arguments here: the runner has one host thread.
-  return address >= standing.callers_frame && address - standing.callers_frame < 4096;
+  return address >= standing.callers_frame && address - standing.callers_frame < 8192;
 }
 
 }  // namespace taut::runner

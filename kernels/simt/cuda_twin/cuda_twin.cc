@@ -147,7 +147,7 @@ bool on_device(const void* p) { return runner::memory().contains(reinterpret_cas
 // The arguments of a launch lie in the frame above the runner's, which is where it lets device code read them.
 void run_kernel(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, void (*thunk)(void*),
                 const std::vector<std::byte>& closure) {
-  constexpr size_t kMostArguments = 2048;
+  constexpr size_t kMostArguments = 4096 + 64;  // CUDA's, and what a closure has besides
   alignas(16) std::byte copy[kMostArguments];
   TAUT_CHECK(closure.size() <= kMostArguments, "[simt] expected at most {} bytes of arguments, got {}", kMostArguments,
              closure.size());
