@@ -1,7 +1,6 @@
 #include "kernels/lab/kernel_source.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 
 #include "kernels/lab/ptxas.h"
@@ -23,12 +22,7 @@ std::vector<std::string> candidates(const runner::KernelCounts& kernel) {
     if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
   };
   for (const runner::SiteCounts& site : kernel.sites) add(site.site.substr(0, site.site.find(':')));
-  std::error_code error;
-  std::vector<std::string> headers;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(source_tree()) + "/kernels", error))
-    if (entry.path().extension() == ".cuh") headers.push_back("kernels/" + entry.path().filename().string());
-  std::sort(headers.begin(), headers.end());
-  for (const std::string& header : headers) add(header);
+  for (const std::string& header : files_of("kernels", ".cuh")) add(header);
   return files;
 }
 

@@ -3,9 +3,11 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <sstream>
@@ -94,33 +96,57 @@ std::string word_after(const std::string& line, std::string_view key, const char
   return line.substr(begin, line.find_first_of(ends, begin) - begin);
 }
 
-}  // namespace
+// Reads what ptxas -v says of the kernels that it compiles for a GPU.
+class ResourceReader {
+ public:
+  explicit ResourceReader(const char* arch) : arch_(arch) {}
 
-const char* source_tree() { return TAUT_SOURCE_DIR; }
-
-std::map<std::string, Resources> ptxas_resources(const std::string& source, const Gpu& gpu) {
-  std::map<std::string, Resources> all;
-  if (!nvcc_can_compile(source)) return all;
-  std::string kernel;
-  run(nvcc_command(source, gpu, "-Xptxas -v -cubin -o /dev/null"), [&](const std::string& text) {
-    if (const std::string entry = word_after(text, "Compiling entry function '", "'"); !entry.empty()) {
-      kernel = demangled(entry);
+  void read(const std::string& line) {
+    if (const std::string entry = word_after(line, "Compiling entry function '", "'"); !entry.empty()) {
+      kernel_ = word_after(line, "' for '", "'") == arch_ ? demangled(entry) : "";
       return;
     }
-    if (kernel.empty()) return;
-    Resources& r = all[kernel];
+    if (kernel_.empty()) return;
+    Resources& r = all_[kernel_];
     int64_t stack = 0, stores = 0, loads = 0;
     int registers = 0;
-    if (std::sscanf(text.c_str(), " %ld bytes stack frame, %ld bytes spill stores, %ld bytes spill loads", &stack,
+    if (std::sscanf(line.c_str(), " %ld bytes stack frame, %ld bytes spill stores, %ld bytes spill loads", &stack,
                     &stores, &loads) == 3) {
       r.stack_bytes = stack;
       r.spill_bytes = stores + loads;
     }
-    if (const size_t at = text.find("Used ");
-        at != std::string::npos && std::sscanf(text.c_str() + at, "Used %d", &registers) == 1)
+    if (const size_t at = line.find("Used ");
+        at != std::string::npos && std::sscanf(line.c_str() + at, "Used %d", &registers) == 1)
       r.registers = registers;
-  });
-  return all;
+  }
+  const std::map<std::string, Resources>& all() const { return all_; }
+
+ private:
+  std::string arch_, kernel_;
+  std::map<std::string, Resources> all_;
+};
+
+}  // namespace
+
+const char* source_tree() { return TAUT_SOURCE_DIR; }
+
+std::vector<std::string> files_of(const std::string& folder, const char* extension) {
+  std::error_code error;
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(source_tree()) + "/" + folder, error))
+    if (entry.path().extension() == extension) files.push_back(folder + "/" + entry.path().filename().string());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::map<std::string, Resources> ptxas_resources(const std::string& source, const Gpu& gpu) {
+  ResourceReader kept(gpu.arch);
+  std::ifstream file(std::string(TAUT_PTXAS_DIR) + "/" + source);
+  for (std::string line; std::getline(file, line);) kept.read(line);
+  if (!kept.all().empty() || !nvcc_can_compile(source)) return kept.all();
+  ResourceReader asked(gpu.arch);
+  run(nvcc_command(source, gpu, "-Xptxas -v -cubin -o /dev/null"), [&](const std::string& line) { asked.read(line); });
+  return asked.all();
 }
 
 std::map<std::string, std::string> ptx_of(const std::string& source, const Gpu& gpu) {

@@ -90,7 +90,14 @@ std::string describe_kernel(const void* kernel) {
 std::string short_kernel_name(std::string name) {
   for (const std::string_view scope : {"(anonymous namespace)::", "taut::simt::", "taut::cuda::"})
     for (size_t at; (at = name.find(scope)) != std::string::npos;) name.erase(at, scope.size());
-  name = name.substr(0, name.find('('));
+  // Its parameters begin behind its template arguments, in which a value of an enum has parentheses, too.
+  for (size_t at = 0, depth = 0; at < name.size(); ++at) {
+    if (name[at] == '<') ++depth;
+    if (name[at] == '>') --depth;
+    if (name[at] != '(' || depth > 0) continue;
+    name.resize(at);
+    break;
+  }
   if (name.starts_with("void ")) name.erase(0, 5);
   if (const size_t space = name.rfind(' '); space != std::string::npos && name.find('<') > space)
     name.erase(0, space + 1);

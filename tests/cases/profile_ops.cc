@@ -25,14 +25,23 @@ double percent(int64_t part, int64_t whole) {
 class KnownResources {
  public:
   explicit KnownResources(const lab::Gpu& gpu) : gpu_(gpu) {}
-  const lab::Resources* of(const std::string& file, const std::string& kernel) {
-    if (file.empty()) return nullptr;
+  // A kernel of a header is linked once for all files that make it: where the file that was found is not one of them,
+  // the first that is.
+  const lab::Resources* of(const lab::KernelSource& source) {
+    if (source.compiled.empty()) return nullptr;
+    if (const lab::Resources* const r = in(source.compiled, source.kernel); r != nullptr) return r;
+    for (const std::string& file : lab::files_of(source.compiled.substr(0, source.compiled.rfind('/')), ".cu"))
+      if (const lab::Resources* const r = in(file, source.kernel); r != nullptr) return r;
+    return nullptr;
+  }
+
+ private:
+  const lab::Resources* in(const std::string& file, const std::string& kernel) {
     if (!files_.contains(file)) files_[file] = lab::ptxas_resources(file, gpu_);
     const auto found = files_[file].find(kernel);
     return found == files_[file].end() ? nullptr : &found->second;
   }
 
- private:
   const lab::Gpu& gpu_;
   std::map<std::string, std::map<std::string, lab::Resources>> files_;
 };
@@ -137,8 +146,7 @@ std::vector<Row> profile_ops(const lab::ProfileOptions& options) {
       if (options.sites)
         for (const runner::SiteCounts& site : k.sites) rows.push_back(site_row(what, k, site));
       else
-        rows.push_back(
-            kernel_row(what, gpu, k, sources[i], options.ask_nvcc ? known.of(sources[i].compiled, k.kernel) : nullptr));
+        rows.push_back(kernel_row(what, gpu, k, sources[i], options.ask_nvcc ? known.of(sources[i]) : nullptr));
     }
   }
   return rows;
