@@ -10,10 +10,11 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// The gradient before the ReLU.
+// The gradient before the ReLU. It is read in any case: a warp reads whole lines.
 template <class T>
 __device__ T before_relu(const T* dy, const T* y, int64_t at) {
-  return y == nullptr || T(0) < y[at] ? dy[at] : T(0);
+  const T g = dy[at];
+  return y == nullptr || T(0) < y[at] ? g : T(0);
 }
 
 template <class T>

@@ -21,6 +21,8 @@ int64_t elements(const OpCase& c) {
   return n;
 }
 
+double work(const OpCase& c) { return c.flops > 0 ? c.flops : static_cast<double>(elements(c)); }
+
 bool is_small(const OpCase& c) { return c.flops < 1e6 && elements(c) < 50000; }
 
 bool is_in_class(const OpCase& c, const std::string& name) {
@@ -50,7 +52,7 @@ std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, d
     const auto [at, is_new] = largest.emplace(c.op, all.size());
     if (is_new)
       all.push_back(c);
-    else if (elements(c) > elements(all[at->second]))
+    else if (work(c) > work(all[at->second]))
       all[at->second] = c;
   }
   return all;

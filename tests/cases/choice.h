@@ -13,6 +13,8 @@ namespace taut::cases {
 std::regex expression(const char* flag, const std::string& text);
 
 int64_t elements(const OpCase& c);  // of all inputs
+// Operations of a forward pass where the op knows them, else numbers that go in: for comparing cases of one op.
+double work(const OpCase& c);
 // Small enough for the many runs of a whole check on a device that is simulated.
 bool is_small(const OpCase& c);
 // Classes of sizes: small, train (the others: a real model's), edge (a size of 0 or 1, or one that no vector divides).
@@ -23,7 +25,7 @@ bool is_in_class(const OpCase& c, const std::string& name);
 std::vector<OpCase> matching_cases(const char* flag, const std::string& filter);
 // What a case is run as: f32 leaves out the cases of tf32, bf16 also those that have no kernels for it.
 enum class RunAs { kF32, kTf32, kBf16 };
-// Of each of their ops the largest that takes no more than `most_flops`; may be none.
+// Of each of their ops the one of most work that takes no more than `most_flops`; may be none.
 std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops,
                                   RunAs mode = RunAs::kF32);
 

@@ -52,6 +52,19 @@ struct Oracle {
   std::function<Arrays<Taped<double>>(const Arrays<Taped<double>>&)> taped64 = {};
 };
 
+// The formula's gradients as plain loops, for a shape of which the tape would be too long: a generic lambda
+// `[=]<class T>(const Arrays<T>& in, const Arrays<T>& dy) -> Arrays<T>`, one for each input.
+struct GradientOracle {
+  GradientOracle() = default;
+  template <class Formula>
+  GradientOracle(Formula f)
+      : f32([f](const Arrays<float>& in, const Arrays<float>& dy) { return f(in, dy); }),
+        f64([f](const Arrays<double>& in, const Arrays<double>& dy) { return f(in, dy); }) {}
+
+  std::function<Arrays<float>(const Arrays<float>&, const Arrays<float>&)> f32 = {};
+  std::function<Arrays<double>(const Arrays<double>&, const Arrays<double>&)> f64 = {};
+};
+
 struct Input {
   Shape shape = {};
   double low = -1, high = 1;  // uniform values, f32 numbers in f64 too
@@ -70,13 +83,14 @@ struct OpCase {
   std::vector<Input> inputs = {};
   std::function<std::vector<Var>(const std::vector<Var>&)> run = {};
   Oracle oracle = {};
-  bool exact = false;           // small-integer inputs must give the formula's very values, gradients included
-  bool smooth = true;           // false: rounds, so that central differences say nothing
-  bool winograd = false;        // computed by Winograd's algorithm in f32: its line of the error budget
-  bool bf16 = false;            // has kernels that store bf16
-  bool stores_between = false;  // and what they store on the way is rounded: whole numbers are not exact
-  bool tf32 = false;            // runs with Precision::kTF32: in f32 it is judged as that
-  bool zeros = false;           // an output or a gradient may be zero everywhere
+  GradientOracle gradient_oracle = {};  // where there is one, the tape is not asked
+  bool exact = false;                   // small-integer inputs must give the formula's very values, gradients included
+  bool smooth = true;                   // false: rounds, so that central differences say nothing
+  bool winograd = false;                // computed by Winograd's algorithm in f32: its line of the error budget
+  bool bf16 = false;                    // has kernels that store bf16
+  bool stores_between = false;          // and what they store on the way is rounded: whole numbers are not exact
+  bool tf32 = false;                    // runs with Precision::kTF32: in f32 it is judged as that
+  bool zeros = false;                   // an output or a gradient may be zero everywhere
   Specials specials = Specials::kAll;
   double flops = 0;  // of a forward pass, for the benchmark
 };

@@ -1,4 +1,4 @@
-// Running an oracle: values in one kind of scalar, and the gradients of the formula itself.
+// Running an oracle: values in one kind of scalar, and the gradients of the formula.
 #pragma once
 
 #include <vector>
@@ -57,6 +57,31 @@ Values taped_gradients(const std::function<Arrays<Taped<T>>(const Arrays<Taped<T
   for (size_t i = 0; i < inputs.size(); ++i)
     if (mask[i])
       for (const Taped<T>& x : in[i].values) gradients[i].push_back(static_cast<double>(adjoint[x.id()]));
+  return gradients;
+}
+
+// Gradients of sum <output, dy> in precision T by the case's own formula, or by the tape; empty for inputs that `mask`
+// does not mark.
+template <class T>
+Values oracle_gradients(const OpCase& c, const std::vector<Tensor>& inputs, const Grads& dy,
+                        const std::vector<bool>& mask) {
+  constexpr bool kDouble = sizeof(T) == sizeof(double);
+  const auto& formula = [&]() -> const auto& {
+    if constexpr (kDouble)
+      return c.gradient_oracle.f64;
+    else
+      return c.gradient_oracle.f32;
+  }
+  ();
+  if (formula == nullptr) {
+    if constexpr (kDouble)
+      return taped_gradients<T>(c.oracle.taped64, inputs, dy, mask);
+    else
+      return taped_gradients<T>(c.oracle.taped32, inputs, dy, mask);
+  }
+  Values gradients = to_values(formula(to_arrays<T>(inputs), to_arrays<T>(dy)));
+  for (size_t i = 0; i < mask.size(); ++i)
+    if (!mask[i]) gradients[i].clear();
   return gradients;
 }
 

@@ -4,10 +4,54 @@
 namespace taut::cases {
 namespace {
 
+// Of qkv: with P = softmax(scale q kT), dV = PT dout, dP = dout vT, dS = P (dP - the sum of P dP over its row),
+// dQ = scale dS k, dK = scale dST q.
+template <class T>
+Array<T> attention_gradient(const Array<T>& qkv, const Array<T>& dout, int64_t rows, double scale) {
+  const int64_t b = qkv.size(0), t = qkv.size(1), heads = qkv.size(3), d = qkv.size(4);
+  Array<T> dqkv(qkv.shape);
+  std::vector<T> p(static_cast<size_t>(t)), dp(p);
+  for (int64_t at = 0; at < b * heads * rows; ++at) {
+    const int64_t query = at % rows, head = at / rows % heads, image = at / rows / heads;
+    const auto row = [&](int64_t token, int64_t which) {
+      return (((image * t + token) * 3 + which) * heads + head) * d;
+    };
+    const T* const q = &qkv[row(query, 0)];
+    const T* const g = &dout[((image * rows + query) * heads + head) * d];
+    T most(0), sum(0), mean(0);
+    for (int64_t j = 0; j < t; ++j) {
+      T s(0), u(0);
+      for (int64_t c = 0; c < d; ++c) {
+        s += q[c] * qkv[row(j, 1) + c];
+        u += g[c] * qkv[row(j, 2) + c];
+      }
+      p[static_cast<size_t>(j)] = s * T(scale);
+      dp[static_cast<size_t>(j)] = u;
+      most = j == 0 ? s * T(scale) : larger(most, s * T(scale));
+    }
+    for (T& s : p) sum += s = exp(s - most);
+    for (size_t j = 0; j < p.size(); ++j) mean += (p[j] /= sum) * dp[j];
+    for (int64_t j = 0; j < t; ++j) {
+      const T pj = p[static_cast<size_t>(j)], ds = pj * (dp[static_cast<size_t>(j)] - mean) * T(scale);
+      for (int64_t c = 0; c < d; ++c) {
+        dqkv[row(query, 0) + c] += ds * qkv[row(j, 1) + c];
+        dqkv[row(j, 1) + c] += ds * q[c];
+        dqkv[row(j, 2) + c] += pj * g[c];
+      }
+    }
+  }
+  return dqkv;
+}
+
 void add_row(CaseList& list, int64_t b, int64_t t, int64_t heads, int64_t d, int64_t queries = 0, double range = 1,
              const std::string& what = "") {
   const double scale = 1 / std::sqrt(static_cast<double>(d));
   const int64_t rows = queries == 0 ? t : queries;
+  GradientOracle gradient_oracle;
+  if (b * heads * rows * t * d > 2'500'000)
+    gradient_oracle = [=]<class T>(const Arrays<T>& in, const Arrays<T>& dy) -> Arrays<T> {
+      return {attention_gradient(in[0], dy[0], rows, scale)};
+    };
   list.add({.op = "attention",
             .name = fmt::format("{}x{}x3x{}x{}{}{}", b, t, heads, d, queries ? fmt::format("-q{}", queries) : "", what),
             .inputs = {{.shape = {b, t, 3, heads, d}, .low = -range, .high = range}},
@@ -40,6 +84,7 @@ void add_row(CaseList& list, int64_t b, int64_t t, int64_t heads, int64_t d, int
               }
               return {y};
             },
+            .gradient_oracle = gradient_oracle,
             .bf16 = true,
             .zeros = b == 0,
             .flops = 4.0 * static_cast<double>(b * heads * rows * t * d)});
@@ -56,6 +101,7 @@ void add_attention_cases(CaseList& list) {
   add_row(list, 1, 300, 1, 8);
   add_row(list, 1, 50, 2, 64);
   add_row(list, 1, 197, 1, 32);
+  add_row(list, 1, 197, 3, 64);     // a block of ViT-Ti
   add_row(list, 1, 197, 3, 64, 1);  // the last block of a ViT needs the class token alone
   add_row(list, 2, 50, 2, 16, 3);
   add_row(list, 1, 19, 2, 80);

@@ -179,6 +179,7 @@ void add_layout_cases(CaseList& list) {
   add_permute(list, {1, 1}, {1, 0});
   add_permute(list, {0, 3}, {1, 0});
   add_permute(list, {2, 50, 3, 16}, {2, 0, 3, 1});
+  add_permute(list, {1, 197, 3, 64}, {0, 2, 1, 3});  // tokens to heads
   list.reject(
       "permute", "twice",
       [=] {
@@ -197,6 +198,7 @@ void add_layout_cases(CaseList& list) {
   add_concat(list, {{2, 3, 5}, {2, 4, 5}}, 1);
   add_concat(list, {{2, 0, 3}, {2, 2, 3}}, -2);
   add_concat(list, {{4}}, 0);
+  add_concat(list, {{2, 1, 192}, {2, 196, 192}}, 1);  // a class token before the patches
   list.reject(
       "concat", "nothing", [] { ops::concat({}, 0); }, "at least one input");
   list.reject(
@@ -218,6 +220,7 @@ void add_layout_cases(CaseList& list) {
   add_slice(list, {5, 7}, 1, 6, 1);
   add_slice(list, {5, 7}, 0, 2, 0);
   add_slice(list, {67}, 0, 17, 33);
+  add_slice(list, {2, 197, 192}, 1, 0, 1);  // the class token
   list.reject(
       "slice", "range",
       [=] {
@@ -234,6 +237,7 @@ void add_layout_cases(CaseList& list) {
   add_patchify(list, 2, 3, 15, 10, 5);
   add_patchify(list, 0, 3, 8, 8, 4);
   add_patchify(list, 1, 3, 32, 48, 16);
+  add_patchify(list, 1, 3, 224, 224, 16);
   list.reject(
       "patchify", "size",
       [=] {

@@ -57,6 +57,31 @@ struct LinearRow {
   Precision precision = Precision::kF32;
 };
 
+// x, w, then bias and residual where there are.
+template <class T>
+Arrays<T> linear_gradients(const LinearRow& row, const Arrays<T>& in, const Array<T>& dy) {
+  const int64_t in_size = row.x.back(), out = row.out;
+  Arrays<T> d;
+  for (const Array<T>& x : in) d.emplace_back(x.shape);
+  for (int64_t at = 0; at < dy.numel(); ++at) {
+    const int64_t r = at / out, o = at % out;
+    T slope(1);
+    if (row.gelu) {
+      T s = in[2][o];
+      for (int64_t k = 0; k < in_size; ++k) s += in[0][r * in_size + k] * in[1][o * in_size + k];
+      slope = T(0.5) * (T(1) + erf(s / T(std::sqrt(2.0)))) + s * exp(-s * s / T(2)) / T(std::sqrt(2 * M_PI));
+    }
+    const T g = dy[at] * slope;
+    for (int64_t k = 0; k < in_size; ++k) {
+      d[0][r * in_size + k] += g * in[1][o * in_size + k];
+      d[1][o * in_size + k] += g * in[0][r * in_size + k];
+    }
+    if (row.bias) d[2][o] += g;
+    if (row.residual) d[row.bias ? 3 : 2][at] = dy[at];
+  }
+  return d;
+}
+
 void add_linear(CaseList& list, const LinearRow& row) {
   const int64_t in_size = row.x.back(), out = row.out, rows = in_size > 0 ? numel(row.x) / in_size : 0;
   Shape y_shape = row.x;
@@ -66,6 +91,11 @@ void add_linear(CaseList& list, const LinearRow& row) {
   if (row.residual) inputs.push_back({.shape = y_shape});
   const size_t bias = 2, residual = row.bias ? 3 : 2;
   const bool tf32 = row.precision == Precision::kTF32;
+  GradientOracle gradient_oracle;
+  if (rows * in_size * out > 5'000'000)
+    gradient_oracle = [row]<class T>(const Arrays<T>& in, const Arrays<T>& dy) {
+      return linear_gradients(row, in, dy[0]);
+    };
   list.add({.op = row.gelu ? "linear_gelu" : "linear",
             .name = fmt::format("{}-{}{}{}{}", shape_name(row.x), out, row.bias ? "-bias" : "",
                                 row.residual ? "-residual" : "", tf32 ? "-tf32" : ""),
@@ -93,6 +123,7 @@ void add_linear(CaseList& list, const LinearRow& row) {
               }
               return {y};
             },
+            .gradient_oracle = gradient_oracle,
             .exact = !row.gelu,
             .bf16 = !tf32 && !(row.gelu && rows * out == 1),  // one number may be the worst of all roundings
             .tf32 = tf32,
@@ -161,6 +192,9 @@ void add_matmul_cases(CaseList& list) {
                                LinearRow{{17, 67}, 33, true, false, true}, LinearRow{{0, 5}, 4, true, false, true},
                                LinearRow{{9, 192}, 768, true, false, true}})
     add_linear(list, row);
+  // The tokens of an image through the first product of ViT-Ti's MLP.
+  add_linear(list, {{197, 192}, 768, true, true});
+  add_linear(list, {{197, 192}, 768, true, false, true});
   // Over the edges of the tensor cores' tiles (128 x 128, 64 bytes of k), and where 16 bytes are never aligned.
   add_linear(list, {{130, 40}, 136, true, true});
   add_linear(list, {{129, 17}, 131, true, true});

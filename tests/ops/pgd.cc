@@ -231,8 +231,9 @@ void add_pgd_cases(CaseList& list) {
     add_starts(list, s);
     add_distances(list, s);
   }
-  for (const PatchSetting& s : {PatchSetting{2, 3, 8, 12, 4}, PatchSetting{1, 3, 5, 7, 1}, PatchSetting{3, 1, 9, 3, 3},
-                                PatchSetting{0, 3, 4, 4, 2}, PatchSetting{2, 3, 64, 64, 16}})
+  for (const PatchSetting& s :
+       {PatchSetting{2, 3, 8, 12, 4}, PatchSetting{1, 3, 5, 7, 1}, PatchSetting{3, 1, 9, 3, 3},
+        PatchSetting{0, 3, 4, 4, 2}, PatchSetting{2, 3, 64, 64, 16}, PatchSetting{1, 3, 224, 224, 16}})
     add_patch_steps(list, s);
 }
 

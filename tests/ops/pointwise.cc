@@ -156,15 +156,17 @@ void add_pointwise_cases(CaseList& list) {
                    -5, 5});
   add_unary(list, {"silu", ops::silu, each([]<class T>(T x) { return gated(x, T(1) / (T(1) + exp(-x))); }), -5, 5});
 
-  for (const double factor : {-0.5, 0.0, 3.0}) {
-    list.add({.op = "scale",
-              .name = fmt::format("{}", factor),
-              .inputs = {{.shape = {5, 13}}},
-              .run = [=](const std::vector<Var>& in) { return std::vector<Var>{ops::scale(in[0], factor)}; },
-              .oracle = each([=]<class T>(T x) { return T(factor) * x; }),
-              .exact = true,
-              .bf16 = true,
-              .zeros = factor == 0});
+  const std::pair<double, Shape> scaled[] = {{-0.5, {5, 13}}, {0.0, {5, 13}}, {3.0, {5, 13}}, {0.125, {2, 197, 192}}};
+  for (const auto& [factor, shape] : scaled) {
+    list.add(
+        {.op = "scale",
+         .name = fmt::format("{}{}", factor, numel(shape) == 65 ? "" : "-" + shape_name(shape)),
+         .inputs = {{.shape = shape}},
+         .run = [factor = factor](const std::vector<Var>& in) { return std::vector<Var>{ops::scale(in[0], factor)}; },
+         .oracle = each([factor = factor]<class T>(T x) { return T(factor) * x; }),
+         .exact = true,
+         .bf16 = true,
+         .zeros = factor == 0});
   }
 
   for (const Shape& shape : {Shape{1, 1}, Shape{5, 7}, Shape{3, 2, 17}, Shape{0, 4}, Shape{197, 768}}) {

@@ -114,6 +114,7 @@ void add_pool_cases(CaseList& list) {
   add_adaptive(list, {2, 8, 8, 64}, 1, 1);
   add_adaptive(list, {1, 56, 40, 5}, 1, 1);  // more chunks than partial sums
   add_adaptive(list, {3, 1, 1, 4}, 1, 1);
+  add_adaptive(list, {2, 7, 7, 512}, 1, 1);  // before a ResNet's head
   add_adaptive(list, {0, 7, 5, 3}, 1, 1);
 
   const auto zeros = [](Shape s) { return Var(Tensor::zeros(std::move(s))); };
