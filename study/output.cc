@@ -79,18 +79,64 @@ std::string csv(const std::vector<Row>& rows) {
   return out;
 }
 
+std::string quoted(const std::string& text, char quote) {
+  std::string out(1, quote);
+  for (const char c : text) out += c == quote ? std::string(2, c) : std::string(1, c);
+  return out + quote;
+}
+
+// INTEGER, REAL or TEXT: what holds every value of the column.
+const char* sql_type(const std::vector<Row>& rows, const std::string& column) {
+  const char* type = "INTEGER";
+  for (const Row& row : rows) {
+    const auto it = row.find(column);
+    if (it == row.end() || it->is_null() || it->is_boolean() || it->is_number_integer()) continue;
+    if (!it->is_number()) return "TEXT";
+    type = "REAL";
+  }
+  return type;
+}
+
+std::string sql_value(const Row& row, const std::string& column) {
+  const auto it = row.find(column);
+  if (it == row.end() || it->is_null()) return "NULL";
+  if (it->is_boolean()) return it->get<bool>() ? "1" : "0";
+  return it->is_number() ? it->dump() : quoted(cell(row, column), '\'');
+}
+
+std::string sql(const std::vector<Row>& rows) {
+  const std::vector<std::string> columns = columns_of(rows);
+  std::string names, types, out;
+  for (const std::string& c : columns) {
+    const char* const comma = names.empty() ? "" : ", ";
+    names += comma + quoted(c, '"');
+    types += fmt::format("{}{} {}", comma, quoted(c, '"'), sql_type(rows, c));
+  }
+  out = fmt::format("CREATE TABLE IF NOT EXISTS taut_rows ({});\n", types);
+  for (const Row& row : rows) {
+    std::string values;
+    for (const std::string& c : columns) values += (values.empty() ? "" : ", ") + sql_value(row, c);
+    out += fmt::format("INSERT INTO taut_rows ({}) VALUES ({});\n", names, values);
+  }
+  return out;
+}
+
 }  // namespace
+
+Row number_or_null(const std::optional<double>& number) { return number ? Row(*number) : Row(nullptr); }
 
 Format format_by_name(const std::string& name) {
   if (name == "md") return Format::kMarkdown;
   if (name == "csv") return Format::kCsv;
   if (name == "json") return Format::kJson;
-  TAUT_CHECK(name == "jsonl", "[--output-format] expected md, csv, json or jsonl, got '{}'", name);
+  if (name == "sql") return Format::kSql;
+  TAUT_CHECK(name == "jsonl", "[--output-format] expected md, csv, json, jsonl or sql, got '{}'", name);
   return Format::kJsonl;
 }
 
 std::string to_text(const std::vector<Row>& rows, Format format) {
   if (format == Format::kMarkdown) return rows.empty() ? "" : markdown(rows);
+  if (format == Format::kSql) return rows.empty() ? "" : sql(rows);
   if (format == Format::kCsv) return rows.empty() ? "" : csv(rows);
   std::string out;
   for (const Row& row : rows)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,10 +10,13 @@ namespace taut::study {
 
 using Row = nlohmann::ordered_json;  // a flat object
 
-enum class Format { kMarkdown, kCsv, kJson, kJsonl };
-Format format_by_name(const std::string& name);  // md, csv, json, jsonl; throws Error(kUsage)
+enum class Format { kMarkdown, kCsv, kJson, kJsonl, kSql };
+Format format_by_name(const std::string& name);  // md, csv, json, jsonl, sql; throws Error(kUsage)
 
-// Columns are the fields in order of first appearance; a field that a row lacks is empty.
+Row number_or_null(const std::optional<double>& number);  // what nobody could measure is null, never 0
+
+// Columns are the fields in order of first appearance; a field that a row lacks is empty. SQL makes a table `taut_rows`
+// where there is none and inserts the rows: `taut ... -o sql | sqlite3 results.db`.
 std::string to_text(const std::vector<Row>& rows, Format format);
 // Throws Error(kIo) if standard output cannot be written.
 void print_rows(const std::vector<Row>& rows, Format format);

@@ -123,7 +123,7 @@ void remember_products(Device device) {
 
 CommonPtr add_common(CLI::App& command) {
   auto common = std::make_shared<Common>();
-  command.add_option("-o,--output-format", common->format, "of results on standard output: md, csv, json, jsonl");
+  command.add_option("-o,--output-format", common->format, "of results on standard output: md, csv, json, jsonl, sql");
   command.add_option("-t,--threads", common->threads, "threads; no result depends on it")->check(CLI::Range(1, 256));
   command.add_option("--device", common->device, "cpu, simt, cuda, cuda:INDEX or auto");
   command.add_option("--progress", common->progress, "on standard error: auto, plain, none");

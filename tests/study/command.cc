@@ -1,4 +1,6 @@
 // The command line: exit codes, messages that name what was wrong, and output formats.
+#include <sqlite3.h>
+
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -272,9 +274,29 @@ TEST_CASE("formats") {
   CHECK(to_text(rows, Format::kCsv) == "a,b,c\n1,\"x,\"\"y\"\"\",\n0.1,,\n");
   CHECK(to_text(rows, Format::kJsonl) == "{\"a\":1,\"b\":\"x,\\\"y\\\"\"}\n{\"a\":0.1,\"c\":null}\n");
   CHECK(to_text({}, Format::kJson) == "[]\n");
+  CHECK(to_text({}, Format::kSql).empty());
   const std::string md = to_text({{{"k", "a|b"}, {"v", 1.23456789}}}, Format::kMarkdown);
   CHECK(md.find("a\\|b") != std::string::npos);
   CHECK(md.find("1.23457") != std::string::npos);
+}
+
+TEST_CASE("rows as SQL are what SQLite reads back") {
+  const std::vector<Row> rows = {{{"op", "it's"}, {"n", 3}, {"share", 0.5}, {"good", true}},
+                                 {{"op", "b"}, {"n", nullptr}}};
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(":memory:", &database) == SQLITE_OK);
+  const std::string text = to_text(rows, Format::kSql);
+  for (int i = 0; i < 2; ++i)  // the table is made once
+    CHECK(sqlite3_exec(database, text.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  std::string got;
+  const auto take = [](void* to, int count, char** values, char**) {
+    for (int i = 0; i < count; ++i) *static_cast<std::string*>(to) += std::string(values[i] ? values[i] : "NULL") + ";";
+    return 0;
+  };
+  const char* const query = "SELECT op, n, typeof(n), share, good, typeof(share) FROM taut_rows LIMIT 2";
+  CHECK(sqlite3_exec(database, query, take, &got, nullptr) == SQLITE_OK);
+  CHECK(got == "it's;3;integer;0.5;1;real;b;NULL;null;NULL;NULL;null;");
+  sqlite3_close(database);
 }
 
 TEST_CASE("a study runs, reports, and goes on; a run that fails is a row and the study says so") {
