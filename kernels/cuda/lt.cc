@@ -26,7 +26,7 @@ namespace {
 struct State {
   std::mutex mutex;
   bool in_use = kKind == DeviceKind::kCuda;
-  int64_t timings = 0;
+  int64_t timings = 0, products = 0;
   std::map<std::string, std::string> choices;  // product -> algorithm, in hexadecimal
 };
 
@@ -45,6 +45,7 @@ State& state() {
 void use_lt(bool on) { state().in_use = on; }
 bool lt_in_use() { return state().in_use; }
 int64_t lt_timings() { return state().timings; }
+int64_t lt_products() { return state().products; }
 
 std::string lt_choices() {
   const std::lock_guard lock(state().mutex);
@@ -143,7 +144,7 @@ class Product {
         first_(lt, type_, s.transpose_b ? s.k : s.n, s.transpose_b ? s.n : s.k, s.ldb, s.batch, s.stride_b),
         second_(lt, type_, s.transpose_a ? s.m : s.k, s.transpose_a ? s.k : s.m, s.lda, s.batch, s.stride_a),
         result_(lt, type_, s.n, s.m, s.ldc, s.batch, s.stride_c) {
-    expect(lt.desc_create(desc_.out(), element == LtElement::kBF16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32,
+    expect(lt.desc_create(desc_.out(), element == LtElement::kTF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
                           CUDA_R_32F),
            "cublasLtMatmulDescCreate");
     set(CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -201,6 +202,15 @@ class Product {
   const Layout first_, second_, result_;
 };
 
+const char* name_of(LtElement element) {
+  switch (element) {
+    case LtElement::kBF16: return "bf16";
+    case LtElement::kTF32: return "tf32";
+    case LtElement::kF32: break;
+  }
+  return "f32";
+}
+
 std::string key_of(const LtLibrary& lt, int device, LtElement element, const MatmulShape& s, const Plan& plan,
                    bool adds) {
   static std::map<int, std::string> names;
@@ -211,10 +221,9 @@ std::string key_of(const LtLibrary& lt, int device, LtElement element, const Mat
     name = properties.name;
     std::replace(name.begin(), name.end(), ' ', '_');
   }
-  return fmt::format("{},{},{},{}{}{},{},{},{},{},{},{},{},{},{},{},{}", name, lt.version(),
-                     element == LtElement::kBF16 ? "bf16" : "tf32", s.transpose_a ? 't' : 'n',
-                     s.transpose_b ? 't' : 'n', adds ? "+" : "", s.m, s.n, s.k, s.lda, s.ldb, s.ldc, s.batch,
-                     s.stride_a, s.stride_b, s.stride_c, static_cast<int>(plan.epilogue));
+  return fmt::format("{},{},{},{}{}{},{},{},{},{},{},{},{},{},{},{},{}", name, lt.version(), name_of(element),
+                     s.transpose_a ? 't' : 'n', s.transpose_b ? 't' : 'n', adds ? "+" : "", s.m, s.n, s.k, s.lda, s.ldb,
+                     s.ldc, s.batch, s.stride_a, s.stride_b, s.stride_c, static_cast<int>(plan.epilogue));
 }
 
 std::string hexadecimal(const cublasLtMatmulAlgo_t& algorithm) {
@@ -334,6 +343,7 @@ bool lt_matmul(Stream stream, LtElement element, const LtOperands& o, const Matm
     return false;
   }
   expect(status, "cublasLtMatmul");
+  ++all.products;
   if (!plan.gelu_after) return true;
   if (element == LtElement::kBF16)
     unary_forward<BF16>(stream, Unary::kGeluErf, static_cast<const BF16*>(operands.c), static_cast<BF16*>(o.c),

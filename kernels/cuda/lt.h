@@ -16,8 +16,9 @@
 
 namespace taut {
 
-// Elements of all operands of a product.
-enum class LtElement : uint8_t { kBF16, kTF32 };
+// Elements of all operands of a product. Production asks for bf16 and tf32 alone: kF32, whose sums are in another order
+// than the contract's, is a row to beat in the kernel lab.
+enum class LtElement : uint8_t { kBF16, kTF32, kF32 };
 
 struct LtOperands {
   const void *a, *b, *bias, *residual;
@@ -37,6 +38,7 @@ TAUT_GPU_BACKENDS(
     // The choices made so far, a line a product, and choices from an earlier run; lines of another version of the
     // library or another GPU, and lines that are damaged, do nothing.
     std::string lt_choices(); void add_lt_choices(const std::string& text);
-    int64_t lt_timings();)  // how many products were timed by this process
+    int64_t lt_timings();    // how many products were timed by this process
+    int64_t lt_products();)  // how many the library was given by it
 
 }  // namespace taut

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -40,7 +41,8 @@ struct DnnDescriptor {
 
 namespace {
 
-constexpr int64_t kEngines = 3, kWorkspaces[kEngines] = {0, int64_t{1} << 40, 512};
+constexpr int64_t kEngines = 4, kWorkspaces[kEngines] = {0, int64_t{1} << 40, 512, 0};
+constexpr int64_t kUnsteady = 0, kWithoutTensorCores = 3;
 
 size_t element_bytes(cudnnBackendAttributeType_t type) {
   switch (type) {
@@ -48,6 +50,7 @@ size_t element_bytes(cudnnBackendAttributeType_t type) {
     case CUDNN_TYPE_HANDLE:
     case CUDNN_TYPE_VOID_PTR:
     case CUDNN_TYPE_BACKEND_DESCRIPTOR: return sizeof(void*);
+    case CUDNN_TYPE_BOOLEAN: return sizeof(bool);
     case CUDNN_TYPE_DATA_TYPE:
     case CUDNN_TYPE_FLOAT:
     case CUDNN_TYPE_CONVOLUTION_MODE:
@@ -57,11 +60,12 @@ size_t element_bytes(cudnnBackendAttributeType_t type) {
   return 0;
 }
 
-// Attribute, type and number of elements that a descriptor must have when it is finalised; 0: any number.
+// Attribute, type and number of elements that a descriptor must have when it is finalised, or may; 0: any number.
 struct Needed {
   cudnnBackendAttributeName_t name;
   cudnnBackendAttributeType_t type;
   int64_t count;
+  bool optional = false;
 };
 std::vector<Needed> needed(cudnnBackendDescriptorType_t type) {
   switch (type) {
@@ -70,7 +74,8 @@ std::vector<Needed> needed(cudnnBackendDescriptorType_t type) {
               {CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4},
               {CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4},
               {CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1},
-              {CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1}};
+              {CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1},
+              {CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, true}};
     case CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR:
       return {{CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1},
               {CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1},
@@ -91,6 +96,12 @@ std::vector<Needed> needed(cudnnBackendDescriptorType_t type) {
                        i < 2 ? CUDNN_TYPE_FLOAT : CUDNN_TYPE_BACKEND_DESCRIPTOR, 1});
       return all;
     }
+    case CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR:
+      return {{CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1},
+              {CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1},
+              {CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1},
+              {CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1},
+              {CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1}};
     case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
       return {{CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1},
               {CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1}};
@@ -236,7 +247,7 @@ float as_factor(const TensorView& t, float v) {
   return v;
 }
 
-void compute(const Operation& op) {
+void compute(const Operation& op, bool tensor_cores) {
   const bool forward = op.kind == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
   const bool data = op.kind == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
   const TensorView& to = forward ? op.y : data ? op.x : op.w;
@@ -246,9 +257,10 @@ void compute(const Operation& op) {
   };
   op.each([&](int64_t n, int64_t o, int64_t i, int64_t j, int64_t within, int64_t c, int64_t r, int64_t s, int64_t row,
               int64_t col) {
-    const auto x = [&] { return as_factor(op.x, op.x.load(n, c, row, col)); };
-    const auto w = [&] { return as_factor(op.w, op.w.load(o, within, r, s)); };
-    const auto y = [&] { return as_factor(op.y, op.y.load(n, o, i, j)); };
+    const auto factor = [&](const TensorView& t, float v) { return tensor_cores ? as_factor(t, v) : v; };
+    const auto x = [&] { return factor(op.x, op.x.load(n, c, row, col)); };
+    const auto w = [&] { return factor(op.w, op.w.load(o, within, r, s)); };
+    const auto y = [&] { return factor(op.y, op.y.load(n, o, i, j)); };
     float& sum = forward ? sum_at(n, o, i, j) : data ? sum_at(n, c, row, col) : sum_at(o, within, r, s);
     sum = forward ? std::fma(x(), w(), sum) : data ? std::fma(y(), w(), sum) : std::fma(y(), x(), sum);
   });
@@ -258,7 +270,66 @@ void compute(const Operation& op) {
         for (int64_t d = 0; d < to.dims[3]; ++d) to.store(a, b, c, d, op.alpha * sum_at(a, b, c, d));
 }
 
+// Attention: tensors q, k, v and out, and a scale by value.
+struct Attention {
+  TensorView q, k, v, out, scale;
+  bool scale_by_value;
+
+  explicit Attention(const Contents& op)
+      : q(view("q", *op.others.at(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC))),
+        k(view("k", *op.others.at(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC))),
+        v(view("v", *op.others.at(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC))),
+        out(view("out", *op.others.at(CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC))),
+        scale(view("scale", *op.others.at(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC))) {
+    const Contents& number = *op.others.at(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC);
+    scale_by_value = number.attributes.contains(CUDNN_ATTR_TENSOR_IS_BY_VALUE) &&
+                     values<char>(number, CUDNN_ATTR_TENSOR_IS_BY_VALUE)[0] != 0;
+  }
+
+  bool fits() const {
+    for (const TensorView* t : {&q, &k, &v, &out})
+      if (t->type != CUDNN_DATA_BFLOAT16 || t->strides[3] != 1 || t->dims[3] % 8 != 0) return false;
+    return k.dims == v.dims && q.dims == out.dims && q.dims[0] == k.dims[0] && q.dims[1] == k.dims[1] &&
+           q.dims[3] == k.dims[3] && scale.type == CUDNN_DATA_FLOAT && scale_by_value &&
+           scale.dims == std::vector<int64_t>(4, 1);
+  }
+
+  void compute(float factor) const {
+    const int64_t keys = k.dims[2], d = q.dims[3];
+    std::vector<float> p(static_cast<size_t>(keys));
+    for (int64_t b = 0; b < q.dims[0]; ++b)
+      for (int64_t h = 0; h < q.dims[1]; ++h)
+        for (int64_t i = 0; i < q.dims[2]; ++i) {
+          float most = -INFINITY, sum = 0;
+          for (int64_t j = 0; j < keys; ++j) {
+            float score = 0;
+            for (int64_t c = 0; c < d; ++c) score += q.load(b, h, i, c) * k.load(b, h, j, c);
+            p[static_cast<size_t>(j)] = score * factor;
+            most = std::max(most, score * factor);
+          }
+          for (float& x : p) sum += x = std::exp(x - most);
+          for (int64_t c = 0; c < d; ++c) {
+            float y = 0;
+            for (int64_t j = 0; j < keys; ++j) y += p[static_cast<size_t>(j)] / sum * v.load(b, h, j, c);
+            out.store(b, h, i, c, y);
+          }
+        }
+  }
+};
+
 const Contents& operation_of(const Contents& graph) { return *graph.others.at(CUDNN_ATTR_OPERATIONGRAPH_OPS); }
+
+bool is_attention(const Contents& op) { return op.type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR; }
+
+// The memory that a variant pack has for the tensor; false where it has none, or none so aligned.
+bool bind(TensorView& tensor, const Contents& pack) {
+  const auto ids = values<int64_t>(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+  const auto pointers = values<void*>(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
+  const auto at = std::find(ids.begin(), ids.end(), tensor.id);
+  if (at == ids.end()) return false;
+  tensor.p = static_cast<std::byte*>(pointers[static_cast<size_t>(at - ids.begin())]);
+  return tensor.p != nullptr && reinterpret_cast<uintptr_t>(tensor.p) % static_cast<uintptr_t>(tensor.alignment) == 0;
+}
 
 }  // namespace
 
@@ -306,11 +377,14 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
   Contents& c = *descriptor->contents;
   for (const Needed& n : needed(c.type)) {
+    if (n.optional) continue;
     const bool is_other = n.type == CUDNN_TYPE_BACKEND_DESCRIPTOR;
     if (is_other ? !c.others.contains(n.name) : !c.attributes.contains(n.name)) return CUDNN_STATUS_BAD_PARAM;
   }
-  if (c.type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR && !Operation(operation_of(c)).fits())
-    return CUDNN_STATUS_NOT_SUPPORTED;
+  if (c.type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR) {
+    const Contents& op = operation_of(c);
+    if (!(is_attention(op) ? Attention(op).fits() : Operation(op).fits())) return CUDNN_STATUS_NOT_SUPPORTED;
+  }
   if (c.type == CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR &&
       c.attributes.at(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS).count !=
           c.attributes.at(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS).count)
@@ -349,8 +423,8 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor, cudn
     return CUDNN_STATUS_SUCCESS;
   }
   if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE) {
-    *count = 1;
-    const auto note = c->engine == 0 ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
+    *count = c->engine == kWithoutTensorCores ? 0 : 1;
+    const auto note = c->engine == kUnsteady ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     std::memcpy(elements, &note, sizeof note);
     return CUDNN_STATUS_SUCCESS;
   }
@@ -366,26 +440,31 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   if (handle == nullptr || !plan->contents->finalised || !pack->contents->finalised) return CUDNN_STATUS_BAD_PARAM;
   const Contents& p = *pack->contents;
   const Contents& configuration = *plan->contents->others.at(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-  Operation op(operation_of(*configuration.others.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH)));
-  const auto ids = values<int64_t>(p, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
-  const auto pointers = values<void*>(p, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
-  for (TensorView* t : {&op.x, &op.w, &op.y}) {
-    const auto at = std::find(ids.begin(), ids.end(), t->id);
-    if (at == ids.end()) return CUDNN_STATUS_BAD_PARAM;
-    t->p = static_cast<std::byte*>(pointers[static_cast<size_t>(at - ids.begin())]);
-    if (t->p == nullptr || reinterpret_cast<uintptr_t>(t->p) % static_cast<uintptr_t>(t->alignment) != 0)
-      return CUDNN_STATUS_BAD_PARAM;
+  const Contents& described = operation_of(*configuration.others.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH));
+  std::function<void()> work;
+  if (is_attention(described)) {
+    Attention attention(described);
+    for (TensorView* t : {&attention.q, &attention.k, &attention.v, &attention.out, &attention.scale})
+      if (!bind(*t, p)) return CUDNN_STATUS_BAD_PARAM;
+    float factor;  // read now: it is host memory, which the caller may change when this returns
+    std::memcpy(&factor, attention.scale.p, sizeof factor);
+    work = [attention, factor] { attention.compute(factor); };
+  } else {
+    Operation op(described);
+    for (TensorView* t : {&op.x, &op.w, &op.y})
+      if (!bind(*t, p)) return CUDNN_STATUS_BAD_PARAM;
+    work = [op, tensor_cores = plan->contents->engine != kWithoutTensorCores] { compute(op, tensor_cores); };
   }
   void* const workspace = values<void*>(p, CUDNN_ATTR_VARIANT_PACK_WORKSPACE)[0];
   const auto wanted = static_cast<size_t>(kWorkspaces[plan->contents->engine]);
   if (wanted > 0 && workspace == nullptr) return CUDNN_STATUS_BAD_PARAM;
-  on_stream(handle->stream, [op, workspace, wanted] {
+  on_stream(handle->stream, [work, workspace, wanted] {
     if (wanted > 0) {
       if (!runner::exists(workspace, wanted)) fail(Exit::kCheckFailed, "[cudnn] out-of-bounds: the workspace");
       std::memset(workspace, 0xA5, wanted);
       runner::set_written(workspace, wanted, true);
     }
-    compute(op);
+    work();
   });
   return CUDNN_STATUS_SUCCESS;
 }

@@ -1,12 +1,14 @@
 // A twin of cuDNN's backend API on the host, written from its documentation (cuDNN 9): descriptors with attributes,
-// convolutions and their two gradients as single operations, engine configurations, plans, variant packs. Tensors are
-// (n, c, h, w) with any strides; groups follow from the channels of x and w. Work is done in the order of the stream,
-// on the runner's memory.
+// convolutions and their two gradients and attention as single operations, engine configurations, plans, variant packs.
+// Tensors are (n, c, h, w) with any strides; attention's are (batch, heads, tokens, size of a head) of bf16, its scale
+// a number in host memory, passed by value; groups follow from the channels of x and w. Work is done in the order of
+// the stream, on the runner's memory.
 //
 // What the documentation asks for and a wrong call lacks is an error: attributes of a wrong type or number, a
 // descriptor used before it is finalised or changed afterwards, shapes that do not fit together, a plan without a
-// workspace it wants. The heuristic offers three engines: one whose sums have no fixed order, one that wants more
-// workspace than there is, one that will do. What is read must be live and written memory, what is written live memory.
+// workspace it wants. The heuristic offers four engines: one whose sums have no fixed order, one that wants more
+// workspace than there is, one that will do, and one without tensor cores, whose factors of f32 stay whole. What is
+// read must be live and written memory, what is written live memory.
 #pragma once
 
 #include "kernels/simt/cuda_twin/cuda_twin.h"
@@ -41,10 +43,12 @@ enum cudnnBackendDescriptorType_t : int {
   CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR = 15,
   CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR = 16,
   CUDNN_BACKEND_TENSOR_DESCRIPTOR = 17,
+  CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR = 41,
 };
 enum cudnnBackendAttributeType_t : int {
   CUDNN_TYPE_HANDLE = 0,
   CUDNN_TYPE_DATA_TYPE = 1,
+  CUDNN_TYPE_BOOLEAN = 2,
   CUDNN_TYPE_INT64 = 3,
   CUDNN_TYPE_FLOAT = 4,
   CUDNN_TYPE_VOID_PTR = 6,
@@ -93,10 +97,16 @@ enum cudnnBackendAttributeName_t : int {
   CUDNN_ATTR_TENSOR_DIMENSIONS = 902,
   CUDNN_ATTR_TENSOR_STRIDES = 903,
   CUDNN_ATTR_TENSOR_UNIQUE_ID = 906,
+  CUDNN_ATTR_TENSOR_IS_BY_VALUE = 908,
   CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS = 1000,
   CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS = 1001,
   CUDNN_ATTR_VARIANT_PACK_WORKSPACE = 1003,
   CUDNN_ATTR_ENGINE_NUMERICAL_NOTE = 1303,
+  CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC = 2800,
+  CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC = 2801,
+  CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC = 2802,
+  CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC = 2803,
+  CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC = 2805,
 };
 
 struct DnnHandle;
