@@ -42,12 +42,17 @@ std::vector<Row> profile_ops(const lab::ProfileOptions& options);
 // Where those kernels are written.
 std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options);
 
-// Times cases in f32: `op`, `case`, `pass` (forward, forward+backward), `caches` (warm, or cold: inputs flushed before
-// every call), `device`, `threads`, `samples`, `milliseconds` (median), `noise_percent` (interquartile range over the
-// median), `gflops` (of the plain formula; one operation for each number that comes out where a case states none),
-// `gb_per_second` (inputs read once, outputs written once), `flops_per_byte`, and on the CPU the peaks of the same run
-// and `percent_of_peak`, the least time they allow over the median. On the SIMT runner counts instead of times:
-// `launches`, `requests`, `sectors`, `ideal_sectors`, `wavefronts`, `ideal_wavefronts`, `barriers`, `fmas`.
+// Times cases, or an op at free shapes (tests/cases/shape_case.h): `op`, `case`, `dtype` (f32, tf32, bf16), `pass`
+// (forward, forward+backward), `device`, `caches` (warm, or cold: inputs flushed before every call), `threads`,
+// `samples`, `milliseconds` (median, and its `p10_` and `p90_`), `noise_percent` (interquartile range over the median),
+// `gflops` (of the plain formula; one operation for each number that comes out where a case states none),
+// `gb_per_second` (inputs read once, outputs written once), `flops_per_byte`, the peaks of the same run (`peak_gflops`:
+// the CPU's f32 multiply-adds, a GPU's matrix rate in this dtype; `copy_gb_per_second`) and `percent_of_peak`, the
+// least time they allow over the median. On a GPU a row of the own kernels, `kernels` own, and where the vendor's
+// libraries do a part of the case another with their names; the own row has `vendor` and `percent_of_vendor`. What is
+// not known is null. On the SIMT runner, unless `timed`, counts instead of times: `launches`, `requests`, `sectors`,
+// `ideal_sectors`, `wavefronts`, `ideal_wavefronts`, `barriers`, `fmas`, `tensor_fmas`. Throws Error(kUsage) where no
+// case that matches runs in a dtype.
 std::vector<Row> bench_op_cases(const lab::BenchOptions& options);
 
 // The ops that have cases: `op`, `cases`.

@@ -86,8 +86,6 @@ class ShapeReader {
   const char *at_, *end_;
 };
 
-ConvShape parse_shape(const std::string& text) { return ShapeReader(text).read(); }
-
 ConvPass parse_pass(const std::string& text) {
   if (text == "forward") return ConvPass::kForward;
   if (text == "input") return ConvPass::kInput;
@@ -96,7 +94,7 @@ ConvPass parse_pass(const std::string& text) {
 }
 
 Conv2dBenchRow bench_one(const std::string& shape, const std::string& pass_name, int threads) {
-  const ConvShape s = parse_shape(shape);
+  const ConvShape s = conv_shape_of(shape);
   const ConvPass pass = parse_pass(pass_name);
   const Buffer x = filled(s.n * s.h * s.w * s.c_in), w = filled(s.weights()), y = filled(s.rows_out() * s.c_out);
   const double operations = 2.0 * static_cast<double>(s.rows_out()) * static_cast<double>(s.weights());
@@ -137,9 +135,11 @@ Conv2dBenchRow bench_one(const std::string& shape, const std::string& pass_name,
 
 }  // namespace
 
+ConvShape conv_shape_of(const std::string& shape) { return ShapeReader(shape).read(); }
+
 std::vector<Conv2dBenchRow> bench_conv2d(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
                                          int threads) {
-  for (const std::string& shape : shapes) parse_shape(shape);
+  for (const std::string& shape : shapes) conv_shape_of(shape);
   for (const std::string& pass : passes) parse_pass(pass);
   struct Threads {
     int before = num_threads();

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/conv2d.h"
+
 namespace taut {
 
 struct Conv2dBenchRow {
@@ -17,10 +19,13 @@ struct Conv2dBenchRow {
   double vendor_gflops = 0;  // in its better layout of images
 };
 
-// One row for each shape and pass, f32, on `threads` threads; about a second each. A shape is "8x56x56x64x64x3", N x H
-// x W x C -> K channels and an R x R kernel ("..x3x1": 3 x 1), then options in any order: ":s2" stride, ":p0" padding
-// (else half the kernel), ":d2" dilation, each also as ":s2x1" for rows and columns, ":g4" groups. Timed by
-// bench_seconds(threads). Throws Error(kUsage) on a shape or pass it cannot read.
+// A shape is "8x56x56x64x64x3", N x H x W x C -> K channels and an R x R kernel ("..x3x1": 3 x 1), then options in any
+// order: ":s2" stride, ":p0" padding (else half the kernel), ":d2" dilation, each also as ":s2x1" for rows and columns,
+// ":g4" groups. Throws Error(kUsage) on one it cannot read.
+ConvShape conv_shape_of(const std::string& shape);
+
+// One row for each shape and pass, f32, on `threads` threads; about a second each. Timed by bench_seconds(threads).
+// Throws Error(kUsage) on a shape or pass it cannot read.
 std::vector<Conv2dBenchRow> bench_conv2d(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
                                          int threads);
 

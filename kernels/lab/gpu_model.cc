@@ -28,6 +28,13 @@ std::string assumptions(const Gpu& gpu) {
       gpu.dram_gb_per_second, gpu.l2_gb_per_second);
 }
 
+double fma_gflops(const Gpu& gpu) { return 2.0 * gpu.fma_per_clock * gpu.multiprocessors * gpu.gigahertz; }
+
+double tensor_gflops(const Gpu& gpu) {
+  constexpr double kFlopsOfProduct = 2.0 * 16 * 8 * 16;
+  return kFlopsOfProduct * gpu.tensor_products_per_clock * gpu.multiprocessors * gpu.gigahertz;
+}
+
 const Gpu& gpu_by_name(const std::string& name) {
   for (const Gpu& gpu : kGpus)
     if (name == gpu.name) return gpu;

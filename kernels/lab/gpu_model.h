@@ -22,6 +22,9 @@ struct Gpu {
   int64_t registers, shared_bytes;
   int warps, blocks;  // at most on a multiprocessor
 };
+// GFLOP/s of f32 multiply-adds, and of tensor cores on bf16 or, at half the rate, tf32.
+double fma_gflops(const Gpu& gpu);
+double tensor_gflops(const Gpu& gpu);
 // h100 (SXM), a100 (80 GB), rtx4090. Throws Error(kUsage) on another name.
 const Gpu& gpu_by_name(const std::string& name);
 // The model's numbers and what it leaves out, in a sentence.

@@ -5,13 +5,12 @@
 #include <cstring>
 #include <memory>
 
-#include "kernels/arena.h"
-#include "kernels/device_memory.h"
-#include "kernels/devices.h"
 #include "kernels/error.h"
+#include "kernels/lab/device_array.h"
 #include "kernels/lab/peak.h"
 #include "kernels/lab/ranges.h"
 #include "kernels/lab/timing.h"
+#include "kernels/lab/vendor_runs.h"
 #include "kernels/parallel.h"
 #include "kernels/simt/runner.h"
 
@@ -22,41 +21,28 @@ constexpr Device kCpu{}, kSimt{DeviceKind::kSimt, 0};
 constexpr double kTolerance = 1e-4;  // of the largest magnitude: variants add in other orders
 constexpr double kFaster = 0.9;      // of the time of the rung before
 
-class Array {
- public:
-  Array(int64_t count, Device device)
-      : device_(device), p_(static_cast<float*>(arena_allocate(static_cast<size_t>(count) * sizeof(float), device))) {}
-  Array(const Values& values, Device device) : Array(std::ssize(values), device) {
-    copy_memory(p_, device, values.data(), kCpu, values.size() * sizeof(float));
-  }
-  ~Array() { arena_release(p_, device_); }
-  Array(const Array&) = delete;
-  Array& operator=(const Array&) = delete;
-  float* get() const { return p_; }
-
- private:
-  Device device_;
-  float* p_;
-};
-
 // A problem in the memory of a device.
 class Placed {
  public:
   Placed(const char* op, const Problem& problem, Device device)
-      : op_(op), problem_(problem), device_(device), out_(problem.out, device), scratch_(problem.scratch, device) {
+      : op_(op),
+        problem_(problem),
+        device_(device),
+        out_(problem.out, device),
+        scratch_(static_cast<size_t>(problem.scratch) * sizeof(float), device) {
     data_ = problem.data;
     for (size_t i = 0; i < problem.in.size(); ++i) {
-      in_.push_back(std::make_unique<Array>(problem.in[i], device));
-      data_.in[i] = in_.back()->get();
+      in_.push_back(std::make_unique<DeviceArray>(problem.in[i], device));
+      data_.in[i] = in_.back()->floats();
     }
-    data_.scratch = scratch_.get();
+    data_.scratch = scratch_.floats();
   }
 
   // Runs a rung once, on fresh or restored output.
   Values run(const Rung& rung) {
     const Range range = range_of(rung);
-    const Array fresh(std::ssize(problem_.out), device_);
-    data_.out = fresh.get();
+    const DeviceArray fresh(bytes(), device_);
+    data_.out = fresh.floats();
     if (problem_.out_is_input) copy_memory(fresh.get(), device_, problem_.out.data(), kCpu, bytes());
     rung.run(current_stream(device_), data_);
     Values got(problem_.out.size());
@@ -66,11 +52,19 @@ class Placed {
 
   Timing time(const Rung& rung) {
     const Range range = range_of(rung);
-    data_.out = out_.get();
-    return measure(device_.kind == DeviceKind::kCpu ? num_threads() : 2, [&] {
-      rung.run(current_stream(device_), data_);
-      synchronize(device_);
-    });
+    data_.out = out_.floats();
+    return measure_on(device_, [&] { rung.run(current_stream(device_), data_); });
+  }
+
+  // Where the vendor's library writes: what it gave is values().
+  const LadderData& data_for_vendor() {
+    data_.out = out_.floats();
+    return data_;
+  }
+  Values values() const {
+    Values got(problem_.out.size());
+    copy_memory(got.data(), kCpu, out_.get(), device_, bytes());
+    return got;
   }
 
  private:
@@ -82,13 +76,17 @@ class Placed {
   const char* op_;
   const Problem& problem_;
   Device device_;
-  Array out_, scratch_;
-  std::vector<std::unique_ptr<Array>> in_;
+  DeviceArray out_, scratch_;
+  std::vector<std::unique_ptr<DeviceArray>> in_;
   LadderData data_;
 };
 
 const Rung& production_of(const Rungs& rungs) {
   return *std::find_if(rungs.list, rungs.list + rungs.count, [](const Rung& r) { return r.production; });
+}
+
+void expect_rung(const LadderOp& op, const Rungs& rungs, int rung) {
+  TAUT_CHECK(rung <= rungs.count, "[{}:{}] expected a rung of 1 to {}", op.op, rung, rungs.count);
 }
 
 // What the rungs of a device must give: the CPU's production kernel.
@@ -148,9 +146,28 @@ void add_counts(LadderRow& row, const std::vector<runner::KernelCounts>& kernels
 void add_times(LadderRow& row, const Problem& p, const Timing& timing, const Peaks& peaks) {
   row.milliseconds = 1e3 * timing.median;
   row.noise_percent = 100 * timing.noise;
+  row.p10_milliseconds = 1e3 * timing.p10;
+  row.p90_milliseconds = 1e3 * timing.p90;
   row.gflops = 1e-9 * p.flops / timing.median;
   row.gb_per_second = 1e-9 * p.bytes / timing.median;
   row.percent_of_peak = peaks.percent(p.flops, p.bytes, timing.median);
+}
+
+// The vendor's library comes after the rungs: oneDNN's threads spin for a while when they are done.
+void add_vendor(std::vector<LadderRow>& rows, const LadderOp& op, const Problem& p, Placed& placed,
+                const Values& reference, Device device) {
+  const VendorRun vendor = vendor_of(op, p, placed.data_for_vendor(), device);
+  if (vendor.name.empty()) return;
+  const double error = error_of(placed.values(), reference);
+  if (!(error <= kTolerance))
+    fail(Exit::kCheckFailed, "[{}] {} is off by {} of the largest magnitude, expected at most {}", op.op, vendor.name,
+         error, kTolerance);
+  const double milliseconds = 1e3 * measure_on(device, vendor.run).median;
+  for (LadderRow& row : rows) {
+    row.vendor = vendor.name;
+    row.vendor_milliseconds = milliseconds;
+    row.percent_of_vendor = 100 * milliseconds / row.milliseconds;
+  }
 }
 
 }  // namespace
@@ -166,37 +183,46 @@ const char* name(LadderCount count) {
   return "?";
 }
 
-std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device) {
+std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device, const LadderOptions& options) {
   const LadderOp& op = ladder_op(name_of_op);
-  const bool counts = device.kind == DeviceKind::kSimt;
-  const Problem p = op.make(counts ? op.counted : op.timed);
+  const bool is_simt = device.kind == DeviceKind::kSimt, counts = is_simt && !options.timed;
+  const Sizes sizes = options.sizes.value_or(is_simt ? op.counted : op.timed);
+  const Problem p = op.make(sizes);
   const Values reference = wanted(op, p);
   const Rungs rungs = rungs_of(op, device);
+  expect_rung(op, rungs, options.rung);
   Placed placed(op.op, p, device);
   Peaks peaks;
-  if (device.kind == DeviceKind::kCpu) peaks = measure_peaks(num_threads(), static_cast<int64_t>(p.bytes));
+  if (!counts)
+    peaks = device.kind == DeviceKind::kCpu ? measure_peaks(num_threads(), static_cast<int64_t>(p.bytes))
+                                            : measure_gpu_peaks(device, LtElement::kF32, static_cast<int64_t>(p.bytes));
   Values first;
   std::vector<LadderRow> rows;
   for (int i = 0; i < rungs.count; ++i) {
+    const bool wanted = options.rung == 0 || options.rung == i + 1;
+    if (!wanted && i > 0) continue;  // the first stands for the formula where production is what is judged
     const Rung& rung = rungs.list[i];
     if (counts) runner::start_counts();
     const Values got = placed.run(rung);
     LadderRow row;
     if (counts) add_counts(row, runner::take_counts());
     if (i == 0) first = got;
+    if (!wanted) continue;
     row.op = op.op;
     row.shape = p.shape;
+    row.sizes = sizes;
     row.rung = i + 1;
     row.idea = rung.idea;
     row.production = rung.production;
     row.better = name(rung.better);
     row.verified = judge(op, p, rung, row.rung, device, got, reference, first).pass;
     if (!counts) add_times(row, p, placed.time(rung), peaks);
-    if (i > 0)
+    if (!rows.empty())
       row.is_better = counts ? value_of(row, rung.better) < value_of(rows.back(), rung.better)
                              : row.milliseconds <= kFaster * rows.back().milliseconds;
     rows.push_back(row);
   }
+  if (!counts) add_vendor(rows, op, p, placed, reference, device);
   return rows;
 }
 
@@ -204,7 +230,7 @@ std::vector<RungCheck> verify_ladder(const std::string& name_of_op, int rung, De
                                      uint64_t seed) {
   const LadderOp& op = ladder_op(name_of_op);
   const Rungs rungs = rungs_of(op, device);
-  TAUT_CHECK(rung <= rungs.count, "[{}:{}] expected a rung of 1 to {}", op.op, rung, rungs.count);
+  expect_rung(op, rungs, rung);
   std::vector<RungCheck> checks;
   for (const Sizes& s : sizes_by_class(op, sizes, seed)) {
     const Problem p = op.make(s);
@@ -222,7 +248,8 @@ std::vector<RungCheck> verify_ladder(const std::string& name_of_op, int rung, De
 std::vector<runner::KernelCounts> count_rung(const std::string& name_of_op, int rung) {
   const LadderOp& op = ladder_op(name_of_op);
   const Rungs rungs = rungs_of(op, kSimt);
-  TAUT_CHECK(rung >= 1 && rung <= rungs.count, "[{}:{}] expected a rung of 1 to {}", op.op, rung, rungs.count);
+  TAUT_CHECK(rung >= 1, "[{}] expected a rung of at least 1, got {}", op.op, rung);
+  expect_rung(op, rungs, rung);
   const Problem p = op.make(op.counted);
   Placed placed(op.op, p, kSimt);
   runner::start_counts();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,16 @@ namespace taut::lab {
 
 const char* name(LadderCount count);  // "sectors", "wavefronts", "barriers", "requests", "time"
 
+struct LadderOptions {
+  int rung = 0;                     // 0: every one
+  std::optional<Sizes> sizes = {};  // else the op's own: small ones where it is counted, a model's where it is timed
+  // The SIMT runner is timed instead of counted: no GPU's times, but all that the host does for them.
+  bool timed = false;
+};
+
 struct LadderRow {
   std::string op, shape;
+  Sizes sizes = {};
   int rung = 1;
   std::string idea;
   bool production = false;
@@ -31,14 +40,19 @@ struct LadderRow {
   int64_t barriers = 0;         // __syncthreads, a block
   // elsewhere
   double milliseconds = 0, noise_percent = 0;  // median, interquartile range over it
-  double gflops = 0, gb_per_second = 0;        // of the plain formula; of inputs read once and outputs written once
-  double percent_of_peak = 0;                  // of what the peaks of the same run allow, kernels/lab/peak.h
+  double p10_milliseconds = 0, p90_milliseconds = 0;
+  double gflops = 0, gb_per_second = 0;   // of the plain formula; of inputs read once and outputs written once
+  std::optional<double> percent_of_peak;  // of what the peaks of the same run allow, kernels/lab/peak.h
+  // The vendor's library on the same problem; empty and nothing where it has no such op or is not here.
+  std::string vendor;
+  std::optional<double> vendor_milliseconds, percent_of_vendor;  // of its rate
 };
 
 // Runs the ladder of an op on a device: counted on the SIMT runner, timed elsewhere. On the CPU, whose production
-// kernel is the reference of everything, production is held against the first rung. Throws Error(kUsage) on an op
-// without a ladder, Error(kUnavailable) for a device this build does not have.
-std::vector<LadderRow> run_ladder(const std::string& op, Device device);
+// kernel is the reference of everything, production is held against the first rung. The vendor's library is validated
+// as a rung is. Throws Error(kUsage) on an op without a ladder or a rung it does not have, Error(kUnavailable) for a
+// device this build does not have, Error(kCheckFailed) where the vendor's numbers are wrong.
+std::vector<LadderRow> run_ladder(const std::string& op, Device device, const LadderOptions& options = {});
 
 struct RungCheck {
   std::string op, shape;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/runtime.h"
 
@@ -9,9 +10,12 @@ namespace taut::lab {
 
 struct BenchOptions {
   Device device = {};
-  std::string filter;       // regular expression over OP/CASE
-  bool every_case = false;  // else of each op the largest
+  std::string filter;                      // regular expression over OP/CASE; with shapes the op
+  std::vector<std::string> shapes;         // instead of cases
+  std::vector<std::string> dtypes{"f32"};  // and tf32, bf16
+  bool every_case = false;                 // else of each op the largest
   bool warm = true, cold = false;
+  bool timed = false;    // on the SIMT runner: times, not counts
   double seconds = 0.3;  // of samples, for each row
 };
 

@@ -8,10 +8,10 @@
 #include <thread>
 #include <vector>
 
-#include "kernels/arena.h"
 #include "kernels/device_memory.h"
-#include "kernels/devices.h"
 #include "kernels/error.h"
+#include "kernels/lab/device_array.h"
+#include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/timing.h"
 #include "kernels/parallel.h"
 #include "kernels/peak.h"
@@ -66,9 +66,9 @@ double measure_fma_peak_gflops(int threads) {
   return best;
 }
 
-double Peaks::percent(double flops, double bytes, double seconds) const {
-  if (gflops == 0 || gb_per_second == 0) return 0;
-  return 100 * std::max(1e-9 * flops / gflops, 1e-9 * bytes / gb_per_second) / seconds;
+std::optional<double> Peaks::percent(double flops, double bytes, double seconds) const {
+  if (!gflops) return {};
+  return 100 * std::max(1e-9 * flops / *gflops, 1e-9 * bytes / gb_per_second) / seconds;
 }
 
 Peaks measure_peaks(int threads, int64_t bytes, bool cold) {
@@ -85,22 +85,14 @@ Peaks measure_peaks(int threads, int64_t bytes, bool cold) {
   return {measure_fma_peak_gflops(threads), 2e-9 * static_cast<double>(half) / timing.minimum};
 }
 
-double measure_copy_gb_per_second(Device device, int64_t bytes) {
+Peaks measure_gpu_peaks(Device device, LtElement element, int64_t bytes) {
   constexpr int64_t kLeast = 8192, kMost = int64_t{1} << 30;
   const auto half = static_cast<size_t>(std::clamp(bytes / 2, kLeast, kMost));
-  void *const from = arena_allocate(half, device), *const to = arena_allocate(half, device);
-  zero_memory(from, device, half);
-  constexpr int kWallClock = 2, kInARow = 20;  // many at a time, so that waiting for them costs little
-  const lab::Timing timing = lab::measure(
-      kWallClock,
-      [&] {
-        for (int i = 0; i < kInARow; ++i) copy_memory(to, device, from, device, half);
-        synchronize(device);
-      },
-      0.05);
-  arena_release(from, device);
-  arena_release(to, device);
-  return 2e-9 * kInARow * static_cast<double>(half) / timing.minimum;
+  const lab::DeviceArray from(half, device), to(half, device);
+  zero_memory(from.get(), device, half);
+  const lab::Timing timing = lab::measure_on(
+      device, [&] { copy_memory(to.get(), device, from.get(), device, half); }, 0.05);
+  return {lab::matrix_gflops(device, element), 2e-9 * static_cast<double>(half) / timing.minimum};
 }
 
 }  // namespace taut

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "kernels/cuda/lt.h"
 #include "kernels/runtime.h"
 
 namespace taut {
@@ -20,15 +22,16 @@ double measure_fma_peak_gflops(int threads);
 
 // What this machine reaches at best, measured in the run that refers to it.
 struct Peaks {
-  double gflops = 0;         // multiply-adds
-  double gb_per_second = 0;  // a copy, read and written bytes together
-  // The least time that so many operations and bytes take, of `seconds`; 0 where nothing was measured.
-  double percent(double flops, double bytes, double seconds) const;
+  std::optional<double> gflops;  // multiply-adds; nothing where nobody can measure them here
+  double gb_per_second = 0;      // a copy, read and written bytes together
+  // The least time that so many operations and bytes take, of `seconds`; nothing where a peak is not known.
+  std::optional<double> percent(double flops, double bytes, double seconds) const;
 };
 // The copy moves `bytes` in all, so that it is served by the cache that serves a kernel of this size; with `cold` it
 // comes from memory.
 Peaks measure_peaks(int threads, int64_t bytes, bool cold = false);
-// The same copy on a GPU, from its memory or its cache as the size has it; read and written bytes together.
-double measure_copy_gb_per_second(Device device, int64_t bytes);
+// The same on a GPU: cuBLASLt's products of square matrices of such elements, where it is, and a copy from its memory
+// or its cache as the size has it.
+Peaks measure_gpu_peaks(Device device, LtElement element, int64_t bytes);
 
 }  // namespace taut

@@ -4,36 +4,44 @@
 
 #include <algorithm>
 
+#include "kernels/devices.h"
 #include "kernels/lab/peak.h"
+#include "kernels/parallel.h"
 
 namespace taut::lab {
 namespace {
 
-constexpr double kShortestSample = 50e-6;
+constexpr double kShortestSample = 50e-6, kShortestOnGpu = 1e-3;
 constexpr int kFewestSamples = 30, kMostSamples = 1000;
 constexpr double kLongest = 20;  // seconds of samples, where 30 of them take longer: not fewer than 3
 constexpr int64_t kLine = 64;
 
-double time_of(int threads, const std::function<void()>& call, int calls) {
-  const double begin = bench_seconds(threads);
-  for (int i = 0; i < calls; ++i) call();
-  return (bench_seconds(threads) - begin) / calls;
-}
+struct Sampled {
+  int threads;  // of bench_seconds
+  double shortest_sample;
+  const std::function<void()>& call;
+  std::function<void()> finish;  // ends a sample; may be none
 
-}  // namespace
+  // Seconds of a call.
+  double time(int calls) const {
+    const double begin = bench_seconds(threads);
+    for (int i = 0; i < calls; ++i) call();
+    if (finish) finish();
+    return (bench_seconds(threads) - begin) / calls;
+  }
+};
 
-Timing measure(int threads, const std::function<void()>& call, double seconds, const std::function<void()>& before) {
-  time_of(threads, call, 1);  // touches memory, wakes threads
+Timing measure(const Sampled& sampled, double seconds, const std::function<void()>& before) {
+  sampled.time(1);  // touches memory, wakes threads
   Timing timing{.calls = 1};
-  if (!before)
-    timing.calls = std::max(1, static_cast<int>(kShortestSample / std::max(1e-9, time_of(threads, call, 1))));
+  if (!before) timing.calls = std::max(1, static_cast<int>(sampled.shortest_sample / std::max(1e-9, sampled.time(1))));
   std::vector<double> samples;
   for (double total = 0; samples.size() < kMostSamples;) {
     const auto count = static_cast<int>(samples.size());
     if (count >= kFewestSamples && total >= seconds) break;
     if (count >= 3 && total >= kLongest) break;
     if (before) before();
-    samples.push_back(time_of(threads, call, timing.calls));
+    samples.push_back(sampled.time(timing.calls));
     total += samples.back() * timing.calls;
   }
   std::sort(samples.begin(), samples.end());
@@ -41,8 +49,23 @@ Timing measure(int threads, const std::function<void()>& call, double seconds, c
   timing.samples = static_cast<int>(n);
   timing.median = samples[n / 2];
   timing.minimum = samples[0];
+  timing.p10 = samples[n / 10];
+  timing.p90 = samples[n * 9 / 10];
   timing.noise = (samples[n * 3 / 4] - samples[n / 4]) / timing.median;
   return timing;
+}
+
+}  // namespace
+
+Timing measure(int threads, const std::function<void()>& call, double seconds, const std::function<void()>& before) {
+  return measure({threads, kShortestSample, call, {}}, seconds, before);
+}
+
+Timing measure_on(Device device, const std::function<void()>& call, double seconds,
+                  const std::function<void()>& before) {
+  if (device.kind == DeviceKind::kCpu) return measure(num_threads(), call, seconds, before);
+  constexpr int kWallClock = 2;
+  return measure({kWallClock, kShortestOnGpu, call, [device] { synchronize(device); }}, seconds, before);
 }
 
 void flush_from_caches(const std::vector<std::pair<const void*, int64_t>>& ranges) {

@@ -6,19 +6,27 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/runtime.h"
+
 namespace taut::lab {
 
 struct Timing {
   double median = 0, minimum = 0;  // seconds of a call
+  double p10 = 0, p90 = 0;         // a tenth of the samples took less, or more
   double noise = 0;                // interquartile range over the median
   int samples = 0, calls = 0;      // calls of one sample
 };
 
 // At least 30 samples and `seconds` of them (at most 1000), after one call that is not counted; calls shorter than 50
 // us are timed in batches, unless `before`, which is called before each sample and not timed, is given. The clock is
-// bench_seconds(threads) (kernels/lab/peak.h); 2 for work that another device does, which is wall time.
+// bench_seconds(threads) (kernels/lab/peak.h).
 Timing measure(int threads, const std::function<void()>& call, double seconds = 0.3,
                const std::function<void()>& before = {});
+
+// The same for what `call` asks of a device. On a GPU, by wall time: a sample is a millisecond of calls in a row and
+// ends when the device has done them, so that the wait for it is shared out; with `before` it is one call and the wait.
+Timing measure_on(Device device, const std::function<void()>& call, double seconds = 0.3,
+                  const std::function<void()>& before = {});
 
 // Host memory leaves every cache of this processor, line by line.
 void flush_from_caches(const std::vector<std::pair<const void*, int64_t>>& ranges);

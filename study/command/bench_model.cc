@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "attacks/norm_ball.h"
 #include "attacks/pgd.h"
@@ -10,6 +11,7 @@
 #include "kernels/arena.h"
 #include "kernels/devices.h"
 #include "kernels/error.h"
+#include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/peak.h"
 #include "kernels/parallel.h"
 #include "nn/init.h"
@@ -132,6 +134,15 @@ Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConf
       threads, device, pace);
 }
 
+LtElement element_of(const Config& config) {
+  switch (precision_by_name(config.text("model.precision"))) {
+    case Precision::kBF16: return LtElement::kBF16;
+    case Precision::kTF32: return LtElement::kTF32;
+    case Precision::kF32: break;
+  }
+  return LtElement::kF32;
+}
+
 Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int threads, Device device,
                const Pace& pace) {
   const int64_t before = arena_stats(device).in_use;
@@ -165,10 +176,11 @@ Row bench_pass(const Config& config, const std::string& pass, int64_t batch, int
              {"threads", threads},
              {"images_per_second", static_cast<double>(batch) / timing.seconds},
              {"gflops", gflops}};
-  if (device.kind == DeviceKind::kCpu) {
-    row["peak_gflops"] = timing.peak_gflops;
-    row["fraction_of_peak"] = gflops / timing.peak_gflops;
-  }
+  // Of a GPU the rate of cuBLASLt's matrix products in this precision, where it is there to be measured.
+  const std::optional<double> peak_gflops =
+      device.kind == DeviceKind::kCpu ? timing.peak_gflops : lab::matrix_gflops(device, element_of(config));
+  row["peak_gflops"] = number_or_null(peak_gflops);
+  row["fraction_of_peak"] = peak_gflops ? Row(gflops / *peak_gflops) : Row(nullptr);
   row["peak_memory_bytes"] = peak_memory;
   row["seconds_per_step"] = timing.seconds;
   return row;

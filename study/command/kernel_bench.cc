@@ -2,11 +2,15 @@
 #include "kernels/error.h"
 #include "kernels/lab/conv2d_bench.h"
 #include "kernels/lab/gpu_model.h"
+#include "kernels/lab/ladder.h"
 #include "kernels/lab/matmul_bench.h"
+#include "kernels/lab/sweep.h"
 #include "kernels/parallel.h"
 #include "study/command/bench_model.h"
 #include "study/command/command.h"
 #include "study/command/kernel_compare.h"
+#include "study/command/ladder_rows.h"
+#include "study/command/ncu.h"
 #include "study/command/roofline.h"
 
 namespace taut::study {
@@ -35,8 +39,8 @@ std::vector<Row> rows_of(const std::vector<Result>& results) {
 
 struct Options {
   std::string op, gpu = "h100", before, after, picture = "svg";
-  std::vector<std::string> shapes, passes;
-  bool every_case = false, warm = false, cold = false, sites = false, without_nvcc = false;
+  std::vector<std::string> shapes, passes, axes, dtypes{"f32"};
+  bool every_case = false, warm = false, cold = false, timed = false, sites = false, without_nvcc = false;
   double threshold = 2;
 };
 
@@ -44,19 +48,42 @@ struct Options {
 lab::BenchOptions bench_options(const Options& o, Device device) {
   return {.device = device,
           .filter = o.op,
+          .shapes = o.shapes,
+          .dtypes = o.dtypes,
           .every_case = o.every_case,
           .warm = o.warm || !o.cold,
-          .cold = o.cold || !o.warm};
+          .cold = o.cold || !o.warm,
+          .timed = o.timed};
 }
 
-std::vector<Row> bench_shapes(const Options& o, Device device) {
-  if (device.kind != DeviceKind::kCpu)
-    fail(Exit::kUnavailable, "[--shape] free shapes are timed on the cpu, got '{}'; hint: --device cpu",
-         name(device.kind));
-  TAUT_CHECK(o.op == "matmul" || o.op == "conv2d",
-             "[--shape] matmul and conv2d take free shapes, got '{}'; hint: "
-             "other ops are timed by their cases",
-             o.op);
+// Production, a rung or all of a ladder at every point of the sweep; each is validated there before it is timed.
+std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& code) {
+  constexpr std::string_view kAll = ":all";
+  TAUT_CHECK(o.shapes.empty() && o.dtypes == std::vector<std::string>{"f32"} && !o.warm && !o.cold,
+             "[-a] a sweep runs in f32 with warm caches; hint: leave out --shape, --dtype, --warm and --cold");
+  const bool all = o.op.ends_with(kAll);
+  auto [name_of_op, rung] = op_and_rung(all ? o.op.substr(0, o.op.size() - kAll.size()) : o.op);
+  const lab::LadderOp& op = lab::ladder_op(name_of_op);
+  const bool counted = device.kind == DeviceKind::kSimt && !o.timed;
+  const lab::Rungs rungs = lab::rungs_of(op, device);
+  if (!all && rung == 0)
+    while (!rungs.list[rung++].production) continue;
+  std::vector<Row> rows;
+  for (const lab::Sizes& sizes : lab::sweep_sizes(op, device.kind == DeviceKind::kSimt ? op.counted : op.timed, o.axes))
+    for (const lab::LadderRow& r :
+         lab::run_ladder(name_of_op, device, {.rung = rung, .sizes = sizes, .timed = o.timed})) {
+      if (!r.verified) *code = static_cast<int>(Exit::kCheckFailed);
+      rows.push_back(rung_row(r, counted));
+      rows.back().erase("better");  // which is claimed for the ladder's own sizes
+      rows.back().erase("is_better");
+      const std::vector<std::string> names = lab::size_names(op);
+      for (size_t i = 0; i < names.size(); ++i) rows.back()[names[i]] = r.sizes[i];
+    }
+  return rows;
+}
+
+// By the benchmark of the CPU's own, beside oneDNN: f32 products and convolutions there, a pass a row.
+std::vector<Row> bench_passes(const Options& o) {
   std::vector<std::string> passes = o.passes;
   if (o.op == "matmul") {
     if (passes.empty()) passes = {"nt", "nn", "tn"};
@@ -66,51 +93,60 @@ std::vector<Row> bench_shapes(const Options& o, Device device) {
   return rows_of(bench_conv2d(o.shapes, passes, num_threads()));
 }
 
-void add_bench(CLI::App& kernel, const Selftests& tests) {
+std::vector<Row> bench_cases_or_shapes(const Options& o, Device device, const Selftests& tests) {
+  const bool f32_alone = o.dtypes == std::vector<std::string>{"f32"}, multiplies = o.op == "matmul" || o.op == "conv2d";
+  if (!o.shapes.empty() && device.kind == DeviceKind::kCpu && f32_alone && multiplies) return bench_passes(o);
+  TAUT_CHECK(o.passes.empty(),
+             "[--pass] is for f32 shapes of matmul and conv2d on the cpu; hint: others are timed forward "
+             "and forward+backward");
+  return tests.bench_ops(bench_options(o, device));
+}
+
+void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
   const auto options = std::make_shared<Options>();
   CLI::App* bench = kernel.add_subcommand(
       "bench", "the cases of an op: times and rates against the peaks of the same run, or counts on simt");
   const CommonPtr common = add_common(*bench);
-  bench->add_option("op", options->op, "an op, or a regular expression over OP/CASE: softmax, '^matmul/788x'")
+  bench
+      ->add_option(
+          "op", options->op,
+          "an op, or a regular expression over OP/CASE: softmax, '^matmul/788x'; with -a OP, OP:RUNG or OP:all "
+          "of a ladder")
       ->required();
+  bench->add_option("--dtype", options->dtypes, "f32, tf32, bf16: what the cases run in, as model.precision; a list")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  bench
+      ->add_option(
+          "-a", options->axes,
+          "NAME=VALUES, a size of a ladder's op and what it takes: cols=64,197 rows=64..4096*2 pixels=1000..9000+"
+          "1000; may be repeated, for every combination")
+      ->allow_extra_args(false);
+  bench->add_flag("--timed", options->timed, "on simt times instead of counts: no GPU's, but the same host code");
   bench->add_flag("--all", options->every_case, "every case that matches, not the largest of each op");
   bench->add_flag("--warm", options->warm, "only with inputs in the caches");
   bench->add_flag("--cold", options->cold, "only with inputs flushed from the caches before every call");
   bench
       ->add_option("--shape", options->shapes,
-                   "of matmul, MxNxK[,...]: M x N is the result, K is summed; of conv2d, "
+                   "of matmul, MxNxK[,...]: M x N is the result, K is summed; of attention, BxTxHxD: images, tokens, "
+                   "heads, head size; of layer_norm and softmax, ROWSxCOLS; of conv2d, "
                    "NxHxWxCxKxR[:sS:pP:dD:gG][,...]: N images of C channels, K kernels of R x R, stride S, padding P "
                    "(R / 2), dilation D, G groups; a pair for rows and columns is RxR, sSxS, pPxP, dDxD: "
                    "1x9x9x8x8x3x1:s2x1:p1x0:g4")
       ->delimiter(',');
   bench
-      ->add_option("--pass", options->passes,
-                   "of shapes: nt = x wT, nn = dy w, tn = dyT x (matmul); forward, input, weight (conv2d)")
+      ->add_option(
+          "--pass", options->passes,
+          "of f32 shapes on the cpu: nt = x wT, nn = dy w, tn = dyT x (matmul); forward, input, weight (conv2d)")
       ->delimiter(',');
   bench->callback([=] {
     const Device device = begin_on_device(*common);
     refuse_debug_build();
+    const Format format = format_by_name(common->format);
     print_rows(
-        options->shapes.empty() ? tests.bench_ops(bench_options(*options, device)) : bench_shapes(*options, device),
-        format_by_name(common->format));
+        options->axes.empty() ? bench_cases_or_shapes(*options, device, tests) : bench_sweep(*options, device, code),
+        format);
   });
-}
-
-// What a machine with a GPU would be asked of the same kernels.
-void say_ncu_lines(const std::vector<Row>& rows) {
-  fmt::print(stderr, "on a machine with a GPU:\n");
-  for (const Row& row : rows) {
-    const std::string kernel = row.at("kernel"), what = row.at("case");
-    if (what.find('/') == std::string::npos) continue;
-    constexpr std::string_view kStored = " bf16";  // the op cases alone run in it
-    const bool stored = what.ends_with(kStored);
-    fmt::print(stderr,
-               "  ncu --set full --import-source yes --nvtx --kernel-name 'regex:^{0}$' --launch-skip {1} "
-               "--launch-count {1} taut {2} '^{3}$'{4} --device cuda\n",
-               kernel.substr(0, kernel.find('<')), row.at("launches").get<int64_t>(),
-               stored ? "selftest ops --filter" : "kernel bench",
-               stored ? what.substr(0, what.size() - kStored.size()) : what, stored ? "" : " --warm");
-  }
 }
 
 void add_profile(CLI::App& kernel, const Selftests& tests) {
@@ -133,26 +169,39 @@ void add_profile(CLI::App& kernel, const Selftests& tests) {
     const std::vector<Row> rows = tests.profile(
         {.filter = options->op, .gpu = options->gpu, .sites = options->sites, .ask_nvcc = !options->without_nvcc});
     print_rows(rows, format_by_name(common->format));
-    if (!options->sites) say_ncu_lines(rows);
+    if (options->sites) return;
+    fmt::print(stderr, "on a machine with a GPU:\n");
+    for (const std::string& line : ncu_lines(rows)) fmt::print(stderr, "  {}\n", line);
   });
 }
 
 void add_roofline(CLI::App& kernel, const Selftests& tests) {
   const auto options = std::make_shared<Options>();
-  CLI::App* roofline = kernel.add_subcommand("roofline", "measured kernels of the CPU under the roofs of the same run");
+  CLI::App* roofline = kernel.add_subcommand(
+      "roofline", "kernels under the roofs of the same run; on simt, counted kernels under those of a model");
   const CommonPtr common = add_common(*roofline);
   roofline->remove_option(roofline->get_option("-o"));
-  roofline->add_option("-o,--output-format", options->picture, "svg, or the rows as md, csv, json, jsonl");
+  roofline->add_option("-o,--output-format", options->picture, "svg, or the rows as md, csv, json, jsonl, sql");
   roofline->add_option("op", options->op, "an op, or a regular expression over OP/CASE")->required();
   roofline->add_flag("--all", options->every_case, "every case that matches, not the largest of each op");
+  roofline->add_option("--gpu", options->gpu, "the model on simt: h100, a100, rtx4090");
   roofline->callback([=] {
-    begin(*common);
-    refuse_debug_build();
+    const Device device = begin_on_device(*common);
     if (options->picture != "svg") format_by_name(options->picture);
-    lab::BenchOptions bench = bench_options(*options, Device{});
-    const std::vector<Row> rows = tests.bench_ops(bench);
+    std::vector<Row> rows;
+    std::string title;
+    if (device.kind == DeviceKind::kSimt) {
+      TAUT_CHECK(!options->every_case, "[--all] simt counts the largest case of each op; hint: a narrower expression");
+      const lab::Gpu& gpu = lab::gpu_by_name(options->gpu);
+      rows = roofline_of_counts(tests.profile({.filter = options->op, .gpu = options->gpu, .ask_nvcc = false}), gpu);
+      title = fmt::format("a model of {}, nothing measured", gpu.name);
+    } else {
+      refuse_debug_build();
+      rows = tests.bench_ops(bench_options(*options, device));
+      title = fmt::format("measured on this machine's {}", device.kind == DeviceKind::kCpu ? "CPU" : "GPU");
+    }
     if (options->picture == "svg")
-      print_text(roofline_svg(rows) + "\n");
+      print_text(roofline_svg(rows, title) + "\n");
     else
       print_rows(rows, format_by_name(options->picture));
   });
@@ -179,7 +228,7 @@ void add_compare(CLI::App& kernel, const ExitCode& code) {
 }  // namespace
 
 void add_kernel_bench_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
-  add_bench(kernel, tests);
+  add_bench(kernel, code, tests);
   add_profile(kernel, tests);
   add_roofline(kernel, tests);
   add_compare(kernel, code);

@@ -9,8 +9,8 @@
 namespace taut::study {
 namespace {
 
-constexpr const char* kNames[] = {"op",     "case",    "shape", "pass",   "caches",
-                                  "device", "threads", "rung",  "kernel", "site"};
+constexpr const char* kNames[] = {"op",     "case",    "shape", "dtype",  "pass",    "caches",
+                                  "device", "threads", "rung",  "kernel", "kernels", "site"};
 constexpr const char* kCounts[] = {"launches", "requests", "sectors", "wavefronts", "barriers", "spill_bytes"};
 
 std::vector<Row> table(const std::string& path) {

@@ -9,10 +9,10 @@
 namespace taut::study {
 
 // Rows of two arrays that `taut kernel bench`, `ladder` or `profile` wrote as JSON, joined by what names a row (op,
-// case, shape, pass, caches, device, threads, rung, kernel, site): `a`, `b`, `change_percent`, `noise_percent` and a
-// `verdict` for the time, or for each count. SAME: within `threshold_percent` or the noise of the quieter row; AMBG:
-// within the noise of the louder one; else FAST or SLOW. Counts are exact: fewer is FAST, more is SLOW. A row that one
-// table lacks is NEW or GONE. Throws Error(kBadData) on what is no such table.
+// case, shape, dtype, pass, caches, device, threads, rung, kernel, kernels, site): `a`, `b`, `change_percent`,
+// `noise_percent` and a `verdict` for the time, or for each count. SAME: within `threshold_percent` or the noise of the
+// quieter row; AMBG: within the noise of the louder one; else FAST or SLOW. Counts are exact: fewer is FAST, more is
+// SLOW. A row that one table lacks is NEW or GONE. Throws Error(kBadData) on what is no such table.
 std::vector<Row> compare_benchmarks(const std::string& path_a, const std::string& path_b, double threshold_percent);
 
 }  // namespace taut::study

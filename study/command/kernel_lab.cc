@@ -2,7 +2,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <utility>
 
@@ -11,26 +10,16 @@
 #include "kernels/lab/ladder.h"
 #include "kernels/lab/ptxas.h"
 #include "study/command/command.h"
+#include "study/command/ladder_rows.h"
 
 namespace taut::study {
 namespace {
 
 struct Options {
   std::string op, gpu = "h100", sizes = "small", line;
-  bool source = false, ptx = false, sass = false, resources = false;
+  bool source = false, ptx = false, sass = false, resources = false, timed = false;
   uint64_t seed = 1;
 };
-
-// "softmax:3" and "softmax" (0).
-std::pair<std::string, int> op_and_rung(const std::string& text) {
-  const size_t colon = text.find(':');
-  if (colon == std::string::npos) return {text, 0};
-  int rung = 0;
-  const char *begin = text.data() + colon + 1, *end = text.data() + text.size();
-  const bool good = std::from_chars(begin, end, rung).ptr == end && rung >= 1;
-  TAUT_CHECK(good && begin != end, "[kernel] expected OP or OP:RUNG with a rung of at least 1, got '{}'", text);
-  return {text.substr(0, colon), rung};
-}
 
 bool has_cases(const std::string& op, const Selftests& tests) {
   const std::vector<Row> ops = tests.op_rows();
@@ -187,32 +176,6 @@ void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   });
 }
 
-Row row_of(const lab::LadderRow& r, bool counted) {
-  Row row = {{"op", r.op},
-             {"rung", r.rung},
-             {"idea", r.idea},
-             {"production", r.production},
-             {"verified", r.verified},
-             {"better", r.better},
-             {"is_better", r.is_better}};
-  if (counted) {
-    row["launches"] = r.launches;
-    row["requests"] = r.requests;
-    row["sectors"] = r.sectors;
-    row["sector_percent"] = r.sector_percent;
-    row["wavefronts"] = r.wavefronts;
-    row["barriers"] = r.barriers;
-  } else {
-    row["milliseconds"] = r.milliseconds;
-    row["noise_percent"] = r.noise_percent;
-    row["gflops"] = r.gflops;
-    row["gb_per_second"] = r.gb_per_second;
-    row["percent_of_peak"] = r.percent_of_peak;
-  }
-  row["shape"] = r.shape;
-  return row;
-}
-
 void add_ladder(CLI::App& kernel, const ExitCode& code) {
   const auto options = std::make_shared<Options>();
   std::vector<std::string> names;
@@ -222,14 +185,15 @@ void add_ladder(CLI::App& kernel, const ExitCode& code) {
   const CommonPtr common = add_common(*ladder);
   common->device = "simt";  // where there is no --device
   ladder->add_option("op", options->op, fmt::format("{}", fmt::join(names, ", ")))->required();
+  ladder->add_flag("--timed", options->timed, "on simt times instead of counts: no GPU's, but the same host code");
   ladder->callback([=] {
     const Device device = begin_on_device(*common);
-    const bool counted = device.kind == DeviceKind::kSimt;
+    const bool counted = device.kind == DeviceKind::kSimt && !options->timed;
     std::vector<Row> rows;
-    for (const lab::LadderRow& r : lab::run_ladder(options->op, device)) {
+    for (const lab::LadderRow& r : lab::run_ladder(options->op, device, {.timed = options->timed})) {
       // A time says more about a busy machine than about a rung; a count is exact.
       if (!r.verified || (counted && !r.is_better)) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back(row_of(r, counted));
+      rows.push_back(rung_row(r, counted));
     }
     print_rows(rows, format_by_name(common->format));
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "kernels/error.h"
 #include "study/report/plot.h"
@@ -34,17 +35,51 @@ Axis decades(std::string title, Range range) {
 
 double value(const Row& row, const char* field) { return row.at(field).get<double>(); }
 
+std::string label_of(const Row& row) {
+  if (row.contains("kernel")) return row.at("kernel").get<std::string>() + " of " + row.at("case").get<std::string>();
+  const std::string dtype = row.at("dtype"), by = row.value("kernels", "own");
+  return fmt::format("{}/{} {}{}{}{}", row.at("op").get<std::string>(), row.at("case").get<std::string>(),
+                     row.at("pass").get<std::string>(), row.at("caches") == "warm" ? "" : ", cold",
+                     dtype == "f32" ? "" : ", " + dtype, by == "own" ? "" : ", " + by);
+}
+
 }  // namespace
 
-std::string roofline_svg(const std::vector<Row>& rows) {
+std::vector<Row> roofline_of_counts(const std::vector<Row>& profile, const lab::Gpu& gpu) {
+  std::vector<Row> rows;
+  for (const Row& r : profile) {
+    const double flops = 2 * (value(r, "fmas") + value(r, "tensor_fmas")), bytes = value(r, "bytes_minimum");
+    if (flops == 0 || bytes == 0) continue;
+    const double peak = value(r, "tensor_fmas") > 0 ? lab::tensor_gflops(gpu) : lab::fma_gflops(gpu);
+    const double gflops = 1e-3 * flops / value(r, "bound_microseconds");
+    const double roof = std::min(peak, gpu.dram_gb_per_second * flops / bytes);
+    rows.push_back({{"kernel", r.at("kernel")},
+                    {"case", r.at("case")},
+                    {"gpu", r.at("gpu")},
+                    {"bound_microseconds", r.at("bound_microseconds")},
+                    {"limiter", r.at("limiter")},
+                    {"gflops", gflops},
+                    {"flops_per_byte", flops / bytes},
+                    {"peak_gflops", peak},
+                    {"copy_gb_per_second", gpu.dram_gb_per_second},
+                    {"percent_of_peak", 100 * gflops / roof}});
+  }
+  return rows;
+}
+
+std::string roofline_svg(const std::vector<Row>& rows, const std::string& title) {
   TAUT_CHECK(!rows.empty(), "[kernel roofline] nothing was measured");
   Range intensity, rate;
   double peak = 0, copy = 0;
+  std::set<double> peaks;
   for (const Row& row : rows) {
+    if (row.at("peak_gflops").is_null())
+      fail(Exit::kUnavailable, "[kernel roofline] nobody could measure the roof of multiply-adds; hint: cuBLASLt");
     if (value(row, "flops_per_byte") == 0) continue;
     intensity.take(std::log10(value(row, "flops_per_byte")));
     rate.take(std::log10(value(row, "gflops")));
     peak = std::max(peak, value(row, "peak_gflops"));
+    peaks.insert(value(row, "peak_gflops"));
     copy = std::max(copy, value(row, "copy_gb_per_second"));
   }
   TAUT_CHECK(peak > 0, "[kernel roofline] no case that moves a byte matches");
@@ -52,7 +87,7 @@ std::string roofline_svg(const std::vector<Row>& rows) {
   intensity.take(std::log10(peak / copy));
   Svg svg(kWidth, kHeight, "Roofline of measured kernels");
   const Panel panel(svg, {70, 36}, kWidth - 300, kHeight - 100, decades("operations a byte", intensity),
-                    decades("GFLOP/s", rate), "measured on this machine's CPU");
+                    decades("GFLOP/s", rate), title);
   const double left = std::floor(intensity.low - 0.1), right = std::ceil(intensity.high + 0.1);
   const double bottom = std::floor(rate.low - 0.1), ridge = std::log10(peak / copy);
   // The slanted roof begins where it meets the bottom or the left of the panel.
@@ -60,6 +95,10 @@ std::string roofline_svg(const std::vector<Row>& rows) {
   svg.polyline(
       {panel.at(start, start + std::log10(copy)), panel.at(ridge, std::log10(peak)), panel.at(right, std::log10(peak))},
       {.colour = "#333", .width = 2});
+  for (const double lower : peaks)
+    if (lower < 0.9 * peak)  // not the same roof in another row's measurement
+      svg.polyline({panel.at(std::log10(lower / copy), std::log10(lower)), panel.at(right, std::log10(lower))},
+                   {.colour = "#999", .width = 1});
   svg.text({kWidth - 222, 40}, fmt::format("{:.0f} GFLOP/s multiply-adds, {:.0f} GB/s copy", peak, copy), {.size = 10});
   double line = 60;
   size_t number = 0;
@@ -67,10 +106,8 @@ std::string roofline_svg(const std::vector<Row>& rows) {
     if (value(row, "flops_per_byte") == 0) continue;
     const char* colour = kColours[number % std::size(kColours)];
     const Marker marker = kMarkers[number / std::size(kColours) % std::size(kMarkers)];
-    const bool warm = row.at("caches") == "warm";
-    const std::string label =
-        fmt::format("{}/{} {}{}", row.at("op").get<std::string>(), row.at("case").get<std::string>(),
-                    row.at("pass").get<std::string>(), warm ? "" : ", cold");
+    const bool warm = row.value("caches", "warm") == "warm";
+    const std::string label = label_of(row);
     svg.marker(marker, panel.at(std::log10(value(row, "flops_per_byte")), std::log10(value(row, "gflops"))), 5, colour,
                warm, fmt::format("{}: {:.1f} % of the peak", label, value(row, "percent_of_peak")));
     if (line < kHeight - 12) {

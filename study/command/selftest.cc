@@ -34,7 +34,8 @@ void add_selftest_commands(CLI::App& app, const ExitCode& code, const Selftests&
     const Device device = begin_on_any_device(*ops_common);
     if (options->bench) {
       refuse_debug_build();
-      print_rows(tests.bench_ops({.device = device, .filter = options->filter, .every_case = true, .seconds = 0.05}),
+      print_rows(tests.bench_ops(
+                     {.device = device, .filter = options->filter, .shapes = {}, .every_case = true, .seconds = 0.05}),
                  format_by_name(ops_common->format));
       return;
     }

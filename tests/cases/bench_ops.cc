@@ -1,17 +1,23 @@
 // Rows of the benchmark of op cases: times where kernels run, counts where they are simulated.
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <optional>
+#include <utility>
 
 #include "kernels/device_memory.h"
 #include "kernels/devices.h"
+#include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/options.h"
 #include "kernels/lab/peak.h"
 #include "kernels/lab/ranges.h"
 #include "kernels/lab/timing.h"
+#include "kernels/lab/vendor_runs.h"
 #include "kernels/parallel.h"
 #include "kernels/simt/counts.h"
 #include "tests/cases/check_case.h"
 #include "tests/cases/choice.h"
+#include "tests/cases/shape_case.h"
 #include "tests/selftest.h"
 
 namespace taut::selftest {
@@ -46,100 +52,215 @@ Work work_of(const cases::OpCase& c, const std::vector<Tensor>& inputs, const ca
   return work;
 }
 
-Row timed_row(const cases::OpCase& c, const lab::BenchOptions& options, const std::vector<bool>& mask, bool backward,
-              bool cold) {
-  const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, options.device);
-  const Work work = work_of(c, inputs, cases::run_case(c, inputs, mask), backward);
-  const bool on_cpu = options.device.kind == DeviceKind::kCpu;
-  // A GPU's cache is full of something else after a write of more than it holds.
-  constexpr int64_t kSpoiler = int64_t{256} << 20;
-  Tensor spoiler = on_cpu || !cold ? Tensor() : Tensor::empty({kSpoiler}, DType::kU8, options.device);
-  const auto flush = [&] {
-    if (!on_cpu) {
-      zero_memory(spoiler.raw(), options.device, static_cast<size_t>(kSpoiler));
-      return synchronize(options.device);
-    }
-    std::vector<std::pair<const void*, int64_t>> ranges;
-    for (const Tensor& t : inputs) ranges.emplace_back(t.raw(), t.bytes());
-    lab::flush_from_caches(ranges);
-  };
-  const lab::Range range(options.device, c.op + "/" + c.name);
-  const auto call = [&] {
-    cases::run_case(c, inputs, mask);
-    synchronize(options.device);
-  };
-  const int clock = on_cpu ? num_threads() : 2;
-  const lab::Timing timing =
-      cold ? lab::measure(clock, call, options.seconds, flush) : lab::measure(clock, call, options.seconds);
-  const Peaks peaks = on_cpu ? measure_peaks(num_threads(), static_cast<int64_t>(work.bytes), cold)
-                             : Peaks{0, measure_copy_gb_per_second(options.device, static_cast<int64_t>(work.bytes))};
-  Row row = {{"op", c.op},
-             {"case", c.name},
-             {"pass", backward ? "forward+backward" : "forward"},
-             {"caches", cold ? "cold" : "warm"},
-             {"device", name(options.device.kind)},
-             {"threads", num_threads()},
-             {"samples", timing.samples},
-             {"milliseconds", 1e3 * timing.median},
-             {"noise_percent", 100 * timing.noise},
-             {"gflops", 1e-9 * work.flops / timing.median},
-             {"gb_per_second", 1e-9 * work.bytes / timing.median},
-             {"flops_per_byte", work.bytes == 0 ? 0.0 : work.flops / work.bytes},
-             {"peak_gflops", nullptr},
-             {"copy_gb_per_second", peaks.gb_per_second},
-             {"percent_of_peak", nullptr}};
-  if (on_cpu) {
-    row["peak_gflops"] = peaks.gflops;
-    row["percent_of_peak"] = peaks.percent(work.flops, work.bytes, timing.median);
+LtElement element_of(cases::RunAs mode) {
+  switch (mode) {
+    case cases::RunAs::kBf16: return LtElement::kBF16;
+    case cases::RunAs::kTf32: return LtElement::kTF32;
+    case cases::RunAs::kF32: break;
   }
-  return row;
+  return LtElement::kF32;
 }
 
-Row counted_row(const cases::OpCase& c, Device device, const std::vector<bool>& mask, bool backward) {
-  const std::vector<Tensor> inputs = cases::make_inputs(c, DType::kF32, device);
+Row named_row(const cases::OpCase& c, cases::RunAs mode, Device device, bool backward) {
+  return {{"op", c.op},
+          {"case", c.name},
+          {"dtype", cases::name(mode)},
+          {"pass", backward ? "forward+backward" : "forward"},
+          {"device", name(device.kind)}};
+}
+
+Row number_or_null(const std::optional<double>& number) { return number ? Row(*number) : Row(nullptr); }
+
+// A case that is timed in one pass and state of the caches.
+class Timed {
+ public:
+  Timed(const cases::OpCase& c, cases::RunAs mode, const lab::BenchOptions& options, const std::vector<bool>& mask,
+        bool backward, bool cold)
+      : c_(c),
+        mode_(mode),
+        options_(options),
+        mask_(mask),
+        backward_(backward),
+        cold_(cold),
+        on_cpu_(options.device.kind == DeviceKind::kCpu),
+        inputs_(cases::make_inputs(c, cases::stored(mode), options.device)) {
+    const cases::Ran ran = cases::run_case(c, inputs_, mask);
+    for (size_t o = 0; backward && o < ran.outputs.size(); ++o)
+      upstream_.push_back(cases::make_upstream(c, o, ran.outputs[o]));
+    work_ = work_of(c, inputs_, ran, backward);
+    const auto bytes = static_cast<int64_t>(work_.bytes);
+    peaks_ = on_cpu_ ? measure_peaks(num_threads(), bytes, cold)
+                     : measure_gpu_peaks(options.device, element_of(mode), bytes);
+  }
+
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+  // One row on the CPU. On a GPU that of the own kernels and, where the vendor's libraries take part, theirs.
+  std::vector<Row> rows() {
+    const lab::Timing own = own_time();
+    std::vector<Row> rows;
+    rows.push_back(row(own));
+    if (on_cpu_) return rows;
+    const lab::UseLibraries in_use(options_.device, true);
+    const lab::LibraryCalls before = lab::library_calls(options_.device);
+    cases::run_case(c_, inputs_, mask_, upstream_);
+    std::string vendor = lab::libraries_called_since(before, options_.device);
+    if (const lab::VendorRun beside = vendor.empty() ? attention_beside() : lab::VendorRun(); !beside.name.empty()) {
+      vendor = beside.name;
+      call_ = beside.run;
+    }
+    if (vendor.empty()) return rows;
+    const lab::Timing theirs = time();
+    rows[0]["vendor"] = vendor;
+    rows[0]["percent_of_vendor"] = 100 * theirs.median / own.median;
+    rows.push_back(row(theirs));
+    rows[1]["kernels"] = vendor;
+    return rows;
+  }
+
+ private:
+  lab::Timing own_time() {
+    const lab::UseLibraries out_of_use(options_.device, false);
+    return time();
+  }
+
+  // cuDNN's attention, to which production leaves nothing: bf16, the forward pass of all tokens. It must give what the
+  // own kernel gives, within roundings.
+  lab::VendorRun attention_beside() {
+    if (c_.op != "attention" || mode_ != cases::RunAs::kBf16 || backward_) return {};
+    const Shape& qkv = inputs_[0].shape();
+    const Tensor own = cases::run_case(c_, inputs_, mask_, upstream_).outputs[0];
+    if (own.size(1) != qkv[1]) return {};
+    output_ = Tensor::empty(own.shape(), own.dtype(), options_.device);
+    const double scale = 1 / std::sqrt(static_cast<double>(qkv[4]));
+    const AttentionShape shape{qkv[0], qkv[1], qkv[1], qkv[3], qkv[4], scale};
+    const lab::VendorRun run = lab::vendor_attention(inputs_[0].raw(), output_.raw(), shape, options_.device);
+    if (run.name.empty()) return run;
+    constexpr double kRoundings = 0x1p-5;
+    const double error = cases::relative_error(output_.to_doubles(), own.to_doubles());
+    if (!(error <= kRoundings))
+      fail(Exit::kCheckFailed, "[attention/{}] {} is off by {} of the largest magnitude, expected at most {}", c_.name,
+           run.name, error, kRoundings);
+    return run;
+  }
+
+  lab::Timing time() {
+    const lab::Range range(options_.device, c_.op + "/" + c_.name);
+    if (!cold_) return lab::measure_on(options_.device, call_, options_.seconds);
+    if (!on_cpu_ && !spoiler_.defined())
+      spoiler_ = Tensor::empty({options_.device.kind == DeviceKind::kCuda ? kSpoiler : 1}, DType::kU8, options_.device);
+    return lab::measure_on(options_.device, call_, options_.seconds, [&] { flush(); });
+  }
+
+  void flush() {
+    if (!on_cpu_) {
+      zero_memory(spoiler_.raw(), options_.device, static_cast<size_t>(spoiler_.bytes()));
+      return synchronize(options_.device);
+    }
+    std::vector<std::pair<const void*, int64_t>> ranges;
+    for (const Tensor& t : inputs_) ranges.emplace_back(t.raw(), t.bytes());
+    lab::flush_from_caches(ranges);
+  }
+
+  Row row(const lab::Timing& timing) const {
+    Row row = named_row(c_, mode_, options_.device, backward_);
+    row["caches"] = cold_ ? "cold" : "warm";
+    row["threads"] = num_threads();
+    row["samples"] = timing.samples;
+    row["milliseconds"] = 1e3 * timing.median;
+    row["p10_milliseconds"] = 1e3 * timing.p10;
+    row["p90_milliseconds"] = 1e3 * timing.p90;
+    row["noise_percent"] = 100 * timing.noise;
+    row["gflops"] = 1e-9 * work_.flops / timing.median;
+    row["gb_per_second"] = 1e-9 * work_.bytes / timing.median;
+    row["flops_per_byte"] = work_.bytes == 0 ? 0.0 : work_.flops / work_.bytes;
+    row["peak_gflops"] = number_or_null(peaks_.gflops);
+    row["copy_gb_per_second"] = peaks_.gb_per_second;
+    row["percent_of_peak"] = number_or_null(peaks_.percent(work_.flops, work_.bytes, timing.median));
+    if (!on_cpu_) {
+      row["kernels"] = "own";
+      row["vendor"] = nullptr;
+      row["percent_of_vendor"] = nullptr;
+    }
+    return row;
+  }
+
+  // A GPU's cache is full of something else after a write of more than it holds; the twin has none.
+  static constexpr int64_t kSpoiler = int64_t{256} << 20;
+
+  const cases::OpCase& c_;
+  const cases::RunAs mode_;
+  const lab::BenchOptions& options_;
+  const std::vector<bool>& mask_;
+  const bool backward_, cold_, on_cpu_;
+  const std::vector<Tensor> inputs_;
+  Grads upstream_;  // made once: to draw it takes longer than many a kernel
+  std::function<void()> call_ = [this] { cases::run_case(c_, inputs_, mask_, upstream_); };
+  Tensor spoiler_, output_;
+  Work work_;
+  Peaks peaks_;
+};
+
+Row counted_row(const cases::OpCase& c, cases::RunAs mode, Device device, const std::vector<bool>& mask,
+                bool backward) {
+  const std::vector<Tensor> inputs = cases::make_inputs(c, cases::stored(mode), device);
   runner::start_counts();
   cases::run_case(c, inputs, mask);
   runner::SiteCounts all;
-  int64_t launches = 0, barriers = 0, fmas = 0;
+  int64_t launches = 0, barriers = 0, fmas = 0, tensor_fmas = 0;
   for (const runner::KernelCounts& k : runner::take_counts()) {
     launches += k.launches;
     barriers += k.barriers;
     fmas += k.fmas;
+    tensor_fmas += k.tensor_fmas;
     for (const runner::SiteCounts& site : k.sites) all.add(site);
   }
-  return {{"op", c.op},
-          {"case", c.name},
-          {"pass", backward ? "forward+backward" : "forward"},
-          {"device", name(device.kind)},
-          {"launches", launches},
-          {"requests", all.requests},
-          {"sectors", all.sectors},
-          {"ideal_sectors", all.ideal_sectors},
-          {"wavefronts", all.wavefronts},
-          {"ideal_wavefronts", all.ideal_wavefronts},
-          {"barriers", barriers},
-          {"fmas", fmas}};
+  Row row = named_row(c, mode, device, backward);
+  row["launches"] = launches;
+  row["requests"] = all.requests;
+  row["sectors"] = all.sectors;
+  row["ideal_sectors"] = all.ideal_sectors;
+  row["wavefronts"] = all.wavefronts;
+  row["ideal_wavefronts"] = all.ideal_wavefronts;
+  row["barriers"] = barriers;
+  row["fmas"] = fmas;
+  row["tensor_fmas"] = tensor_fmas;
+  return row;
+}
+
+std::vector<cases::OpCase> cases_of(const lab::BenchOptions& options, cases::RunAs mode, double most_flops) {
+  std::vector<cases::OpCase> list;
+  for (const std::string& shape : options.shapes) list.push_back(cases::shape_case(options.filter, shape, mode));
+  if (!list.empty()) return list;
+  constexpr const char* kFlag = "kernel bench";
+  list = cases::cases_as(mode, kFlag, options.filter);
+  return options.every_case ? list : cases::largest_cases(kFlag, options.filter, most_flops, mode);
 }
 
 }  // namespace
 
 std::vector<Row> bench_op_cases(const lab::BenchOptions& options) {
-  const bool counted = options.device.kind == DeviceKind::kSimt;
-  constexpr const char* kFlag = "kernel bench";
-  const std::vector<cases::OpCase> list =
-      options.every_case ? cases::matching_cases(kFlag, options.filter)
-                         : cases::largest_cases(kFlag, options.filter, counted ? kMostSimulatedFlops : HUGE_VAL);
+  const bool counted = options.device.kind == DeviceKind::kSimt && !options.timed;
+  std::vector<cases::RunAs> modes;
+  for (const std::string& dtype : options.dtypes) modes.push_back(cases::run_as_by_name(dtype));
   std::vector<Row> rows;
-  for (const cases::OpCase& c : list) {
-    const std::vector<bool> mask = cases::differentiable(c), none(mask.size(), false);
-    for (const bool backward : {false, true}) {
-      if (backward && std::find(mask.begin(), mask.end(), true) == mask.end()) continue;
-      if (counted) {
-        rows.push_back(counted_row(c, options.device, backward ? mask : none, backward));
-        continue;
+  for (const cases::RunAs mode : modes) {
+    const std::vector<cases::OpCase> list = cases_of(options, mode, counted ? kMostSimulatedFlops : HUGE_VAL);
+    for (const cases::OpCase& c : list) {
+      const std::vector<bool> mask = cases::differentiable(c), none(mask.size(), false);
+      for (const bool backward : {false, true}) {
+        if (backward && std::find(mask.begin(), mask.end(), true) == mask.end()) continue;
+        const std::vector<bool>& asked = backward ? mask : none;
+        if (counted) {
+          rows.push_back(counted_row(c, mode, options.device, asked, backward));
+          continue;
+        }
+        for (const bool cold : {false, true}) {
+          if (cold ? !options.cold : !options.warm) continue;
+          for (Row& row : Timed(c, mode, options, asked, backward, cold).rows()) rows.push_back(std::move(row));
+        }
       }
-      if (options.warm) rows.push_back(timed_row(c, options, backward ? mask : none, backward, false));
-      if (options.cold) rows.push_back(timed_row(c, options, backward ? mask : none, backward, true));
     }
   }
   return rows;

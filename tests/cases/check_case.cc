@@ -293,7 +293,11 @@ std::vector<bool> differentiable(const OpCase& c) {
   return mask;
 }
 
-Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers) {
+namespace {
+
+// `upstream` makes dy of the outputs, where gradients are asked for.
+template <class Upstream>
+Ran run_with(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, Upstream&& upstream) {
   const std::vector<Var> vars = make_vars(inputs, mask);
   const std::vector<Var> outputs = c.run(vars);
   Ran ran;
@@ -303,12 +307,24 @@ Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vect
   for (size_t i = 0; i < vars.size(); ++i)
     if (mask[i]) wanted.push_back(vars[i]);
   if (wanted.empty()) return ran;
-  Grads dy;
-  for (size_t o = 0; o < outputs.size(); ++o) dy.push_back(make_upstream(c, o, outputs[o].value(), integers));
-  const Grads dx = gradients(outputs, dy, wanted);
+  const Grads dx = gradients(outputs, upstream(ran.outputs), wanted);
   for (size_t i = 0, k = 0; i < vars.size(); ++i)
     if (mask[i]) ran.gradients[i] = dx[k++];
   return ran;
+}
+
+}  // namespace
+
+Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers) {
+  return run_with(c, inputs, mask, [&](const std::vector<Tensor>& outputs) {
+    Grads dy;
+    for (size_t o = 0; o < outputs.size(); ++o) dy.push_back(make_upstream(c, o, outputs[o], integers));
+    return dy;
+  });
+}
+
+Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, const Grads& dy) {
+  return run_with(c, inputs, mask, [&](const std::vector<Tensor>&) { return dy; });
 }
 
 Verdict check_case(const OpCase& c, DType dtype, Device device) {

@@ -25,6 +25,8 @@ struct Verdict {
 std::vector<bool> differentiable(const OpCase& c);
 // Runs the op on `inputs`; gradients of sum <output, dy> are asked of the inputs that `mask` marks.
 Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, bool integers = false);
+// The same with dy, one for each output, that is there already.
+Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vector<bool>& mask, const Grads& dy);
 
 // Every check of one case in one dtype (f64, f32, or bf16 where the case has it). Off the CPU, f32 cases must have its
 // bytes too (but for Winograd's, which other devices compute directly); a case of a real model's size is run once

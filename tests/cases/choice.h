@@ -25,6 +25,11 @@ bool is_in_class(const OpCase& c, const std::string& name);
 std::vector<OpCase> matching_cases(const char* flag, const std::string& filter);
 // What a case is run as: f32 leaves out the cases of tf32, bf16 also those that have no kernels for it.
 enum class RunAs { kF32, kTf32, kBf16 };
+const char* name(RunAs mode);                   // "f32", "tf32", "bf16"
+RunAs run_as_by_name(const std::string& name);  // throws Error(kUsage) that names the option --dtype
+DType stored(RunAs mode);                       // what the inputs are stored in
+// Those of matching_cases that run so; throws Error(kUsage) where there is none.
+std::vector<OpCase> cases_as(RunAs mode, const char* flag, const std::string& filter);
 // Of each of their ops the one of most work that takes no more than `most_flops`; may be none.
 std::vector<OpCase> largest_cases(const char* flag, const std::string& filter, double most_flops,
                                   RunAs mode = RunAs::kF32);

@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <string_view>
 
 #include "autograd/ops.h"
 #include "finetune/train.h"
@@ -10,10 +12,13 @@
 #include "kernels/cuda/dnn.h"
 #include "kernels/cuda/lt.h"
 #include "kernels/error.h"
+#include "kernels/lab/gpu_libraries.h"
 #include "study/run/products.h"
 #include "study/text_file.h"
 #include "tests/cases/check_case.h"
+#include "tests/cases/tolerance.h"
 #include "tests/cuda/injected.h"
+#include "tests/selftest.h"
 #include "tests/small_vit.h"
 #include "tests/weight_files.h"
 
@@ -21,21 +26,6 @@ namespace taut {
 namespace {
 
 constexpr Device kSimt{DeviceKind::kSimt, 0};
-
-// Both libraries are in use while this lives.
-class Libraries {
- public:
-  Libraries() { use(true); }
-  ~Libraries() { use(false); }
-  Libraries(const Libraries&) = delete;
-  Libraries& operator=(const Libraries&) = delete;
-
- private:
-  static void use(bool on) {
-    simt::use_lt(on);
-    simt::use_dnn(on);
-  }
-};
 
 // Runs every bf16 and tf32 case of the ops on simt; returns how many.
 int check_cases(const std::vector<std::string>& ops) {
@@ -58,21 +48,94 @@ int check_cases(const std::vector<std::string>& ops) {
 }  // namespace
 
 TEST_CASE("products of bf16 and tf32 by cuBLASLt stay within the tolerance of their cases") {
-  const Libraries libraries;
+  const lab::UseLibraries in_use(kSimt, true);
   const int64_t before = simt::lt_timings();
   CHECK(check_cases({"linear", "linear_gelu", "matmul"}) > 0);
   CHECK(simt::lt_timings() > before);
 }
 
 TEST_CASE("convolutions of bf16 and tf32 by cuDNN stay within the tolerance of their cases") {
-  const Libraries libraries;
+  const lab::UseLibraries in_use(kSimt, true);
   const int64_t before = simt::dnn_plans();
   CHECK(check_cases({"conv2d"}) > 0);
   CHECK(simt::dnn_plans() > before);
 }
 
+TEST_CASE("the benchmark times own kernels beside the libraries, against the rates of the same run") {
+  const struct {
+    const char *op, *shape, *dtype;
+    std::vector<std::string> kernels;  // of the forward pass
+  } cases[] = {
+      {"matmul", "16x16x16", "bf16", {"own", "cuBLASLt"}},
+      {"matmul", "16x16x16", "tf32", {"own", "cuBLASLt"}},
+      {"matmul", "16x16x16", "f32", {"own"}},
+      {"matmul", "6x7x5", "bf16", {"own"}},
+      {"conv2d", "1x4x4x8x8x3", "bf16", {"own", "cuDNN"}},
+      {"attention", "1x5x2x8", "bf16", {"own", "cuDNN"}},
+      {"layer_norm", "3x64", "bf16", {"own"}},
+  };
+  for (const auto& c : cases) {
+    CAPTURE(c.op);
+    CAPTURE(c.dtype);
+    std::vector<std::string> kernels;
+    for (const selftest::Row& row : selftest::bench_op_cases({.device = kSimt,
+                                    .filter = c.op,
+                                    .shapes = {c.shape},
+                                    .dtypes = {c.dtype},
+                                    .warm = true,
+                                    .cold = true,
+                                    .timed = true,
+                                    .seconds = 0})) {
+      CHECK(row.at("milliseconds") > 0);
+      CHECK(row.at("p10_milliseconds") <= row.at("milliseconds"));
+      CHECK(row.at("milliseconds") <= row.at("p90_milliseconds"));
+      CHECK(row.at("peak_gflops") > 0);
+      CHECK(row.at("copy_gb_per_second") > 0);
+      CHECK(row.at("percent_of_peak") > 0);
+      const bool forward = row.at("pass") == "forward";
+      // Of attention the library has the forward pass alone.
+      const bool beside =
+          c.kernels.size() > 1 && row.at("kernels") == "own" && (forward || std::string_view(c.op) != "attention");
+      if (beside) {
+        CHECK(row.at("vendor") == c.kernels[1]);
+        CHECK(row.at("percent_of_vendor") > 0);
+      }
+      if (forward && row.at("caches") == "cold") kernels.push_back(row.at("kernels"));
+    }
+    CHECK(kernels == c.kernels);
+  }
+  CHECK(!simt::lt_in_use());
+  CHECK(!simt::dnn_in_use());
+}
+
+TEST_CASE("cuDNN's attention is the own kernel's within roundings, and refuses what it cannot do") {
+  const lab::UseLibraries in_use(kSimt, true);
+  constexpr int64_t kImages = 2, kTokens = 19, kHeads = 3, kSize = 16;
+  std::vector<double> values;
+  for (int i = 0; i < kImages * kTokens * 3 * kHeads * kSize; ++i) values.push_back(std::sin(0.37 * i));
+  const Tensor qkv = Tensor::from(values, {kImages, kTokens, 3, kHeads, kSize}).to(DType::kBF16).to(kSimt);
+  const Tensor out = Tensor::zeros({kImages, kTokens, kHeads * kSize}, DType::kBF16, kSimt);
+  const AttentionShape shape{kImages, kTokens, kTokens, kHeads, kSize, 0.25};
+  const auto run = [&](const AttentionShape& s) {
+    return simt::dnn_attention(current_stream(kSimt), qkv.raw(), out.raw(), s);
+  };
+  const int64_t before = simt::dnn_plans();
+  REQUIRE(run(shape));
+  REQUIRE(run(shape));
+  CHECK(simt::dnn_plans() == before + 1);
+  const std::vector<double> own = ops::attention(Var(qkv), 0.25).value().to_doubles();
+  CHECK(cases::relative_error(out.to_doubles(), own) < 0x1p-6);
+  AttentionShape fewer = shape, odd = shape;
+  fewer.tq = 1;
+  odd.d = 12;
+  CHECK(!run(fewer));
+  CHECK(!run(odd));
+  simt::use_dnn(false);
+  CHECK(!run(shape));
+}
+
 TEST_CASE("a product is timed once, is remembered in a file, and damaged lines of it do nothing") {
-  const Libraries libraries;
+  const lab::UseLibraries in_use(kSimt, true);
   const Injected restored;
   const auto product = [](int64_t rows) {
     const Tensor x = Tensor::full({rows, 64}, 0.5, DType::kBF16, kSimt),
@@ -96,7 +159,7 @@ TEST_CASE("a product is timed once, is remembered in a file, and damaged lines o
 }
 
 TEST_CASE("a training step with both libraries is recorded and replayed") {
-  const Libraries libraries;
+  const lab::UseLibraries in_use(kSimt, true);
   const auto config = testing::small_config();
   const auto own = testing::random_vit(config, 1), by_library = testing::random_vit(config, 1);
   for (const auto& vit : {own, by_library}) {

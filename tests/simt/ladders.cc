@@ -8,7 +8,9 @@
 
 #include "kernels/arena.h"
 #include "kernels/error.h"
+#include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/peak.h"
+#include "kernels/lab/sweep.h"
 
 namespace taut::lab {
 namespace {
@@ -77,10 +79,70 @@ TEST_CASE("a ladder on the CPU is timed against the peaks of the same run") {
   }
 }
 
-TEST_CASE("a copy on a device has a rate, and gives its memory back") {
-  const int64_t before = arena_stats({DeviceKind::kSimt, 0}).in_use;
-  CHECK(measure_copy_gb_per_second({DeviceKind::kSimt, 0}, 1 << 20) > 0);
-  CHECK(arena_stats({DeviceKind::kSimt, 0}).in_use == before);
+TEST_CASE("peaks of a device are a copy's rate and the matrix rate of each precision, and give their memory back") {
+  const int64_t before = arena_stats(kSimt).in_use;
+  for (const LtElement element : {LtElement::kBF16, LtElement::kTF32, LtElement::kF32}) {
+    const Peaks peaks = measure_gpu_peaks(kSimt, element, 1 << 20);
+    CHECK(peaks.gb_per_second > 0);
+    REQUIRE(peaks.gflops.has_value());
+    CHECK(*peaks.gflops > 0);
+    CHECK(peaks.gflops == matrix_gflops(kSimt, element));  // measured once
+  }
+  CHECK(arena_stats(kSimt).in_use == before);
+  CHECK(!Peaks{{}, 1}.percent(1, 1, 1).has_value());
+  CHECK(Peaks{2, 1}.percent(1e9, 0, 1) == 50);
+  CHECK(Peaks{2, 4}.percent(1e9, 3e9, 1) == 75);
+}
+
+TEST_CASE("a ladder is timed on the twin as on a GPU, beside the vendor's library where it has the op") {
+  const struct {
+    const char* op;
+    Sizes sizes;
+    std::string vendor;
+  } cases[] = {
+      {"matmul", {32, 32, 16}, "cuBLASLt"},
+      {"matmul", {8, 7, 8}, ""},  // rows that 16 bytes do not divide are not the library's
+      {"conv2d", {1, 4, 4, 8, 8}, "cuDNN"},
+      {"layer_norm", {4, 64}, ""},
+  };
+  for (const auto& c : cases) {
+    CAPTURE(c.op);
+    for (const LadderRow& row : run_ladder(c.op, kSimt, {.sizes = c.sizes, .timed = true})) {
+      CAPTURE(row.rung);
+      CHECK(row.verified);
+      CHECK(row.milliseconds > 0);
+      CHECK(row.p10_milliseconds <= row.milliseconds);
+      CHECK(row.milliseconds <= row.p90_milliseconds);
+      CHECK(row.percent_of_peak.value_or(0) > 0);
+      CHECK(row.vendor == c.vendor);
+      CHECK((row.percent_of_vendor.value_or(0) > 0) == !c.vendor.empty());
+    }
+  }
+}
+
+TEST_CASE("one rung of a ladder, at sizes of a sweep") {
+  const LadderOp& op = ladder_op("softmax");
+  const std::vector<Sizes> sizes = sweep_sizes(op, op.counted, {"cols=5,16..64*2", "rows=3..7+2"});
+  CHECK(sizes.size() == 12);
+  CHECK(sizes.front() == Sizes{3, 5});
+  CHECK(sizes[1] == Sizes{5, 5});
+  CHECK(sizes.back() == Sizes{7, 64});
+  CHECK(sweep_sizes(op, op.counted, {}) == std::vector<Sizes>{op.counted});
+  const std::vector<LadderRow> rows = run_ladder("softmax", kSimt, {.rung = 2, .sizes = sizes.back()});
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].rung == 2);
+  CHECK(rows[0].sizes == sizes.back());
+  CHECK(rows[0].verified);
+  const std::vector<LadderRow> timed = run_ladder("softmax", kCpu, {.rung = 2, .sizes = sizes.back()});
+  REQUIRE(timed.size() == 1);
+  CHECK(timed[0].verified);
+  for (const char* bad : {"cols", "cols=", "none=3", "cols=0", "cols=3..", "cols=3..9", "cols=3..9*1", "cols=3,",
+                          "cols=x", "cols=1..9999+1"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_WITH_AS(sweep_sizes(op, op.counted, {bad}), doctest::Contains("[-a]"), Error);
+  }
+  CHECK_THROWS_WITH_AS(sweep_sizes(op, op.counted, {"cols=1", "cols=2"}), doctest::Contains("once"), Error);
+  CHECK_THROWS_WITH_AS(run_ladder("softmax", kSimt, {.rung = 9}), doctest::Contains("1 to"), Error);
 }
 
 }  // namespace taut::lab
