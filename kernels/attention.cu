@@ -84,7 +84,7 @@ __global__ void attention_forward_kernel(const T* qkv, T* out, T* stats, Attenti
       scores[i * s.t + j0 + lane()] = product<T>(
           s.d, [&](int64_t e) { return q[i * s.d + e]; }, [&](int64_t e) { return key[e]; });
   }
-  __syncwarp();
+  // A lane has the scores of the keys it will ask for.
   for (int i = mine; i < mine + kEach && first + i < s.tq; ++i) {
     T* const row = scores + i * s.t;
     const T m = row_max<T>(s.t, [&](int64_t j) { return row[j]; });
@@ -143,7 +143,6 @@ __global__ void attention_backward_queries_kernel(const T* qkv, const T* stats, 
            row_stats[1], p + i * s.t + j0 + lane(), ds + i * s.t + j0 + lane());
     }
   }
-  __syncwarp();
   for (int i = mine; i < mine + kEach && first + i < s.t; ++i) {
     T* const to = dq + (first + i) * head.token;
     if (first + i >= s.tq) {

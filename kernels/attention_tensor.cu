@@ -34,29 +34,51 @@ __device__ void multiply_and_write(const Sizes& z, const uint32_t (&p)[kTiles][4
   }
 }
 
+// What a block of the kernels of queries works on, in shared memory: its 64 queries, with the rows of dout that belong
+// to them, and the head's keys and values.
+struct QueryBlock {
+  BF16 *q, *upstream, *keys, *values;
+  const BF16* head;          // the head's first query in memory
+  int64_t at, first, width;  // the head's number, the block's first query, elements of a token of all heads
+  int mine;                  // the warp's first row
+};
+
+// Begins to copy, and waits until queries and keys are there: the rest comes with wait_for_copies<0> and a barrier.
+// `dout`: null for the forward pass.
+template <int kTiles>
+__device__ __forceinline__ QueryBlock begin_queries(const BF16* qkv, const BF16* dout, const Sizes& z) {
+  Shared shared;
+  QueryBlock b;
+  b.q = shared.take<BF16>(kRows * z.line);
+  b.upstream = dout == nullptr ? nullptr : shared.take<BF16>(kRows * z.line);
+  b.keys = shared.take<BF16>(16 * kTiles * z.line);
+  b.values = shared.take<BF16>(16 * kTiles * z.line);
+  const unsigned across = pieces(dout == nullptr ? z.s.tq : z.s.t, kRows);
+  b.at = blockIdx.x / across;
+  b.first = static_cast<int64_t>(blockIdx.x % across) * kRows;
+  b.width = z.s.heads * z.s.d;
+  b.head = qkv + z.q(b.at);
+  b.mine = static_cast<int>(threadIdx.x) / kWarpSize * 16;
+  begin_rows(z, b.head, z.step(), b.first, z.s.tq, kRows, b.q);
+  begin_rows(z, b.head + b.width, z.step(), 0, z.s.t, 16 * kTiles, b.keys);
+  commit_copies();
+  if (dout != nullptr) begin_rows(z, dout + z.out(b.at), b.width, b.first, z.s.tq, kRows, b.upstream);
+  begin_rows(z, b.head + 2 * b.width, z.step(), 0, z.s.t, 16 * kTiles, b.values);
+  commit_copies();
+  wait_for_copies<1>();
+  __syncthreads();
+  return b;
+}
+
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 template <int kTiles>
 __global__ void __launch_bounds__(kThreads)
     attention_tensor_forward_kernel(const BF16* qkv, BF16* out, float* stats, Sizes z) {
-  Shared shared;
-  BF16* const q = shared.take<BF16>(kRows * z.line);
-  BF16* const keys = shared.take<BF16>(16 * kTiles * z.line);
-  BF16* const values = shared.take<BF16>(16 * kTiles * z.line);
-  const unsigned across = pieces(z.s.tq, kRows);
-  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
-  const int64_t width = z.s.heads * z.s.d;
-  const BF16* const head = qkv + z.q(at);
-  begin_rows(z, head, z.step(), first, z.s.tq, kRows, q);
-  begin_rows(z, head + width, z.step(), 0, z.s.t, 16 * kTiles, keys);
-  commit_copies();
-  begin_rows(z, head + 2 * width, z.step(), 0, z.s.t, 16 * kTiles, values);
-  commit_copies();
-  wait_for_copies<1>();
-  __syncthreads();
-  const int mine = static_cast<int>(threadIdx.x) / kWarpSize * 16, group = lane() / 4, t = lane() % 4;
+  const QueryBlock b = begin_queries<kTiles>(qkv, nullptr, z);
+  const int group = lane() / 4, t = lane() % 4;
   float p[2 * kTiles][4] = {};
-  multiply_all<kTiles>(q + mine * z.line, keys, z, p);
+  multiply_all<kTiles>(b.q + b.mine * z.line, b.keys, z, p);
   float factor[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -80,18 +102,18 @@ __global__ void __launch_bounds__(kThreads)
         sum = sum + s;
       }
     factor[half] = 1.0f / row_sum_of_four(sum);
-    const int64_t i = first + mine + group + 8 * half;
+    const int64_t i = b.first + b.mine + group + 8 * half;
     if (stats == nullptr || t != 0 || i >= z.s.tq) continue;
-    stats[2 * (at * z.s.tq + i)] = m;
-    stats[2 * (at * z.s.tq + i) + 1] = factor[half];
+    stats[2 * (b.at * z.s.tq + i)] = m;
+    stats[2 * (b.at * z.s.tq + i) + 1] = factor[half];
   }
   uint32_t a[kTiles][4];
 #pragma unroll
   for (int j = 0; j < kTiles; ++j) pack_a(p[2 * j], p[2 * j + 1], a[j]);
   wait_for_copies<0>();
   __syncthreads();
-  multiply_and_write<kTiles>(z, a, values, factor[0], factor[1], q + mine * z.line, out + z.out(at), width,
-                             first + mine, z.s.tq);
+  multiply_and_write<kTiles>(z, a, b.values, factor[0], factor[1], b.q + b.mine * z.line, out + z.out(b.at), b.width,
+                             b.first + b.mine, z.s.tq);
 }
 
 // ---- backward -------------------------------------------------------------------------------------------------------
@@ -101,34 +123,18 @@ template <int kTiles>
 __global__ void __launch_bounds__(kThreads)
     attention_tensor_queries_kernel(const BF16* qkv, const float* stats, const BF16* dout, BF16* dqkv, float* mean,
                                     Sizes z) {
-  Shared shared;
-  BF16* const q = shared.take<BF16>(kRows * z.line);
-  BF16* const upstream = shared.take<BF16>(kRows * z.line);
-  BF16* const keys = shared.take<BF16>(16 * kTiles * z.line);
-  BF16* const values = shared.take<BF16>(16 * kTiles * z.line);
-  const unsigned across = pieces(z.s.t, kRows);
-  const int64_t at = blockIdx.x / across, first = static_cast<int64_t>(blockIdx.x % across) * kRows;
-  const int64_t width = z.s.heads * z.s.d;
-  const BF16* const head = qkv + z.q(at);
-  begin_rows(z, head, z.step(), first, z.s.tq, kRows, q);
-  begin_rows(z, head + width, z.step(), 0, z.s.t, 16 * kTiles, keys);
-  commit_copies();
-  begin_rows(z, dout + z.out(at), width, first, z.s.tq, kRows, upstream);
-  begin_rows(z, head + 2 * width, z.step(), 0, z.s.t, 16 * kTiles, values);
-  commit_copies();
-  wait_for_copies<1>();
-  __syncthreads();
-  const int mine = static_cast<int>(threadIdx.x) / kWarpSize * 16, group = lane() / 4, t = lane() % 4;
+  const QueryBlock b = begin_queries<kTiles>(qkv, dout, z);
+  const int group = lane() / 4, t = lane() % 4;
   uint32_t p[kTiles][4];  // P, then dS
   {
     float s[2 * kTiles][4] = {};
-    multiply_all<kTiles>(q + mine * z.line, keys, z, s);
+    multiply_all<kTiles>(b.q + b.mine * z.line, b.keys, z, s);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int64_t i = first + mine + group + 8 * half;
+      const int64_t i = b.first + b.mine + group + 8 * half;
       const bool exists = i < z.s.tq;
-      const float m = exists ? stats[2 * (at * z.s.tq + i)] : 0,
-                  inverse = exists ? stats[2 * (at * z.s.tq + i) + 1] : 0;
+      const float m = exists ? stats[2 * (b.at * z.s.tq + i)] : 0,
+                  inverse = exists ? stats[2 * (b.at * z.s.tq + i) + 1] : 0;
 #pragma unroll
       for (int n = 0; n < 2 * kTiles; ++n)
 #pragma unroll
@@ -143,10 +149,10 @@ __global__ void __launch_bounds__(kThreads)
   wait_for_copies<0>();
   __syncthreads();
   float dp[2 * kTiles][4] = {};
-  multiply_all<kTiles>(upstream + mine * z.line, values, z, dp);
+  multiply_all<kTiles>(b.upstream + b.mine * z.line, b.values, z, dp);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t i = first + mine + group + 8 * half;
+    const int64_t i = b.first + b.mine + group + 8 * half;
     float sum = 0;
 #pragma unroll
     for (int n = 0; n < 2 * kTiles; ++n) {
@@ -155,7 +161,7 @@ __global__ void __launch_bounds__(kThreads)
       sum = fma(high_of(pair), dp[n][2 * half + 1], sum);
     }
     const float d = row_sum_of_four(sum);
-    if (t == 0 && i < z.s.tq) mean[at * z.s.tq + i] = d;
+    if (t == 0 && i < z.s.tq) mean[b.at * z.s.tq + i] = d;
 #pragma unroll
     for (int n = 0; n < 2 * kTiles; ++n) {
       uint32_t& pair = p[n / 2][n % 2 * 2 + half];
@@ -163,8 +169,8 @@ __global__ void __launch_bounds__(kThreads)
           i < z.s.tq ? pack_bf16(low_of(pair) * (dp[n][2 * half] - d), high_of(pair) * (dp[n][2 * half + 1] - d)) : 0;
     }
   }
-  multiply_and_write<kTiles>(z, p, keys, z.scale, z.scale, q + mine * z.line, dqkv + z.q(at), z.step(), first + mine,
-                             z.s.t);
+  multiply_and_write<kTiles>(z, p, b.keys, z.scale, z.scale, b.q + b.mine * z.line, dqkv + z.q(b.at), z.step(),
+                             b.first + b.mine, z.s.t);
 }
 
 template <int kTiles>

@@ -77,7 +77,6 @@ __global__ void phm_forward_kernel(const T* x, const T* rule, const T* left, con
     dots(s, x + row * s.in, s.in / s.n, LeftFactor<T>{left, s.in / s.n, s.rank}, u);
     mix(s, rule, false, u, v);
     combine(s, v, s.out / s.n, RightFactor<T>{right, s.out / s.n}, bias, y + row * s.out);
-    __syncwarp();
   }
 }
 

@@ -59,7 +59,7 @@ struct WarpRow {
 // Greatest of term(i), i < n, n >= 1, the same in every lane; unspecified where one is NaN.
 template <class T, class Term>
 __device__ __forceinline__ T row_max(int64_t n, Term&& term) {
-  T m = term(lane() < n ? lane() : 0);
+  T m = lane() < n ? term(lane()) : -T(__builtin_inff());  // no lane reads another's element
   for (int64_t i = lane() + kWarpSize; i < n; i += kWarpSize) m = max(m, term(i));
   for (int step = 16; step > 0; step /= 2) m = max(m, __shfl_xor_sync(kAllLanes, m, step));
   return m;

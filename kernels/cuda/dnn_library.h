@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/api.h"
+#include "kernels/cuda/library.h"
 
 #ifdef TAUT_CUDA_TWIN
 #include "kernels/simt/cuda_twin/dnn_twin.h"
@@ -27,9 +28,7 @@ namespace taut::TAUT_GPU {
   NAME(execute, cudnnBackendExecute)
 
 struct DnnLibrary {
-#define TAUT_MEMBER(member, function) decltype(&function) member = nullptr;
   TAUT_DNN_FUNCTIONS(TAUT_MEMBER)
-#undef TAUT_MEMBER
 };
 
 // Null where it is not installed.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/api.h"
+#include "kernels/cuda/library.h"
 
 #ifdef TAUT_CUDA_TWIN
 #include "kernels/simt/cuda_twin/lt_twin.h"
@@ -32,9 +33,7 @@ namespace taut::TAUT_GPU {
   NAME(matmul, cublasLtMatmul)
 
 struct LtLibrary {
-#define TAUT_MEMBER(member, function) decltype(&function) member = nullptr;
   TAUT_LT_FUNCTIONS(TAUT_MEMBER)
-#undef TAUT_MEMBER
 };
 
 // Null where it is not installed.

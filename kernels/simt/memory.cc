@@ -64,6 +64,7 @@ Memory& memory() {
     fresh.base = reserve<std::byte>(kSize);
     fresh.state = reserve<uint8_t>(kSize / kGranule);
     fresh.cells = reserve<Cell>(kSize / kGranule * sizeof(Cell));
+    fresh.upper_cells = reserve<Cell>(kSize / kGranule * sizeof(Cell));
     return fresh;
   }();
   return m;

@@ -50,7 +50,7 @@ struct Lane {
 
 struct Warp {
   unsigned exist = 0, unstarted = 0, ready = 0, returned = 0, in_warp = 0;
-  uint64_t synced = 0;  // clock of the last warp function of all its lanes
+  uint64_t synced = 0, parted = 0;  // clock of the last __syncwarp of all its lanes, and of some only
   uint64_t pair_synced[kWarp][kWarp];
   Slot in[kWarp], out[kWarp];
 };
@@ -84,6 +84,7 @@ struct Runner {
   std::string left_out_file;
   int left_out_line = 0;
   int64_t left_out = 0;
+  Places* noted = nullptr;
   Totals totals;
 };
 
@@ -138,7 +139,10 @@ int pick_next() {
 void take_standing(int lane) {
   const Warp& w = r->warps[lane / kWarp];
   standing.thread = static_cast<uint32_t>(r->block_index * r->threads + static_cast<unsigned>(lane));
+  standing.warp_first = standing.block_first + static_cast<uint32_t>(lane / kWarp * kWarp);
   standing.warp_synced = w.synced;
+  standing.warp_parted = w.parted;
+  standing.warp_began = std::max({standing.block_began, standing.last_barrier, w.synced, w.parted});
   standing.pair_synced = w.pair_synced[lane % kWarp];
   standing.on_callers_stack = r->stack < 0;
   const auto t = static_cast<unsigned>(lane);
@@ -175,6 +179,7 @@ std::string where_all_wait() {
 }
 
 bool is_left_out(Place place) {
+  if (r->noted != nullptr) r->noted->emplace(place.file, place.line);
   if (place.line != r->left_out_line || !std::string_view(place.file).ends_with(r->left_out_file)) return false;
   ++r->left_out;
   return true;
@@ -292,7 +297,7 @@ void begin_block(uint64_t index) {
     const unsigned lanes = std::min<unsigned>(kWarp, r->threads - w * kWarp);
     warp.exist = warp.unstarted = lanes == kWarp ? ~0u : (1u << lanes) - 1;
     warp.ready = warp.returned = warp.in_warp = 0;
-    warp.synced = 0;
+    warp.synced = warp.parted = 0;
     std::memset(warp.pair_synced, 0, sizeof warp.pair_synced);
     update_runnable(static_cast<int>(w));
   }
@@ -396,6 +401,7 @@ void leave_out_barrier(const char* file, int line) {
   runner().left_out = 0;
 }
 int64_t barriers_left_out() { return runner().left_out; }
+void note_barriers(Places* to) { runner().noted = to; }
 
 void block_barrier(Place place) {
   if (is_left_out(place)) return;
@@ -441,12 +447,13 @@ void warp_exchange(const char* what, unsigned mask, const void* in, size_t in_by
       add_finding(Fault::kDivergentBarrier, "lanes of one mask call different warp functions: " + where_all_wait());
       abandon_launch();
     }
-    if (exchange != nullptr) exchange(mask, warp.in, warp.out);
     ++r->totals.warp_functions;
-    ++standing.now;
-    if (mask == warp.exist) {
-      warp.synced = standing.now;
+    if (exchange != nullptr) {
+      exchange(mask, warp.in, warp.out);
+    } else if (mask == warp.exist) {
+      warp.synced = ++standing.now;
     } else {
+      warp.parted = ++standing.now;
       for (unsigned i = mask; i != 0; i &= i - 1)
         for (unsigned j = mask; j != 0; j &= j - 1) warp.pair_synced[__builtin_ctz(i)][__builtin_ctz(j)] = standing.now;
     }

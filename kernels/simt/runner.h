@@ -64,7 +64,8 @@ extern int64_t fma_count;
 void block_barrier(Place place);  // __syncthreads
 
 // A warp function: the lanes of `mask` bring `bytes` (<= kMaxExchange) from `in`; when all have come, `exchange` runs
-// once over the 32 slots (those of the mask are filled) and every lane takes its slot of the results.
+// once over the 32 slots (those of the mask are filled) and every lane takes its slot of the results. Without an
+// `exchange` it is a barrier, which orders memory; with one it orders none.
 constexpr size_t kMaxExchange = 64;
 struct Slot {
   alignas(16) std::byte bytes[kMaxExchange];

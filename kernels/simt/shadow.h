@@ -2,7 +2,12 @@
 // ones, reads of what nobody wrote, and races (two threads, one of them writing, no barrier between).
 //
 // Two accesses are ordered if one thread made them, if a block barrier that both threads took lies between, or a
-// warp function that both lanes took. Accesses of different blocks of a launch are never ordered.
+// __syncwarp that both lanes took. Shuffles, votes and products of fragments order no memory, as CUDA says of them.
+// Accesses of different blocks of a launch are never ordered.
+//
+// Kept of a word is its last write and who has read it since (kernels/simt/memory.h), halves of it apart. That is all
+// a later access can race with, but for threads that read single bytes of a half, and lanes that read a word on both
+// sides of several __syncwarp of some lanes only: of those a race can be missed; none is ever made up.
 #pragma once
 
 #include <cstddef>
@@ -44,12 +49,14 @@ void note_access(const void* pointer, size_t bytes, Access kind, void* site, boo
 
 // Where the running thread stands among the others, for the order of accesses.
 struct Standing {
-  uint32_t thread = 0, block_first = 0;  // in the grid: the running thread, and the first of its block
+  // In the grid: the running thread, the first of its block and of its warp.
+  uint32_t thread = 0, block_first = 0, warp_first = 0;
   uint32_t block_threads = 1;
-  uint64_t now = 1;  // the runner's clock: one more with every barrier and warp function
+  uint64_t now = 1;  // the runner's clock: one more with every barrier of a block or a warp
   uint64_t launch_began = 0, block_began = 0, last_barrier = 0;
-  uint64_t warp_synced = 0;               // the last warp function of all lanes of the warp
-  const uint64_t* pair_synced = nullptr;  // of this lane with each of the 32
+  uint64_t warp_synced = 0, warp_parted = 0;  // the last __syncwarp of all lanes of the warp, and of some only
+  uint64_t warp_began = 0;                    // since then no barrier of the warp or the block
+  const uint64_t* pair_synced = nullptr;      // of this lane with each of the 32
   bool on_callers_stack = true;
   uintptr_t callers_frame = 0;  // frames of the launch lie above it
 };

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "attacks/pgd.h"
 #include "autograd/ops.h"
 #include "finetune/train.h"
 #include "kernels/conv2d.h"
@@ -13,19 +14,24 @@
 #include "kernels/cuda/lt.h"
 #include "kernels/error.h"
 #include "kernels/lab/gpu_libraries.h"
+#include "kernels/simt/cuda_twin/dnn_twin.h"
+#include "kernels/simt/cuda_twin/lt_twin.h"
 #include "study/run/products.h"
 #include "study/text_file.h"
 #include "tests/cases/check_case.h"
 #include "tests/cases/tolerance.h"
 #include "tests/cuda/injected.h"
 #include "tests/selftest.h"
-#include "tests/small_vit.h"
+#include "tests/small_resnet.h"
+#include "tests/small_steps.h"
 #include "tests/weight_files.h"
 
 namespace taut {
 namespace {
 
-constexpr Device kSimt{DeviceKind::kSimt, 0};
+using testing::check_near;
+using testing::kSimt;
+using testing::Measured;
 
 // Runs every bf16 and tf32 case of the ops on simt; returns how many.
 int check_cases(const std::vector<std::string>& ops) {
@@ -158,22 +164,93 @@ TEST_CASE("a product is timed once, is remembered in a file, and damaged lines o
   std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("a training step with both libraries is recorded and replayed") {
-  const lab::UseLibraries in_use(kSimt, true);
+TEST_CASE("a step of a ViT by cuBLASLt and of a residual net by cuDNN lies as near to f32's as the CPU's") {
+  const auto vit = [](Precision in, Device device) -> std::shared_ptr<nn::Model> {
+    return testing::prepared("full", in, device);
+  };
+  const auto resnet = [](Precision in, Device device) {
+    const auto net = testing::random_model(testing::small_resnet_config(), 1);
+    net->set_requires_grad(true);
+    net->set_precision(in);
+    net->to(device);
+    return net;
+  };
+  const auto check_steps = [](const char* what, const auto& made) {
+    for (const Precision precision : {Precision::kBF16, Precision::kTF32}) {
+      const auto measured = [&](Precision in, Device device) { return testing::measure(*made(in, device), device); };
+      const Measured f32 = measured(Precision::kF32, {}), cpu = measured(precision, {});
+      const lab::UseLibraries libraries(kSimt, true);
+      check_near(precision, what, f32, cpu, measured(precision, kSimt));
+    }
+  };
+  const int64_t products = cuda_twin::lt_products(), convolutions = cuda_twin::dnn_convolutions();
+  check_steps("vit", vit);
+  CHECK(cuda_twin::lt_products() > products);
+  CHECK(cuda_twin::dnn_convolutions() == convolutions);
+  check_steps("resnet", resnet);
+  // Of six convolutions, with both gradients, in two precisions.
+  CHECK(cuda_twin::dnn_convolutions() == convolutions + 2 * 3 * 6);
+}
+
+TEST_CASE("training steps by cuBLASLt are recorded and replayed with all their products") {
   const auto config = testing::small_config();
-  const auto own = testing::random_vit(config, 1), by_library = testing::random_vit(config, 1);
-  for (const auto& vit : {own, by_library}) {
-    vit->set_requires_grad(true);
-    vit->set_precision(Precision::kBF16);
-    vit->to(kSimt);
-  }
-  finetune::Trainer a(own, {}), b(by_library, {});
   const Tensor x = testing::random_images(config, 2, 5), y = testing::random_labels(2, config.classes, 6);
-  for (int step = 0; step < 4; ++step) {
-    simt::use_lt(false);
-    const double wanted = a.step(x, y).loss;
-    simt::use_lt(true);
-    CHECK(b.step(x, y).loss == doctest::Approx(wanted).epsilon(0x1p-6));
+  constexpr int kSteps = 4;
+  const auto losses = [&](Precision in, Device device, const auto& after_step) {
+    const auto vit = testing::prepared("full", in, device);
+    finetune::Trainer trainer(vit, {});
+    std::vector<double> all;
+    for (int step = 0; step < kSteps; ++step) {
+      all.push_back(trainer.step(x.to(device), y.to(device)).loss);
+      after_step();
+    }
+    return all;
+  };
+  const auto f32 = losses(Precision::kF32, {}, [] {}), cpu = losses(Precision::kBF16, {}, [] {});
+  const lab::UseLibraries libraries(kSimt, true);
+  std::vector<int64_t> products = {cuda_twin::lt_products()}, timings;
+  const auto got = losses(Precision::kBF16, kSimt, [&] {
+    products.push_back(cuda_twin::lt_products());
+    timings.push_back(simt::lt_timings());
+  });
+  CHECK(cases::relative_error(got, f32) <= testing::step_limit(Precision::kBF16, cpu, f32));
+  // Four linear layers a block, forward and both gradients, and the patches', whose images want none. The head's five
+  // classes are no rows that the library takes.
+  const int64_t of_a_step = config.depth * 4 * 3 + 2;
+  for (size_t step = 1; step < kSteps; ++step) {
+    CAPTURE(step);
+    CHECK(products[step + 1] - products[step] == of_a_step);
+    CHECK(timings[step] == timings[0]);
+  }
+}
+
+TEST_CASE("an attack's steps by cuDNN are recorded and replayed with all their convolutions") {
+  const auto config = testing::small_resnet_config();
+  const Tensor x = testing::random_images(config, 2, 5), y = testing::random_labels(2, config.classes, 6);
+  attacks::AttackConfig attack;
+  attack.eps = 0.03;
+  attack.alpha = 0.01;
+  attack.steps = 5;
+  const auto losses = [&](Precision in, Device device) {
+    const auto net = testing::random_model(config, 1);
+    net->set_requires_grad(false);
+    net->set_precision(in);
+    net->to(device);
+    const attacks::AttackSeed seed{7, 0, {0, 1}};
+    return attacks::pgd([net](const Var& images) { return net->forward(images); }, x.to(device), y.to(device), attack,
+                        seed)
+        .losses;
+  };
+  const auto f32 = losses(Precision::kF32, {}), cpu = losses(Precision::kBF16, {});
+  const lab::UseLibraries libraries(kSimt, true);
+  const int64_t before = cuda_twin::dnn_convolutions();
+  const auto got = losses(Precision::kBF16, kSimt);
+  // Six convolutions forward and the six gradients of what they read, a step; the last images are judged forward.
+  CHECK(cuda_twin::dnn_convolutions() - before == attack.steps * 12 + 6);
+  REQUIRE(got.size() == f32.size());
+  for (size_t k = 0; k < f32.size(); ++k) {
+    CAPTURE(k);
+    CHECK(cases::relative_error(got[k], f32[k]) <= testing::step_limit(Precision::kBF16, cpu[k], f32[k]));
   }
 }
 

@@ -1,94 +1,30 @@
-// Whole steps in bf16 and tf32: training a small ViT and a small residual net, and an attack. Gradients on the SIMT
+// Whole steps in bf16 and tf32: training a small ViT, and an attack. Gradients on the SIMT
 // device, on tensor cores, lie as near to f32's as the CPU's, which only stores and rounds so.
 #include <doctest/doctest.h>
 
-#include <cmath>
-
 #include "attacks/norm_ball.h"
 #include "attacks/pgd.h"
-#include "autograd/engine.h"
-#include "autograd/ops.h"
 #include "finetune/train.h"
-#include "tests/cases/tolerance.h"
-#include "tests/small_vit.h"
+#include "tests/small_steps.h"
 
 namespace taut {
-namespace {
 
+using testing::kSimt;
+using testing::prepared;
 using testing::random_images;
 using testing::random_labels;
-using testing::random_vit;
 using testing::small_config;
-
-constexpr Device kSimt{DeviceKind::kSimt, 0};
-
-std::shared_ptr<nn::Vit> prepared(const std::string& strategy, Precision precision, Device device) {
-  const auto vit = random_vit(small_config(), 1);
-  finetune::StrategyOptions options;
-  options.rank = 3;
-  options.alpha = 6;
-  options.reduction = 8;
-  finetune::strategy(strategy).apply(*vit, options, 3);
-  vit->set_precision(precision);
-  vit->to(device);
-  return vit;
-}
-
-// Loss, gradients of what trains, and of the images.
-struct Measured {
-  std::vector<double> loss;
-  std::vector<std::string> names;
-  std::vector<std::vector<double>> gradients;
-};
-
-Measured measure(const std::string& strategy, Precision precision, Device device) {
-  const auto vit = prepared(strategy, precision, device);
-  const Var images(random_images(small_config(), 3, 5).to(device), true);
-  const Tensor labels = random_labels(3, small_config().classes, 6).to(device);
-  std::vector<Var> wanted = {images};
-  Measured m;
-  m.names.emplace_back("images");
-  for (const nn::NamedParameter& p : vit->parameters()) {
-    if (!p.var.requires_grad()) continue;
-    CHECK(p.var.dtype() == DType::kF32);  // the master copy
-    wanted.push_back(p.var);
-    m.names.push_back(p.path);
-  }
-  const Var loss = ops::cross_entropy(vit->forward(images), labels);
-  m.loss = loss.value().to_doubles();
-  for (const Tensor& g : gradients(loss, wanted)) {
-    CHECK(g.dtype() == DType::kF32);
-    m.gradients.push_back(g.to_doubles());
-  }
-  return m;
-}
-
-// Of a whole step: a gradient of few numbers, through many layers, meets few of the roundings that it might, on the CPU
-// and here, so that twice the CPU's error is sometimes too little.
-double limit(Precision precision, const std::vector<double>& plain, const std::vector<double>& wanted) {
-  constexpr double kOfASample = 1.5;
-  return kOfASample *
-         (precision == Precision::kBF16 ? cases::bf16_budget(plain, wanted) : cases::tf32_budget(plain, wanted));
-}
-
-}  // namespace
 
 TEST_CASE("in bf16 and tf32 losses and gradients of every strategy are as near to f32's as the policy wants") {
   std::vector<std::string> names = finetune::strategy_names();
   std::erase(names, "bn");  // a ViT has none
   for (const Precision precision : {Precision::kBF16, Precision::kTF32}) {
     for (const std::string& name : names) {
-      const Measured f32 = measure(name, Precision::kF32, {}), cpu = measure(name, precision, {}),
-                     simt = measure(name, precision, kSimt);
-      REQUIRE(f32.names == simt.names);
-      CHECK(cpu.loss != f32.loss);  // the mode does something
-      CHECK(cases::relative_error(simt.loss, f32.loss) <= limit(precision, cpu.loss, f32.loss));
-      for (size_t i = 0; i < f32.names.size(); ++i) {
-        const double error = cases::relative_error(simt.gradients[i], f32.gradients[i]);
-        const double most = limit(precision, cpu.gradients[i], f32.gradients[i]);
-        INFO(taut::name(precision), " ", name, " ", f32.names[i], ": ", error, " of ", most);
-        CHECK(error <= most);
-      }
+      const auto measured = [&](Precision in, Device device) {
+        return testing::measure(*prepared(name, in, device), device);
+      };
+      testing::check_near(precision, name, measured(Precision::kF32, {}), measured(precision, {}),
+                          measured(precision, kSimt));
     }
   }
 }

@@ -60,6 +60,45 @@ __global__ void neighbour_warp(const float* x, float* y) {
   y[threadIdx.x] = tile[threadIdx.x ^ 32];
 }
 
+// A shuffle exchanges registers and orders no memory.
+template <bool planted>
+__global__ void neighbour_after_a_shuffle(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  tile[threadIdx.x] = x[threadIdx.x];
+  const float theirs = __shfl_xor_sync(kAllLanes, x[threadIdx.x], 1);
+  if constexpr (!planted) __syncwarp();
+  y[threadIdx.x] = tile[threadIdx.x ^ 1] - theirs;
+}
+
+// Three lanes read a word, and one of them writes it again, which has met the third but not the second.
+template <bool planted>
+__global__ void second_of_three_readers(const float* x, float* y) {
+  Shared shared;
+  float* tile = shared.take<float>(kThreads);
+  if (threadIdx.x == 0) tile[0] = x[0];
+  __syncthreads();
+  const float v = threadIdx.x < 3 ? tile[0] : 0;
+  constexpr unsigned kFirstAndThird = 5;
+  if constexpr (!planted)
+    __syncwarp();
+  else if (threadIdx.x < 3 && threadIdx.x != 1)
+    __syncwarp(kFirstAndThird);
+  if (threadIdx.x == 0) tile[0] = v + 1;
+  y[threadIdx.x] = v;
+}
+
+// Two lanes write the halves of a word; another reads the half that was written first.
+template <bool planted>
+__global__ void first_half_of_a_word(const float* x, float* y) {
+  Shared shared;
+  auto* halves = shared.take<uint16_t>(kThreads);
+  halves[threadIdx.x] = static_cast<uint16_t>(x[threadIdx.x]);
+  if constexpr (!planted) __syncwarp();
+  const unsigned from = lane() < 2 ? threadIdx.x : (threadIdx.x - 2) / 2 * 2;
+  y[threadIdx.x] = halves[from];
+}
+
 // Every thread adds to one word of global memory, of all blocks.
 template <bool planted>
 __global__ void count_in_global(const float* x, float* y) {
@@ -356,6 +395,9 @@ constexpr Both kAll[] = {
     TAUT_BOTH("race", write_after_read),
     TAUT_BOTH("race", neighbour_in_warp),
     TAUT_BOTH("race", neighbour_warp),
+    TAUT_BOTH("race", neighbour_after_a_shuffle),
+    TAUT_BOTH("race", second_of_three_readers),
+    TAUT_BOTH("race", first_half_of_a_word),
     TAUT_BOTH("race", count_in_global, 2, true),
     TAUT_BOTH("race", blocks_overlap, 2),
     TAUT_BOTH("divergent-barrier", barrier_in_branch),

@@ -4,29 +4,16 @@
 
 #include "attacks/pgd.h"
 #include "finetune/train.h"
-#include "tests/small_vit.h"
+#include "tests/small_steps.h"
 
 namespace taut {
-namespace {
 
+using testing::kSimt;
+using testing::prepared;
 using testing::random_images;
 using testing::random_labels;
 using testing::random_vit;
 using testing::small_config;
-
-constexpr Device kSimt{DeviceKind::kSimt, 0};
-
-std::shared_ptr<nn::Vit> prepared(const std::string& strategy) {
-  const auto vit = random_vit(small_config(), 1);
-  finetune::StrategyOptions options;
-  options.rank = 3;
-  options.alpha = 6;
-  options.reduction = 8;
-  finetune::strategy(strategy).apply(*vit, options, 3);
-  return vit;
-}
-
-}  // namespace
 
 TEST_CASE("two training steps under every strategy end with the CPU's bytes") {
   const Tensor x = random_images(small_config(), 3, 5), y = random_labels(3, small_config().classes, 6);

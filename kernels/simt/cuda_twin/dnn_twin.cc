@@ -247,6 +247,8 @@ float as_factor(const TensorView& t, float v) {
   return v;
 }
 
+int64_t convolutions = 0;
+
 void compute(const Operation& op, bool tensor_cores) {
   const bool forward = op.kind == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
   const bool data = op.kind == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
@@ -453,7 +455,10 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     Operation op(described);
     for (TensorView* t : {&op.x, &op.w, &op.y})
       if (!bind(*t, p)) return CUDNN_STATUS_BAD_PARAM;
-    work = [op, tensor_cores = plan->contents->engine != kWithoutTensorCores] { compute(op, tensor_cores); };
+    work = [op, tensor_cores = plan->contents->engine != kWithoutTensorCores] {
+      compute(op, tensor_cores);
+      ++convolutions;
+    };
   }
   void* const workspace = values<void*>(p, CUDNN_ATTR_VARIANT_PACK_WORKSPACE)[0];
   const auto wanted = static_cast<size_t>(kWorkspaces[plan->contents->engine]);
@@ -468,5 +473,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   });
   return CUDNN_STATUS_SUCCESS;
 }
+
+int64_t dnn_convolutions() { return convolutions; }
 
 }  // namespace taut::cuda_twin

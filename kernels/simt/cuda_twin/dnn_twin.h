@@ -109,6 +109,7 @@ enum cudnnBackendAttributeName_t : int {
   CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC = 2805,
 };
 
+constexpr int CUDNN_MAJOR = 9;
 struct DnnHandle;
 struct DnnDescriptor;
 using cudnnHandle_t = DnnHandle*;
@@ -125,5 +126,8 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor, cudn
                                        cudnnBackendAttributeType_t type, int64_t asked, int64_t* count, void* elements);
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
                                   cudnnBackendDescriptor_t pack);  // NOLINTEND
+
+// Beyond cuDNN: convolutions and their gradients done since the program began, those of replayed graphs too.
+int64_t dnn_convolutions();
 
 }  // namespace taut::cuda_twin

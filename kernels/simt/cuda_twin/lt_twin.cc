@@ -140,6 +140,8 @@ struct Call {
   float alpha, beta;
 };
 
+int64_t products = 0;
+
 void compute(const Call& call) {
   const auto& [desc, s, batch, a, b, c, d, alpha, beta] = call;
   a.expect(batch, true);
@@ -316,8 +318,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
       runner::set_written(workspace, wanted, true);
     }
     compute(call);
+    ++products;
   });
   return CUBLAS_STATUS_SUCCESS;
 }
+
+int64_t lt_products() { return products; }
 
 }  // namespace taut::cuda_twin

@@ -53,6 +53,7 @@ enum cublasLtMatmulPreferenceAttributes_t : int {
 };
 enum cublasLtReductionScheme_t : unsigned { CUBLASLT_REDUCTION_SCHEME_NONE = 0 };
 
+constexpr int CUBLAS_VER_MAJOR = 13;
 struct LtHandle;
 struct LtDesc;
 struct LtLayout;
@@ -99,5 +100,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                               size_t workspace_bytes, cudaStream_t stream);  // NOLINTEND
+
+// Beyond cuBLASLt: products done since the program began, those of replayed graphs too.
+int64_t lt_products();
 
 }  // namespace taut::cuda_twin
