@@ -50,7 +50,7 @@ struct Lane {
 
 struct Warp {
   unsigned exist = 0, unstarted = 0, ready = 0, returned = 0, in_warp = 0;
-  uint64_t synced = 0, parted = 0;  // clock of the last __syncwarp of all its lanes, and of some only
+  WarpClock clock;
   uint64_t pair_synced[kWarp][kWarp];
   Slot in[kWarp], out[kWarp];
 };
@@ -140,9 +140,7 @@ void take_standing(int lane) {
   const Warp& w = r->warps[lane / kWarp];
   standing.thread = static_cast<uint32_t>(r->block_index * r->threads + static_cast<unsigned>(lane));
   standing.warp_first = standing.block_first + static_cast<uint32_t>(lane / kWarp * kWarp);
-  standing.warp_synced = w.synced;
-  standing.warp_parted = w.parted;
-  standing.warp_began = std::max({standing.block_began, standing.last_barrier, w.synced, w.parted});
+  standing.warp = &w.clock;
   standing.pair_synced = w.pair_synced[lane % kWarp];
   standing.on_callers_stack = r->stack < 0;
   const auto t = static_cast<unsigned>(lane);
@@ -235,6 +233,7 @@ void release_barrier() {
   r->at_barrier = 0;
   for (unsigned w = 0; w * kWarp < r->threads; ++w) {
     r->warps[w].ready = r->warps[w].exist & ~r->warps[w].returned;
+    r->warps[w].clock.began = standing.now;
     update_runnable(static_cast<int>(w));
   }
   for (unsigned i = 0; i < r->threads; ++i)
@@ -289,6 +288,9 @@ void begin_block(uint64_t index) {
   const Dim3 grid = words.grid_size;
   words.block = Dim3(static_cast<unsigned>(index % grid.x), static_cast<unsigned>(index / grid.x % grid.y),
                      static_cast<unsigned>(index / (uint64_t{grid.x} * grid.y)));
+  standing.block_first = static_cast<uint32_t>(index * r->threads);
+  standing.block_began = ++standing.now;
+  standing.last_barrier = 0;
   r->returned = r->at_barrier = 0;
   r->runnable = 0;
   for (unsigned i = 0; i < r->threads; ++i) r->lanes[i].state = State::kUnstarted;
@@ -297,14 +299,11 @@ void begin_block(uint64_t index) {
     const unsigned lanes = std::min<unsigned>(kWarp, r->threads - w * kWarp);
     warp.exist = warp.unstarted = lanes == kWarp ? ~0u : (1u << lanes) - 1;
     warp.ready = warp.returned = warp.in_warp = 0;
-    warp.synced = warp.parted = 0;
+    warp.clock = {.began = standing.block_began};
     std::memset(warp.pair_synced, 0, sizeof warp.pair_synced);
     update_runnable(static_cast<int>(w));
   }
   r->warp = static_cast<int>(draw() % ((r->threads + kWarp - 1) / kWarp));
-  standing.block_first = static_cast<uint32_t>(index * r->threads);
-  standing.block_began = ++standing.now;
-  standing.last_barrier = 0;
   set_exists(memory().base, r->shared_touched, false);
   ++r->totals.blocks;
   r->totals.threads += r->threads;
@@ -451,9 +450,9 @@ void warp_exchange(const char* what, unsigned mask, const void* in, size_t in_by
     if (exchange != nullptr) {
       exchange(mask, warp.in, warp.out);
     } else if (mask == warp.exist) {
-      warp.synced = ++standing.now;
+      warp.clock.synced = warp.clock.began = ++standing.now;
     } else {
-      warp.parted = ++standing.now;
+      warp.clock.parted = warp.clock.began = ++standing.now;
       for (unsigned i = mask; i != 0; i &= i - 1)
         for (unsigned j = mask; j != 0; j &= j - 1) warp.pair_synced[__builtin_ctz(i)][__builtin_ctz(j)] = standing.now;
     }

@@ -37,7 +37,7 @@ inline bool ordered(const Touch& write, uint64_t floor) {
   if (write.thread - standing.block_first >= standing.block_threads) return false;
   if (write.when < standing.last_barrier) return true;
   const uint32_t lane = write.thread - standing.warp_first;
-  return lane < kWarp && write.when < std::max(standing.warp_synced, standing.pair_synced[lane]);
+  return lane < kWarp && write.when < std::max(standing.warp->synced, standing.pair_synced[lane]);
 }
 
 inline bool in_my_warp(const Readers& r) { return r.thread - standing.warp_first < kWarp; }
@@ -48,9 +48,9 @@ inline uint32_t unordered(const Readers& r, uint64_t floor) {
   if (r.thread - standing.block_first >= standing.block_threads) return r.lanes;
   if (r.when < standing.last_barrier) return 0;
   if (!in_my_warp(r)) return r.lanes;
-  if (r.when < standing.warp_synced) return 0;
+  if (r.when < standing.warp->synced) return 0;
   uint32_t lanes = r.lanes & ~(1u << (standing.thread - standing.warp_first));
-  if (r.when < standing.warp_parted)
+  if (r.when < standing.warp->parted)
     for (uint32_t rest = lanes; rest != 0; rest &= rest - 1)
       if (r.when < standing.pair_synced[__builtin_ctz(rest)]) lanes &= ~(rest & -rest);
   return lanes;
@@ -91,7 +91,7 @@ inline void keep_reader(Cell& cell, const Readers& mine, uint64_t floor) {
   const auto like_mine = [&](const Readers& r) { return r.atomic == mine.atomic && r.bytes == mine.bytes; };
   const auto covered = [&](const Readers& r) { return r.atomic == mine.atomic && (r.bytes & ~mine.bytes) == 0; };
   for (Readers& r : cell.read) {
-    if (in_my_warp(r) && r.when >= standing.warp_began && like_mine(r)) {
+    if (in_my_warp(r) && r.when >= standing.warp->began && like_mine(r)) {
       r.lanes |= mine.lanes;
       return;
     }

@@ -47,6 +47,11 @@ void leave_hook();
 // An access that no instruction of the compiled code makes: of an atomic function, a matrix load, an asynchronous copy.
 void note_access(const void* pointer, size_t bytes, Access kind, void* site, bool counts);
 
+// Of a warp: its last __syncwarp of all lanes and of some only, and since when neither it nor the block met.
+struct WarpClock {
+  uint64_t synced = 0, parted = 0, began = 0;
+};
+
 // Where the running thread stands among the others, for the order of accesses.
 struct Standing {
   // In the grid: the running thread, the first of its block and of its warp.
@@ -54,9 +59,8 @@ struct Standing {
   uint32_t block_threads = 1;
   uint64_t now = 1;  // the runner's clock: one more with every barrier of a block or a warp
   uint64_t launch_began = 0, block_began = 0, last_barrier = 0;
-  uint64_t warp_synced = 0, warp_parted = 0;  // the last __syncwarp of all lanes of the warp, and of some only
-  uint64_t warp_began = 0;                    // since then no barrier of the warp or the block
-  const uint64_t* pair_synced = nullptr;      // of this lane with each of the 32
+  const WarpClock* warp = nullptr;
+  const uint64_t* pair_synced = nullptr;  // of this lane with each of the 32
   bool on_callers_stack = true;
   uintptr_t callers_frame = 0;  // frames of the launch lie above it
 };
