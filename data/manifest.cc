@@ -218,8 +218,15 @@ bool has_manifest(const fs::path& folder) { return fs::exists(folder / kHeader) 
 void write_manifest(const fs::path& folder, Manifest& manifest) {
   const std::string list = list_of(manifest);
   manifest.sha256 = sha256_of(list);
+  std::string header;
+  try {
+    header = header_of(manifest).dump(1) + "\n";
+  } catch (const nlohmann::json::exception& error) {
+    fail(Exit::kBadData, "[{}] expected names of classes and domains in UTF-8, got: {}", (folder / kHeader).string(),
+         error.what());
+  }
   write_file_atomically((folder / kList).string(), list);
-  write_file_atomically((folder / kHeader).string(), header_of(manifest).dump(1) + "\n");
+  write_file_atomically((folder / kHeader).string(), header);
 }
 
 Manifest read_manifest_header(const fs::path& folder) { return read_header(folder).manifest; }

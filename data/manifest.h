@@ -57,7 +57,7 @@ struct Manifest {
 };
 
 bool has_manifest(const std::filesystem::path& folder);
-// Writes both files and sets manifest.sha256. Throws Error(kIo).
+// Writes both files and sets manifest.sha256. Throws Error(kIo), Error(kBadData) where a name is not UTF-8.
 void write_manifest(const std::filesystem::path& folder, Manifest& manifest);
 // All but the images. Throws Error(kMissing) where there is none, Error(kBadData) naming file and field.
 Manifest read_manifest_header(const std::filesystem::path& folder);

@@ -81,6 +81,7 @@ class Import {
     arrange();
     target.keep_only(files_of_manifest());
     write_manifest(partial_, manifest_);
+    read_manifest(partial_);  // what nobody could open gets no name
     target.finish(out_.string());
     return std::move(manifest_);
   }
@@ -163,6 +164,7 @@ class Import {
 
   Layout::Use use_of(const ArchiveEntry& entry) const {
     const std::string name(base_name(entry.path));
+    if (entry.path == "manifest.json" || entry.path == "images.csv") return Layout::Use::kNothing;  // ours, in OUT
     if (name.starts_with(".") || name.starts_with("__MACOSX") || entry.path.starts_with("__MACOSX/"))
       return Layout::Use::kNothing;
     return layout_->use(entry.path);

@@ -71,12 +71,14 @@ class ClassFolders : public Layout {
     std::set<std::string> domain_names, splits;
     for (size_t i = 0; i < paths.size(); ++i) {
       Found f = find(paths[i], top, domains);
-      if (f.reason.empty()) {
-        names.push_back(f.name);
-        if (!f.domain.empty()) domain_names.insert(f.domain);
-        splits.insert(f.split);
-      }
+      if (f.reason.empty()) splits.insert(f.split);
       found.emplace(contents.images[i].file, std::move(f));
+    }
+    if (splits.size() > 1 && splits.erase("") > 0) skip_unsplit(found, manifest);
+    for (const auto& [file, f] : found) {
+      if (!f.reason.empty()) continue;
+      names.push_back(f.name);
+      if (!f.domain.empty()) domain_names.insert(f.domain);
     }
     const auto numbers = number_classes(names, manifest);
     manifest.domains.assign(domain_names.begin(), domain_names.end());
@@ -88,7 +90,7 @@ class ClassFolders : public Layout {
       if (f.split == "validation" && !has_test) f.split = "test";
       return Place{numbers.at(f.name), f.split, f.domain};
     });
-    if (splits.contains("") && splits.size() == 1)
+    if (splits.contains(""))
       split_by_seed(manifest, contents.seed);
     else
       manifest.split_rule = "The folders' (train, val, test).";
@@ -122,6 +124,18 @@ class ClassFolders : public Layout {
         paths, [&](const auto& p) { return p.size() >= top + 3 && split_of_folder(p[top]) == nullptr; });
   }
 
+  // Where some images are in a split's folder, the others belong to no split.
+  static void skip_unsplit(std::map<std::string, Found>& found, Manifest& manifest) {
+    int64_t skipped = 0;
+    for (auto& [file, f] : found) {
+      if (!f.reason.empty() || !f.split.empty()) continue;
+      f.reason = "outside the folders of the splits, which other images are in";
+      ++skipped;
+    }
+    manifest.differences.push_back(
+        fmt::format("{} images outside the folders of the splits (train, val, test) were skipped", skipped));
+  }
+
   Found find(const std::vector<std::string>& parts, size_t top, bool domains) const {
     Found f;
     size_t at = top;
@@ -138,6 +152,8 @@ class ClassFolders : public Layout {
     if (at + 2 < parts.size() && split_of_folder(parts[at]) != nullptr) f.split = split_of_folder(parts[at++]);
     if (at + 1 >= parts.size()) {
       f.reason = "outside the folders of the classes";
+    } else if (name_ == "imagenet_folder" && at + 2 == parts.size() && split_of_folder(parts[at]) != nullptr) {
+      f.reason = fmt::format("directly in the folder '{}', in none of a class", parts[at]);
     } else if (at + 2 < parts.size()) {
       f.reason = inside_a_class(parts, at + 1);
     } else if (name_ == "caltech101" && parts[at] == "BACKGROUND_Google") {
@@ -238,6 +254,9 @@ class FolderCsv : public Layout {
     std::set<std::string> used, domains;
     std::vector<std::string> absent;
     for (const LabelsCsv::Row& row : csv.rows) {
+      if (row.domain.empty() != csv.rows[0].domain.empty())
+        fail(Exit::kBadData, "[{}] line {}: expected a domain in every line or in none, got '{}' and in line {} '{}'",
+             list, row.line, row.domain, csv.rows[0].line, csv.rows[0].domain);
       const std::string path = top + row.file;
       const auto it = files.find(path);
       if (it == files.end()) {

@@ -494,6 +494,69 @@ TEST_CASE("a folder with a list: order, names, splits and domains are the list's
     CHECK(open_dataset(place.file("plain"), {.split = split})->label(0) == 3);
 }
 
+TEST_CASE("what an import publishes can be opened: folders beside the splits, flat splits, domains in some lines") {
+  const Place place;
+  const auto opens = [&](const std::string& out) { return check_import(place.file(out)).problems; };
+  for (const char* name : {"folder", "imagenet_folder"}) {
+    CAPTURE(name);
+    const Manifest m = place.import(name,
+                                    {place.pack("mixed.zip", {{"top/train/a/1.png", png(1)},
+                                                              {"top/train/b/2.png", png(2)},
+                                                              {"top/test/a/3.png", png(3)},
+                                                              {"top/extra/4.png", png(4)}})},
+                                    name);
+    CHECK(m.classes == std::vector<std::string>{"a", "b"});
+    CHECK(m.count("train") == 2);
+    CHECK(m.count("test") == 1);
+    CHECK(reason(m, "top/extra/4.png").find("outside the folders of the splits") != std::string::npos);
+    CHECK(differs(m, "1 images outside the folders of the splits"));
+    CHECK(opens(name).empty());
+  }
+  // ImageNet as Kaggle has it: the images of val and test lie side by side.
+  const std::vector<Packed> kaggle = {{"CLS-LOC/train/n01440764/1.JPEG", jpeg(1)},
+                                      {"CLS-LOC/train/n01443537/2.JPEG", jpeg(2)},
+                                      {"CLS-LOC/val/ILSVRC2012_val_1.JPEG", jpeg(3)},
+                                      {"CLS-LOC/test/ILSVRC2012_test_1.JPEG", jpeg(4)}};
+  const Manifest flat = place.import("imagenet_folder", {place.pack("kag.zip", kaggle)}, "flat");
+  CHECK(flat.classes == std::vector<std::string>{"n01440764", "n01443537"});
+  CHECK(flat.images.size() == 2);
+  CHECK(reason(flat, "CLS-LOC/val/ILSVRC2012_val_1.JPEG").find("directly in the folder 'val'") != std::string::npos);
+  CHECK(differs(flat, "50000 test images are known, 0 are here"));
+  CHECK(opens("flat").empty());
+  const Caught none = caught([&] {
+    place.import("imagenet_folder", {place.pack("val.zip", {kaggle[2], kaggle[3]})}, "none");
+  });
+  CHECK(none.code == Exit::kBadData);
+  CHECK(none.names("directly in the folder"));
+  // Elsewhere a class may have a split's name.
+  const Manifest vehicles =
+      place.import("folder", {place.pack("v.zip", {{"v/train/1.png", png(1)}, {"v/bus/2.png", png(2)}})}, "vehicles");
+  CHECK(vehicles.classes == std::vector<std::string>{"bus", "train"});
+  CHECK(opens("vehicles").empty());
+
+  const auto list = [&](const std::string& rows, const std::string& out) {
+    return place.import("folder_csv",
+                        {place.pack("l.zip", {text_entry("labels.csv", "file,class_index,class_name,domain\n" + rows),
+                                              {"a.png", png(1)},
+                                              {"b.png", png(2)},
+                                              {"manifest.json", png(3)}})},
+                        out);
+  };
+  for (const char* rows : {"a.png,0,x,real\nb.png,1,y,\n", "a.png,0,x,\nb.png,1,y,real\n"}) {
+    const Caught some = caught([&] { list(rows, "some"); });
+    CHECK(some.code == Exit::kBadData);
+    CHECK(some.names("labels.csv] line 3"));
+    CHECK(!fs::exists(place.file("some")));
+  }
+  CHECK(caught([&] { list("a.png,0,caf\xE9,real\n", "latin"); }).names("UTF-8"));
+  CHECK(!fs::exists(place.file("latin")));
+  // A file that has the name of the import's own is none of the images.
+  const Manifest own = list("a.png,0,x,real\nmanifest.json,1,y,real\n", "own");
+  CHECK(own.images.size() == 1);
+  CHECK(differs(own, "first 'manifest.json'"));
+  CHECK(opens("own").empty());
+}
+
 TEST_CASE("what is known of the data sets") {
   CHECK(known_datasets().size() == 13);
   const Caught error = caught([] { known_dataset("cub20"); });
