@@ -2,6 +2,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -59,6 +60,23 @@ class Sentry {
   int64_t packed_, total_ = 0, entries_ = 0;
 };
 
+// While it lives, names that this thread asks libarchive for are UTF-8, whatever the user's locale. Not even that
+// where the system has no such locale: then only names in ASCII can be told.
+class Utf8Locale {
+ public:
+  Utf8Locale() : before_(::uselocale(utf8())) {}
+  ~Utf8Locale() { ::uselocale(before_); }
+  Utf8Locale(const Utf8Locale&) = delete;
+  Utf8Locale& operator=(const Utf8Locale&) = delete;
+
+ private:
+  static locale_t utf8() {
+    static const locale_t locale = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    return locale;
+  }
+  locale_t before_;
+};
+
 class PackedReader : public ArchiveReader {
  public:
   explicit PackedReader(const fs::path& file)
@@ -66,26 +84,27 @@ class PackedReader : public ArchiveReader {
         size_(static_cast<int64_t>(fs::file_size(file))),
         sentry_(file_, size_),
         archive_(archive_read_new(), archive_read_free) {
+    const Utf8Locale names;
     archive* a = archive_.get();
     archive_read_support_filter_none(a);
     archive_read_support_filter_gzip(a);
     archive_read_support_filter_bzip2(a);
     archive_read_support_format_tar(a);
     archive_read_support_format_zip_seekable(a);  // by its directory; local headers may tell another story
-    archive_read_set_options(a, "hdrcharset=UTF-8");
     check(archive_read_open_filename(a, file_.c_str(), kBlock), "expected a tar, tar.gz or zip archive");
   }
 
   bool next(ArchiveEntry& entry) override {
+    const Utf8Locale names;
     archive_entry* e = nullptr;
     const int status = archive_read_next_header(archive_.get(), &e);
     if (status == ARCHIVE_EOF) return false;
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
       check(status, seen_ == 0 ? "expected a tar, tar.gz or zip archive" : "damaged after '" + entry_.path + "'");
     ++seen_;
-    const char* utf8 = archive_entry_pathname_utf8(e);
-    const char* raw = utf8 != nullptr ? utf8 : archive_entry_pathname(e);
-    if (raw == nullptr) sentry_.refuse("", "has a name that is not UTF-8");
+    const char* raw = archive_entry_pathname(e);  // its bytes, unless the archive itself says that they are UTF-8
+    // Null where the archive says so of other bytes; libarchive does not keep them.
+    if (raw == nullptr) sentry_.refuse(fmt::format("number {}", seen_), "has a name that is not UTF-8");
     entry_ = {};
     entry_.path = sentry_.path(raw);
     const auto type = archive_entry_filetype(e);

@@ -1,6 +1,7 @@
 // Archives made to do harm, and imports that are interrupted: nothing lands outside the target, nothing is left half.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <thread>
 
 #include "data/dataset.h"
@@ -186,6 +188,34 @@ TEST_CASE("names that leave the target, in every way an archive can tell them") 
   two.local_name = "../../2.png";
   const Attempt both("a.zip", zip_file({two}));
   CHECK(!both.outside);
+}
+
+TEST_CASE("names in UTF-8 are taken as they are, in any locale; others are refused and told") {
+  const Bytes image = picture(1);
+  const auto attempts = [&](const std::string& name) {
+    constexpr uint16_t kUtf8 = 1 << 11;
+    std::vector<std::unique_ptr<Attempt>> all;
+    const Bytes pax = tar_entry("x", pax_record("path", name), 'x');
+    all.push_back(std::make_unique<Attempt>("a.tar", joined({pax, tar_entry("y", image), kTarEnd})));
+    all.push_back(std::make_unique<Attempt>("a.tar", joined({tar_entry(name, image), kTarEnd})));  // as GNU tar has it
+    all.push_back(std::make_unique<Attempt>("a.zip", zip_file({{name, image, image.size(), false, 8, 0}})));
+    all.push_back(std::make_unique<Attempt>("a.zip", zip_file({{name, image, image.size(), false, 8, kUtf8}})));
+    return all;
+  };
+  const std::string name = "caf\xC3\xA9/\xF0\x9F\x90\xB6.png";
+  for (const auto& attempt : attempts(name)) {
+    CAPTURE(attempt->error.text);
+    CHECK(attempt->error.code == Exit::kOk);
+    CHECK(fs::exists(attempt->folder.path() / "target/out" / name));
+  }
+  CHECK(::uselocale(nullptr) == LC_GLOBAL_LOCALE);  // nobody else's is changed
+  const auto refused = attempts("caf\xE9/1.png");
+  for (const auto& attempt : refused) {
+    CAPTURE(attempt->error.text);
+    CHECK(attempt->error.code == Exit::kBadData);
+    CHECK(attempt->error.names(attempt == refused.back() ? "number 1" : "caf\\xe9/1.png"));
+    CHECK(attempt->error.names("is not UTF-8"));
+  }
 }
 
 TEST_CASE("links, devices and other special files are refused by name") {
