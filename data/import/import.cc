@@ -239,7 +239,7 @@ class Import {
   // Judges the files of a batch on all threads and writes those that are kept. Returns how many were there already.
   int64_t settle(TargetFolder& target, std::vector<Read>& batch) {
     parallel_for(static_cast<int64_t>(batch.size()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) judge(batch[static_cast<size_t>(i)]);
+      for (int64_t i = begin; i < end; ++i) judge(target, batch[static_cast<size_t>(i)]);
     });
     int64_t there = 0;
     for (Read& file : batch) {
@@ -259,7 +259,7 @@ class Import {
     return there;
   }
 
-  void judge(Read& file) const {
+  void judge(const TargetFolder& target, Read& file) const {
     if (file.use == Layout::Use::kList) return;
     if (file.use == Layout::Use::kImage) {
       try {
@@ -274,14 +274,7 @@ class Import {
     Sha256 hash;
     hash.update(file.bytes.data(), file.bytes.size());
     file.sha256 = hash.hex();
-    file.is_there = is_same(partial_ / file.path, file.bytes);
-  }
-
-  static bool is_same(const fs::path& file, const std::vector<uint8_t>& bytes) {
-    std::error_code error;
-    if (fs::symlink_status(file, error).type() != fs::file_type::regular || fs::file_size(file, error) != bytes.size())
-      return false;
-    return read_bytes(file, ArchiveLimits::kEntryBytes) == bytes;
+    file.is_there = target.holds(file.path, file.bytes);
   }
 
   void arrange() {

@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,23 @@ class InFolder {
  private:
   int before_;
 };
+
+// Opens a file below a folder, one component after another; -1 where there is none or a link is on the way.
+int open_below(int folder, const std::string& path) {
+  int at = folder;
+  for (size_t begin = 0;;) {
+    const size_t end = path.find('/', begin);
+    const bool is_last = end == std::string::npos;
+    const std::string part = path.substr(begin, is_last ? end : end - begin);
+    // Not blocking: a pipe may have the name.
+    const int kind = is_last ? O_RDONLY | O_NONBLOCK : O_PATH | O_DIRECTORY;
+    const int next = retried([&] { return ::openat(at, part.c_str(), kind | O_NOFOLLOW | O_CLOEXEC); });
+    if (at != folder) ::close(at);
+    if (is_last || next < 0) return next;
+    at = next;
+    begin = end + 1;
+  }
+}
 
 bool sync_one(const fs::path& path) {
   const int fd = retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
@@ -101,15 +119,35 @@ void TargetFolder::write(const std::string& path, const std::vector<uint8_t>& by
        text != nullptr ? text : "an unknown fault");
 }
 
+bool TargetFolder::holds(const std::string& path, const std::vector<uint8_t>& bytes) const {
+  const int fd = open_below(fd_, path);
+  if (fd < 0) return false;
+  struct stat status {};
+  bool same =
+      ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && static_cast<size_t>(status.st_size) == bytes.size();
+  std::vector<uint8_t> part(std::min(bytes.size(), size_t{1} << 20));
+  for (size_t at = 0; same && at < bytes.size();) {
+    const ssize_t n = retried([&] { return ::read(fd, part.data(), std::min(part.size(), bytes.size() - at)); });
+    same = n > 0 && std::memcmp(part.data(), bytes.data() + at, static_cast<size_t>(n)) == 0;
+    at += same ? static_cast<size_t>(n) : 0;
+  }
+  ::close(fd);
+  return same;
+}
+
 void TargetFolder::keep_only(const std::set<std::string>& files) {
   std::vector<fs::path> extra, folders;
+  std::set<std::string> gone = files;
   for (fs::recursive_directory_iterator it(path_), end; it != end; ++it) {
     const std::string inside = it->path().lexically_relative(path_).generic_string();
     if (it->is_directory() && !it->is_symlink())
       folders.push_back(it->path());
-    else if (!files.contains(inside))
+    else if (it->is_symlink() || gone.erase(inside) == 0)
       extra.push_back(it->path());
   }
+  if (!gone.empty())
+    fail(Exit::kIo, "[{}/{}] expected the file that was written, got none; hint: no other program may change {}", path_,
+         *gone.begin(), path_);
   std::error_code error;
   for (const fs::path& file : extra) fs::remove(file, error);
   for (auto it = folders.rbegin(); it != folders.rend(); ++it)  // the deepest first
