@@ -11,7 +11,9 @@
 // later, its images are decoded anew and the file is removed, so that the next opening replaces it.
 //
 // It is written as KEY.part, under a lock on that file that dies with its process, synced, and renamed. A process that
-// finds another at work on the same file waits for it. Any file may be removed at any time.
+// finds another at work on the same file waits for it. Any file may be removed, or replaced by a rename, at any time: a
+// mapping keeps what it has. One that is cut in place while it is mapped ends its readers with SIGBUS, which no check
+// before a read could prevent.
 #pragma once
 
 #include <cstdint>

@@ -257,6 +257,22 @@ TEST_CASE("a file that is cut, longer, foreign or damaged is replaced and never 
   }
 }
 
+TEST_CASE("a file that is removed or replaced while it is mapped is read as it was") {
+  Setting s(40);
+  const Preprocess how = three_channels(200);
+  const std::vector<Image> want = made_anew(s.open(), how);
+  for (const bool replace : {false, true}) {
+    CAPTURE(replace);
+    const DatasetPtr opened = preprocessed(s.open(), how, s.options());
+    const std::string file = s.files().at(0);
+    if (replace)
+      fs::rename(s.cache.write("other", Bytes(4000, 1)), file);
+    else
+      fs::remove(file);
+    CHECK(images_of(*opened) == want);
+  }
+}
+
 TEST_CASE("where nothing can be written, one line says so and images are decoded every time") {
   const Preprocess how = three_channels(24);
   const auto check_without = [&](Setting& s, const char* reason) {
