@@ -5,6 +5,7 @@
 #include <locale.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 
@@ -227,14 +228,18 @@ class FileReader : public ArchiveReader {
 
 }  // namespace
 
+bool is_single_file(const std::string& name) {
+  const std::string lower = lower_case(name);
+  return std::ranges::any_of(std::array{".txt", ".csv", ".mat", ".bin", "-ubyte", "-ubyte.gz"},
+                             [&](const char* end) { return lower.ends_with(end); });
+}
+
 std::unique_ptr<ArchiveReader> open_archive(const std::string& path) {
   const fs::path file(path);
   if (!fs::exists(file)) fail(Exit::kMissing, "[{}] expected an archive or a folder, got none", path);
   if (fs::is_directory(file)) return std::make_unique<FolderReader>(file);
   if (!fs::is_regular_file(file)) fail(Exit::kBadData, "[{}] expected an archive or a folder, got neither", path);
-  const std::string name = lower_case(file.filename().string());
-  for (const char* end : {".txt", ".csv", ".mat", ".bin", "-ubyte", "-ubyte.gz"})
-    if (name.ends_with(end)) return std::make_unique<FileReader>(file);
+  if (is_single_file(file.filename().string())) return std::make_unique<FileReader>(file);
   return std::make_unique<PackedReader>(file);
 }
 

@@ -40,6 +40,9 @@ class ArchiveReader {
   virtual int64_t size() const = 0;
 };
 
+// True for the name of a list or a file of records, which is an entry of its own under that name.
+bool is_single_file(const std::string& name);
+
 // Opens a folder (its entries, sorted, under the folder's own name), a list or a file of records (.txt, .csv,
 // .mat, .bin, -ubyte[.gz]: one entry) or an archive (anything else). Throws Error(kMissing) where there is none,
 // Error(kBadData) for no archive.

@@ -118,6 +118,13 @@ class Import {
     }
   }
 
+  // What decides on the data: the contents of archives, in any order, and the names of files that are entries.
+  static std::multiset<std::string> identities(const std::vector<ManifestFile>& archives) {
+    std::multiset<std::string> all;
+    for (const ManifestFile& a : archives) all.insert(a.sha256 + (is_single_file(a.file) ? " " + a.file : ""));
+    return all;
+  }
+
   bool is_imported() {
     if (!fs::exists(out_)) return false;
     TAUT_CHECK(fs::is_directory(out_), "[--out] expected a folder, got the file '{}'", out_.string());
@@ -127,7 +134,8 @@ class Import {
       return false;
     }
     const Manifest there = read_manifest(out_);
-    TAUT_CHECK(there.name == known_.name && there.archives == manifest_.archives && there.seed == options_.seed,
+    TAUT_CHECK(there.name == known_.name && identities(there.archives) == identities(manifest_.archives) &&
+                   there.seed == options_.seed,
                "[--out] '{}' holds {} from other archives or with another seed; hint: another --out", out_.string(),
                there.name);
     for (const ManifestImage& image : there.images) {

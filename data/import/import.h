@@ -2,7 +2,8 @@
 //
 // Everything is unpacked into OUT.partial, which is renamed to OUT when all of it is there: OUT is complete or absent.
 // An import that was killed goes on from what lies in OUT.partial: a file whose bytes are the archive's is not written
-// again. Importing the same archives into OUT again changes nothing.
+// again. Importing the same archives into OUT again changes nothing, in whatever order they come and however they are
+// called.
 #pragma once
 
 #include <cstdint>

@@ -71,4 +71,24 @@ TEST_CASE("a target holds what it was given, and misses what is gone") {
   CHECK(target.holds("a/b/1.png", picture(1)));
 }
 
+TEST_CASE("the same archives in another order or under other names are the same import") {
+  const Place place;
+  const std::string one = place.pack("1.zip", {{"t/a/1.png", picture(1)}});
+  const std::string two = place.pack("2.zip", {{"t/b/2.png", picture(2)}, {"t/b/note.txt", Bytes{'x'}}});
+  const Manifest m = place.import({one, two});
+  const Bytes before = read_all(place.file("out/manifest.json"));
+  CHECK(place.import({two, one}).sha256 == m.sha256);
+  fs::rename(one, place.file("renamed.zip"));
+  CHECK(place.import({place.file("renamed.zip"), two}).sha256 == m.sha256);
+  CHECK(read_all(place.file("out/manifest.json")) == before);
+  CHECK(place.import({two, place.file("renamed.zip")}, "anew").sha256 == m.sha256);
+  CHECK(caught([&] { place.import({two}); }).code == Exit::kUsage);
+  CHECK(caught([&] { place.import({two, two}); }).code == Exit::kUsage);
+  // The name of a list is the name of an entry.
+  const std::string list = place.write("a.txt", std::string("x"));
+  place.import({two, list}, "listed");
+  fs::rename(list, place.file("b.txt"));
+  CHECK(caught([&] { place.import({two, place.file("b.txt")}, "listed"); }).code == Exit::kUsage);
+}
+
 }  // namespace taut::test
