@@ -142,6 +142,11 @@ TEST_CASE("IDX: plain and gzipped, and every way to be damaged") {
     CHECK(error.code == Exit::kBadData);
     CHECK(error.names(c.word));
   }
+  // Gzip packs a thousand to one: what is announced is refused before it is unpacked.
+  const TemporaryFolder bomb;
+  bomb.write("t10k-images-idx3-ubyte.gz", gzipped(huge));
+  bomb.write("t10k-labels-idx1-ubyte", labels);
+  CHECK(refuse(bomb.path()).names("a bomb"));
   const TemporaryFolder alone;
   alone.write("t10k-images-idx3-ubyte", images);
   CHECK(refuse(alone.path()).code == Exit::kMissing);
