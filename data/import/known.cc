@@ -1,5 +1,7 @@
 #include "data/import/known.h"
 
+#include <algorithm>
+
 #include "kernels/error.h"
 #include "tensor/nearest.h"
 
@@ -60,6 +62,14 @@ const KnownDataset& known_dataset(const std::string& name) {
   }
   fail(Exit::kUsage, "[data import] there is no data set '{}'; hint: {} (`taut data ls` lists all)", name,
        did_you_mean(name, names));
+}
+
+const char* counts_sentence(const std::string& name, bool complete) {
+  if (!complete) return "The import is not complete.";
+  const bool has_counts = std::ranges::any_of(known_datasets(), [&](const KnownDataset& k) {
+    return k.name == name && (k.classes > 0 || k.train > 0 || k.test > 0 || k.images > 0);
+  });
+  return has_counts ? "The known counts are reached." : "No counts are known to compare it with.";
 }
 
 }  // namespace taut

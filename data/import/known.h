@@ -28,5 +28,7 @@ struct KnownDataset {
 const std::vector<KnownDataset>& known_datasets();
 // Throws Error(kUsage), with the nearest name.
 const KnownDataset& known_dataset(const std::string& name);
+// One sentence on whether an import of that name is complete, for a reader; not that it is where nothing is known.
+const char* counts_sentence(const std::string& name, bool complete);
 
 }  // namespace taut

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "data/import/known.h"
 #include "data/manifest.h"
 #include "data/resize.h"
 #include "kernels/error.h"
@@ -45,7 +46,7 @@ void add_manifest(const std::string& path, SheetContents& contents,
   contents.facts.push_back(fmt::format("Imported as {}: {} images, {} for training, {} for testing.", m.name,
                                        m.images.size(), m.count("train"), m.count("test")));
   contents.facts.push_back("Split: " + m.split_rule);
-  contents.facts.push_back(m.complete ? "The known counts are reached." : "The known counts are not reached.");
+  contents.facts.emplace_back(counts_sentence(m.name, m.complete));
   for (const std::string& d : m.differences) contents.facts.push_back(d + ".");
   if (!m.skipped.empty())
     contents.facts.push_back(

@@ -562,6 +562,9 @@ TEST_CASE("what is known of the data sets") {
   const Caught error = caught([] { known_dataset("cub20"); });
   CHECK(error.code == Exit::kUsage);
   CHECK(error.names("cub200"));
+  CHECK(std::string(counts_sentence("cub200", true)) == "The known counts are reached.");
+  CHECK(std::string(counts_sentence("folder", true)) == "No counts are known to compare it with.");
+  CHECK(std::string(counts_sentence("folder_csv", false)) == "The import is not complete.");
   CHECK(known_dataset("cub200").train + known_dataset("cub200").test == known_dataset("cub200").images);
   CHECK(known_dataset("domainnet").train + known_dataset("domainnet").test == known_dataset("domainnet").images);
 }
