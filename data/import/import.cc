@@ -289,12 +289,22 @@ class Import {
     layout_->arrange(contents_, manifest_);
     std::ranges::sort(manifest_.skipped, {}, &SkippedFile::file);
     if (manifest_.images.empty())
-      fail(Exit::kBadData, "[{}] expected {} ({}), got no image of it; {} files were skipped{}", options_.archives[0],
+      fail(Exit::kBadData, "[{}] expected {} ({}), got no image of it; {} files were skipped{}{}", options_.archives[0],
            known_.name, known_.inside, manifest_.skipped.size(),
            manifest_.skipped.empty()
                ? ""
-               : fmt::format(", the first, '{}': {}", manifest_.skipped[0].file, manifest_.skipped[0].reason));
+               : fmt::format(", the first, '{}': {}", manifest_.skipped[0].file, manifest_.skipped[0].reason),
+           hint_at_inner_archive());
     compare_counts();
+  }
+
+  // Archives inside of archives are not opened: their contents would escape what was looked at before.
+  std::string hint_at_inner_archive() const {
+    for (const SkippedFile& file : manifest_.skipped)
+      for (const char* end : {".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2"})
+        if (lower_case(file.file).ends_with(end))
+          return fmt::format("; hint: unpack '{}' and import that archive", file.file);
+    return "";
   }
 
   void compare_counts() {

@@ -35,7 +35,7 @@ const std::vector<KnownDataset>& known_datasets() {
         {"quickdraw", 120'750, 51'750},
         {"real", 120'906, 52'041},
         {"sketch", 48'212, 20'916}}},
-      {"caltech101", "101_ObjectCategories.tar.gz",
+      {"caltech101", "101_ObjectCategories.tar.gz, out of caltech-101.zip",
        "CLASS/*.jpg or {train,test}/CLASS/*.jpg, BACKGROUND_Google skipped", 101, 0, 0, 8'677,
        "research use (Fei-Fei, Fergus, Perona 2004)", ""},
       {"grocery81", "GroceryStoreDataset.zip", "train.txt, val.txt, test.txt, classes.csv, or {train,test}/CLASS/*.jpg",

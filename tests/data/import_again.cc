@@ -1,4 +1,4 @@
-// Imports that find something: what an import before them left, and what others put in its place.
+// Imports that find something: what an import before them left, what others put in its place, an archive in an archive.
 #include <doctest/doctest.h>
 
 #include "data/import/check.h"
@@ -89,6 +89,21 @@ TEST_CASE("the same archives in another order or under other names are the same 
   place.import({two, list}, "listed");
   fs::rename(list, place.file("b.txt"));
   CHECK(caught([&] { place.import({two, place.file("b.txt")}, "listed"); }).code == Exit::kUsage);
+}
+
+TEST_CASE("an archive inside an archive is named, to be unpacked first") {
+  const Place place;
+  const std::string inner =
+      place.pack("101_ObjectCategories.tar.gz", {{"101_ObjectCategories/Faces/1.png", picture(1)}});
+  const std::string outer =
+      place.pack("caltech-101.zip", {{"caltech-101/101_ObjectCategories.tar.gz", read_all(inner)}});
+  const auto attempt = [&](const std::string& archive) {
+    return caught([&] { import_dataset({.name = "caltech101", .archives = {archive}, .out = place.file("out")}); });
+  };
+  const Caught error = attempt(outer);
+  CHECK(error.code == Exit::kBadData);
+  CHECK(error.names("hint: unpack 'caltech-101/101_ObjectCategories.tar.gz'"));
+  CHECK(attempt(inner).code == Exit::kOk);
 }
 
 }  // namespace taut::test
