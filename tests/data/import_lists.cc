@@ -95,6 +95,22 @@ TEST_CASE("whatever the lists say, labels are classes and the rest is skipped") 
   CHECK(taken > 1000);
 }
 
+TEST_CASE("Grocery-81: a label far from the known classes is refused with its line") {
+  const auto with = [](const std::string& train, const std::string& classes) {
+    return caught([&] {
+      arranged({"grocery81",
+                contents_of({"a.jpg", "b.jpg"},
+                            {{"train.txt", train}, {"test.txt", "b.jpg, 1\n"}, {"classes.csv", classes}}),
+                2});
+    });
+  };
+  CHECK(with("a.jpg, 80\n", "name,id\nApple,80\n").code == Exit::kOk);
+  const Caught label = with("a.jpg, 999999\n", "name,id\n");
+  CHECK(label.code == Exit::kBadData);
+  CHECK(label.names("[train.txt] line 1: expected a class index in [0, 162)"));
+  CHECK(with("a.jpg, 80\n", "name,id\nApple,999999\n").names("[classes.csv] line 2"));
+}
+
 TEST_CASE("a list in CSV: fields, quotes, and what is refused with its line") {
   CHECK(split_csv("a,\"b,\"\"c\"\"\",") == std::vector<std::string>{"a", "b,\"c\"", ""});
   for (const char* text : {"plain", "a,b", "say \"hi\"", " space ", ""})
