@@ -22,26 +22,6 @@ void check_flags(const RunResult& run, const Point& point, const std::vector<uin
   }
 }
 
-void check_run(const RunResult& run) {
-  if (run.state == RunState::kDone && run.points.empty()) {
-    fail(Exit::kBadData, "[report] run {}: expected a done run to have points, got none", run.run_id);
-  }
-  for (size_t i = 0; i < run.points.size(); ++i) {
-    const Point& point = run.points[i];
-    if (point.n < 1 || point.n != run.points[0].n) {
-      fail(Exit::kBadData, "[report] run {}, step {}: expected the same images at every point, got {} after {}",
-           run.run_id, point.step, point.n, run.points[0].n);
-    }
-    if (i > 0 && point.step <= run.points[i - 1].step) {
-      fail(Exit::kBadData, "[report] run {}: expected ascending steps, got {} after {}", run.run_id, point.step,
-           run.points[i - 1].step);
-    }
-    check_flags(run, point, point.clean_ok, point.clean_correct, "clean_ok");
-    check_flags(run, point, point.robust_last_ok, point.robust_last_correct, "robust_last_ok");
-    check_flags(run, point, point.robust_best_ok, point.robust_best_correct, "robust_best_ok");
-  }
-}
-
 int64_t robust_correct(const Point& point, Judged judged) {
   return judged == Judged::kLastIterate ? point.robust_last_correct : point.robust_best_correct;
 }
@@ -182,10 +162,6 @@ std::vector<ShiftCorrelation> correlations(const std::vector<const RunResult*>& 
   for (const RunResult* run : runs) {
     for (const Point& point : run->points) {
       for (const ShiftedCount& shift : point.shifted) {
-        if (shift.n < 1 || shift.correct < 0 || shift.correct > shift.n) {
-          fail(Exit::kBadData, "[report] run {}, step {}: expected a count of shifted images, got {} of {} on {}",
-               run->run_id, point.step, shift.correct, shift.n, shift.domain);
-        }
         if (!points.contains(shift.domain)) out.push_back({shift.domain, 0, 0, shift.other_domain});
         points[shift.domain].add(static_cast<double>(point.clean_correct) / static_cast<double>(point.n),
                                  static_cast<double>(shift.correct) / static_cast<double>(shift.n));
@@ -276,6 +252,32 @@ std::vector<std::string> findings(const StudyResults& results, const Analysis& a
 }
 
 }  // namespace
+
+void check_run(const RunResult& run) {
+  if (run.state == RunState::kDone && run.points.empty()) {
+    fail(Exit::kBadData, "[report] run {}: expected a done run to have points, got none", run.run_id);
+  }
+  for (size_t i = 0; i < run.points.size(); ++i) {
+    const Point& point = run.points[i];
+    if (point.n < 1 || point.n != run.points[0].n) {
+      fail(Exit::kBadData, "[report] run {}, step {}: expected the same images at every point, got {} after {}",
+           run.run_id, point.step, point.n, run.points[0].n);
+    }
+    if (i > 0 && point.step <= run.points[i - 1].step) {
+      fail(Exit::kBadData, "[report] run {}: expected ascending steps, got {} after {}", run.run_id, point.step,
+           run.points[i - 1].step);
+    }
+    check_flags(run, point, point.clean_ok, point.clean_correct, "clean_ok");
+    check_flags(run, point, point.robust_last_ok, point.robust_last_correct, "robust_last_ok");
+    check_flags(run, point, point.robust_best_ok, point.robust_best_correct, "robust_best_ok");
+    for (const ShiftedCount& shift : point.shifted) {
+      if (shift.n < 1 || shift.correct < 0 || shift.correct > shift.n) {
+        fail(Exit::kBadData, "[report] run {}, step {}: expected a count of shifted images, got {} of {} on {}",
+             run.run_id, point.step, shift.correct, shift.n, shift.domain);
+      }
+    }
+  }
+}
 
 std::vector<TradeOff<double>> trade_off(const RunResult& run, Judged judged) {
   std::vector<TradeOff<double>> points;

@@ -66,7 +66,10 @@ struct Analysis {
   std::vector<std::string> findings;     // sentences
 };
 
-// Throws Error(kBadData) naming run and step where counts, flags or steps contradict each other.
+// Throws Error(kBadData) naming run and step where counts, flags or steps of a run contradict each other.
+void check_run(const RunResult& run);
+
+// Throws what check_run throws of each run.
 Analysis analyse(const StudyResults& results, const BootstrapOptions& options = {});
 
 }  // namespace taut::study

@@ -7,11 +7,13 @@
 
 #include "finetune/strategy.h"
 #include "kernels/error.h"
+#include "study/analysis.h"
 #include "study/bootstrap.h"
 #include "study/run/checkpoint.h"
 #include "study/run/directory.h"
 #include "study/run/evaluate.h"
 #include "study/run/point.h"
+#include "study/run/stored_result.h"
 #include "study/schedule.h"
 #include "study/study.h"
 #include "study/text_file.h"
@@ -96,6 +98,16 @@ std::vector<Sample> read_samples(const std::string& file) {
   return samples;
 }
 
+// None where they cannot be understood: images are looked at, and no number comes from them.
+std::vector<Sample> samples_or_none(const std::string& file) {
+  try {
+    return read_samples(file);
+  } catch (const Error& error) {
+    if (error.code() == Exit::kIo) throw;
+    return {};
+  }
+}
+
 void read_timing(const std::string& file, RunResult& run) {
   if (!fs::exists(file)) return;
   for (const std::string& line : lines_of(read_text_file(file))) {
@@ -121,7 +133,8 @@ std::string warm_up(const Config& c, int64_t steps) {
                      warmup, steps, kProtocolWarmup, kProtocolSteps);
 }
 
-RunResult read_run(const PlanRow& row, const std::string& run, const std::string& state, const std::string& error) {
+// What the plan and `study_status` say of a run.
+RunResult planned_run(const PlanRow& row, const std::string& state, const std::string& error) {
   RunResult r;
   r.run_id = row.run_id;
   r.dataset = row.dataset;
@@ -134,6 +147,13 @@ RunResult read_run(const PlanRow& row, const std::string& run, const std::string
                                  : RunState::kTodo;
   r.error = error;
   r.steps = row.config.integer("train.steps");
+  r.recipe = recipe(row.config, r.steps);
+  r.warm_up = warm_up(row.config, r.steps);
+  return r;
+}
+
+// What the run's folder says of it. Throws Error, or a json::exception, where that cannot be understood.
+RunResult read_run(const PlanRow& row, const std::string& run, RunResult r) {
   Json evaluations = Json::array();
   if (r.state == RunState::kDone) {
     const Json result = read_json(run + "/result.json");
@@ -155,7 +175,22 @@ RunResult read_run(const PlanRow& row, const std::string& run, const std::string
   read_timing(run + "/timing.jsonl", r);
   r.recipe = recipe(row.config, r.steps);
   r.warm_up = warm_up(row.config, r.steps);
+  check_run(r);
   return r;
+}
+
+// A run whose files are damaged or missing is a failed one, as in a merged store: it hides no other.
+RunResult read_or_failed(const PlanRow& row, const std::string& run, RunResult planned) {
+  try {
+    return read_run(row, run, planned);
+  } catch (const nlohmann::json::exception& error) {
+    planned.error = fmt::format("cannot be understood: {}", error.what());
+  } catch (const Error& error) {
+    if (error.code() == Exit::kIo) throw;
+    planned.error = named_within(error.what(), run);
+  }
+  planned.state = RunState::kFailed;
+  return planned;
 }
 
 std::string attack_phrase(const Config& c) {
@@ -271,17 +306,13 @@ StudyResults collect(const Plan& plan, const std::string& folder) {
   for (const PlanRow& row : plan.rows) {
     const std::string run = folder + "/runs/" + row.run_id;
     const auto it = states.find(row.run_id);
-    const bool planned = it != states.end();
-    try {
-      results.runs.push_back(read_run(row, run, planned ? it->second.first : "todo", planned ? it->second.second : ""));
-      // The report shows the images of a strategy's first run; those of hundreds would fill the memory.
-      RunResult& added = results.runs.back();
-      if (added.state == RunState::kDone && !with_images.contains({row.dataset, row.strategy})) {
-        added.samples = read_samples(run + "/samples/images.safetensors");
-        if (!added.samples.empty()) with_images.insert({row.dataset, row.strategy});
-      }
-    } catch (const nlohmann::json::exception& error) {
-      fail(Exit::kBadData, "[{}] cannot be understood: {}", run, error.what());
+    const auto& [state, error] = it != states.end() ? it->second : std::pair<std::string, std::string>("todo", "");
+    results.runs.push_back(read_or_failed(row, run, planned_run(row, state, error)));
+    // The report shows the images of a strategy's first run; those of hundreds would fill the memory.
+    RunResult& added = results.runs.back();
+    if (added.state == RunState::kDone && !with_images.contains({row.dataset, row.strategy})) {
+      added.samples = samples_or_none(run + "/samples/images.safetensors");
+      if (!added.samples.empty()) with_images.insert({row.dataset, row.strategy});
     }
     for (const std::string& note : row.notes)
       if (std::ranges::find(results.notes, note) == results.notes.end()) results.notes.push_back(note);

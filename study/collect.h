@@ -8,8 +8,8 @@
 
 namespace taut::study {
 
-// Runs that are not done give the evaluations they have. Throws Error(kBadData) naming a file that cannot be
-// understood.
+// Runs that are not done give the evaluations they have; one whose files are damaged or missing is a failed run that
+// says so. Throws Error(kBadData) naming a file of the whole study that cannot be understood.
 StudyResults collect(const Plan& plan, const std::string& folder);
 
 }  // namespace taut::study

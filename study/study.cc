@@ -13,6 +13,7 @@
 #include "study/run/pretrain.h"
 #include "study/run/probe.h"
 #include "study/run/run.h"
+#include "study/run/stored_result.h"
 #include "study/submit/manifest.h"
 #include "study/text_file.h"
 #include "study/untrusted.h"
@@ -25,8 +26,6 @@ namespace {
 std::string run_folder(const std::string& folder, const std::string& run_id) { return folder + "/runs/" + run_id; }
 
 std::string shared_folder(const std::string& folder, const std::string& run_id) { return folder + "/shares/" + run_id; }
-
-bool is_done(const std::string& run) { return fs::exists(run + "/result.json"); }
 
 // Whether a process holds the run's lock.
 bool is_running(const std::string& run) {
@@ -47,14 +46,6 @@ int64_t last_step(const std::string& run) {
   return last;
 }
 
-int64_t finished_step(const std::string& run) {
-  try {
-    return read_json(run + "/result.json").at("steps");
-  } catch (const nlohmann::json::exception&) {
-    fail(Exit::kBadData, "[{}/result.json] expected an object with the number of steps", run);
-  }
-}
-
 void record_failure(const std::string& run, const std::exception& error) {
   make_folder(run);
   const auto* own = dynamic_cast<const Error*>(&error);
@@ -65,29 +56,49 @@ void record_failure(const std::string& run, const std::exception& error) {
   write_file_atomically(run + "/failed.json", json.dump(2) + "\n");
 }
 
+// Whether a run that is not done says why: in failed.json, or in what a result looks like that is none.
+bool has_failed(const std::string& run, const StoredResult& stored) {
+  return !stored.wrong.empty() || fs::exists(run + "/failed.json");
+}
+
+// How far a run is: its state as run_state names it, the last step, why it failed.
+struct Standing {
+  std::string state;
+  int64_t step = 0;
+  std::string error = {};
+};
+
+Standing standing_of(const std::string& folder, const std::string& run_id) {
+  const std::string run = run_folder(folder, run_id);
+  const StoredResult stored = stored_result(run, run_id);
+  if (stored.done()) return {"done", stored.json.at("steps")};
+  const int64_t step = last_step(run);
+  if (is_running(run)) return {"running", step};
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(shared_folder(folder, run_id), error))
+    if (is_running(entry.path().string())) return {"running", step};
+  if (!has_failed(run, stored)) return {"todo", step};
+  return {"failed", step, stored.wrong.empty() ? recorded_failure(run) : named_within(stored.wrong, run)};
+}
+
 }  // namespace
 
 std::string run_state(const std::string& folder, const std::string& run_id) {
-  const std::string run = run_folder(folder, run_id);
-  if (is_done(run)) return "done";
-  if (is_running(run)) return "running";
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(shared_folder(folder, run_id), error))
-    if (is_running(entry.path().string())) return "running";
-  return fs::exists(run + "/failed.json") ? "failed" : "todo";
+  return standing_of(folder, run_id).state;
 }
 
 std::string share_state(const std::string& folder, const std::string& run_id, Share share) {
   const std::string run = run_folder(folder, run_id), shared = shared_folder(folder, run_id);
-  if (is_done(run)) return "done";
   if (share.of == 1) return run_state(folder, run_id);
+  const StoredResult stored = stored_result(run, run_id);
+  if (stored.done()) return "done";
   if (is_running(share_folder(shared, share))) return "running";
   if (share_is_done(shared, share)) {
     bool all = share.part == 1;
     for (Share other{1, share.of}; all && other.part <= other.of; ++other.part) all = share_is_done(shared, other);
     if (!all) return "done";
   }
-  return fs::exists(run + "/failed.json") ? "failed" : "todo";
+  return has_failed(run, stored) ? "failed" : "todo";
 }
 
 void remember_command(const std::string& folder, const std::string& command) {
@@ -122,7 +133,7 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
   const std::string cache = folder + "/pretrained";
   std::vector<const PlanRow*> todo;
   for (const PlanRow& row : plan.rows)
-    if (!is_done(run_folder(folder, row.run_id))) todo.push_back(&row);
+    if (!stored_result(run_folder(folder, row.run_id), row.run_id).done()) todo.push_back(&row);
   tell("{}: {} runs, {} of them done\n", plan.title, plan.rows.size(), plan.rows.size() - todo.size());
 
   double cost = todo.empty() ? 0 : pretraining_cost(todo.front()->config, cache);
@@ -160,17 +171,15 @@ std::vector<Row> study_status(const std::string& folder) {
   std::vector<Row> rows;
   for (const std::string& line : lines_of(read_text_file(folder + "/plan.jsonl"))) {
     const Json planned = parse_json(line);
-    if (planned.is_discarded() || !planned.is_object() || !planned.contains("run_id"))
+    if (!planned.is_object() || !planned.contains("run_id") || !planned["run_id"].is_string())
       fail(Exit::kBadData, "[{}/plan.jsonl] expected one object a line", folder);
-    const std::string run = run_folder(folder, planned["run_id"]), state = run_state(folder, planned["run_id"]);
-    const int64_t step = state == "done" ? finished_step(run) : last_step(run);
-    Row row = {{"run_id", planned["run_id"]},
-               {"dataset", planned.value("dataset", "")},
-               {"strategy", planned.value("strategy", "")},
-               {"state", state},
-               {"step", step}};
-    row["error"] = state == "failed" ? read_json(run + "/failed.json").value("error", "") : "";
-    rows.push_back(std::move(row));
+    const Standing standing = standing_of(folder, planned["run_id"]);
+    rows.push_back({{"run_id", planned["run_id"]},
+                    {"dataset", planned.value("dataset", "")},
+                    {"strategy", planned.value("strategy", "")},
+                    {"state", standing.state},
+                    {"step", standing.step},
+                    {"error", standing.error}});
   }
   return rows;
 }

@@ -128,11 +128,14 @@ void write_checkpoint(const std::string& run_folder, int64_t step, const Json& s
 }
 
 std::optional<Checkpoint> read_last_checkpoint(const std::string& run_folder,
-                                               const std::function<void(const std::string&)>& warn) {
+                                               const std::function<void(const std::string&)>& warn,
+                                               const std::function<void(const Checkpoint&)>& check) {
   const fs::path parent = folder_of(run_folder);
   for (const int64_t step : steps_in(parent)) {
     try {
-      return read_folder(parent / checkpoint_name(step), step);
+      Checkpoint checkpoint = read_folder(parent / checkpoint_name(step), step);
+      if (check) check(checkpoint);
+      return checkpoint;
     } catch (const Error& error) {
       warn(fmt::format("{}; the checkpoint {} is left out and the one before it is taken", error.what(),
                        checkpoint_name(step)));
@@ -159,6 +162,10 @@ void prune_checkpoints(const std::string& run_folder, int64_t keep, const std::f
     if (planned(step) && stays) ++kept;
     if (!stays) discard(parent / checkpoint_name(step));
   }
+}
+
+void discard_checkpoint(const std::string& run_folder, int64_t step) {
+  discard(folder_of(run_folder) / checkpoint_name(step));
 }
 
 }  // namespace taut::study

@@ -32,9 +32,11 @@ struct Checkpoint {
 void write_checkpoint(const std::string& run_folder, int64_t step, const Json& state,
                       const std::map<std::string, NamedTensors>& files);
 
-// The newest checkpoint that can be believed; `warn` hears of each that cannot, by name.
+// The newest checkpoint that can be believed; `warn` hears of each that cannot, by name. `check`: what else is asked of
+// one; it throws an Error where the checkpoint must not be taken.
 std::optional<Checkpoint> read_last_checkpoint(const std::string& run_folder,
-                                               const std::function<void(const std::string&)>& warn);
+                                               const std::function<void(const std::string&)>& warn,
+                                               const std::function<void(const Checkpoint&)>& check = {});
 
 // The checkpoint of one step. Throws Error(kMissing) where there is none, Error(kBadData) naming the file where it
 // cannot be believed.
@@ -43,6 +45,9 @@ bool has_checkpoint(const std::string& run_folder, int64_t step);
 
 // Removes all but the newest `keep` for which `planned` holds, and the others older than the newest planned one.
 void prune_checkpoints(const std::string& run_folder, int64_t keep, const std::function<bool(int64_t)>& planned);
+
+// Removes the checkpoint of one step.
+void discard_checkpoint(const std::string& run_folder, int64_t step);
 
 std::string checkpoint_name(int64_t step);  // "step-00000120"
 

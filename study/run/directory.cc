@@ -79,8 +79,6 @@ RunDirectory::~RunDirectory() {
     if (fd >= 0) ::close(fd);
 }
 
-bool RunDirectory::done() const { return fs::exists(file("result.json")); }
-
 void RunDirectory::append(int& fd, const char* name, const std::string& line) {
   if (fd < 0) {
     const bool is_new = !fs::exists(file(name));
@@ -127,6 +125,16 @@ void RunDirectory::write(const std::string& name, const std::string& text) { wri
 void RunDirectory::remove(const std::string& name) {
   std::error_code error;
   fs::remove(file(name), error);
+}
+
+std::string RunDirectory::set_aside(const std::string& name) {
+  int number = 1;
+  const auto kept = [&] { return fmt::format("{}.damaged-{}", name, number); };
+  while (fs::exists(file(kept()))) ++number;
+  std::error_code error;
+  fs::rename(file(name), file(kept()), error);
+  if (error) fail(Exit::kIo, "[{}] cannot be renamed to {}: {}", file(name), kept(), error.message());
+  return kept();
 }
 
 }  // namespace taut::study

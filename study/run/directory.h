@@ -2,10 +2,10 @@
 //
 //   config.resolved.toml   every setting and its source
 //   metrics.jsonl          one object a line                 result.json     written last; with it the run is done
-//   ckpt/step-XXXXXXXX/    study/run/checkpoint.h                evaluation.json an evaluation under way
-//   samples/               per-image verdicts, some images   delta.safetensors  what was trained
-//   env.json timing.jsonl log.txt   all that depends on machine and clock
-//   .lock                  held by flock(2) for the process's life, so that no stale lock can exist
+//   (stored_result.h) ckpt/step-XXXXXXXX/    study/run/checkpoint.h                evaluation.json an evaluation under
+//   way samples/               per-image verdicts, some images   delta.safetensors  what was trained env.json
+//   timing.jsonl log.txt   all that depends on machine and clock .lock                  held by flock(2) for the
+//   process's life, so that no stale lock can exist
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,6 @@ class RunDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
-  bool done() const;  // has a result
 
   // Lines that depend on nothing but the run. Buffered by the system until sync_metrics.
   void append_metric(const Json& line);
@@ -42,6 +41,8 @@ class RunDirectory {
 
   void write(const std::string& name, const std::string& text);  // atomically
   void remove(const std::string& name);
+  // Keeps a damaged file under a name that is free, "result.json.damaged-1", and returns it. Throws Error(kIo).
+  std::string set_aside(const std::string& name);
 
  private:
   void append(int& fd, const char* name, const std::string& line);

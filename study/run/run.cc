@@ -14,6 +14,7 @@
 #include "study/run/interrupt.h"
 #include "study/run/setup.h"
 #include "study/run/state.h"
+#include "study/run/stored_result.h"
 #include "study/schedule.h"
 #include "study/text_file.h"
 #include "tensor/sha256.h"
@@ -59,15 +60,14 @@ class Run {
 
   Json result() {
     if (!options_.points.empty()) remove_orphans(options_.points);
-    if (directory_.done()) {
-      clean_up();
-      if (!settle_settings(row_, directory_, options_.force_resume)) {
-        say("already done");
-        return read_json(directory_.file("result.json"));
-      }
-      directory_.remove("result.json");
-    }
     state_.forced = settle_settings(row_, directory_, options_.force_resume);
+    if (state_.forced) directory_.remove("result.json");
+    Json result = take_result(directory_, row_.run_id, [this](const std::string& line) { say(line); });
+    if (!result.is_null()) {
+      clean_up();
+      say("already done");
+      return result;
+    }
     directory_.write("config.resolved.toml", config_.to_toml());
     directory_.write("env.json", environment().dump(2) + "\n");
     directory_.remove("failed.json");
@@ -116,7 +116,15 @@ class Run {
   }
 
   void resume() {
-    const auto last = read_last_checkpoint(directory_.path(), [&](const std::string& w) { say("warning: " + w); });
+    std::vector<int64_t> without_verdicts;  // on evaluations before them, which nothing would measure again
+    const auto last = read_last_checkpoint(
+        directory_.path(), [&](const std::string& w) { say("warning: " + w); },
+        [&](const Checkpoint& checkpoint) {
+          without_verdicts.push_back(checkpoint.step);
+          check_verdicts_there(directory_.path(), checkpoint.state.at("evaluations"));
+          without_verdicts.pop_back();
+        });
+    for (const int64_t step : without_verdicts) discard_checkpoint(directory_.path(), step);
     if (!last) {
       directory_.truncate_metrics(0);
       return;

@@ -12,6 +12,7 @@
 #include "study/run/point.h"
 #include "study/run/setup.h"
 #include "study/run/state.h"
+#include "study/run/stored_result.h"
 #include "study/schedule.h"
 #include "study/text_file.h"
 #include "tensor/sha256.h"
@@ -51,13 +52,13 @@ class SharedRun {
         options_(options) {}
 
   Json result() {
-    if (fs::exists(folder_ + "/result.json")) return read_json(folder_ + "/result.json");
+    if (StoredResult stored = stored_result(folder_, row_.run_id); stored.done()) return std::move(stored.json);
     {
       RunDirectory directory(share_folder(shared_, share_));
-      if (fs::exists(folder_ + "/result.json")) {  // merged since, and all of this removed
-        std::error_code ignored;
+      if (StoredResult stored = stored_result(folder_, row_.run_id); stored.done()) {
+        std::error_code ignored;  // merged since, and all of this removed
         fs::remove_all(shared_, ignored);
-        return read_json(folder_ + "/result.json");
+        return std::move(stored.json);
       }
       train();
       if (!share_is_done(shared_, share_)) judge(directory);
@@ -70,7 +71,7 @@ class SharedRun {
  private:
   std::string points() const { return shared_ + "/points"; }
   std::string trained() const { return shared_ + "/train"; }
-  bool is_trained() const { return fs::exists(trained() + "/result.json"); }
+  bool is_trained() const { return stored_result(trained(), row_.run_id).done(); }
 
   void say(const std::string& line) const {
     const std::string text = fmt::format("{} {} of {}: {}", row_.run_id, share_.part, share_.of, line);
@@ -185,7 +186,8 @@ class SharedRun {
       throw;
     }
     RunDirectory& directory = *own;
-    if (directory.done()) return read_json(directory.file("result.json"));
+    Json merged = take_result(directory, row_.run_id, [this](const std::string& line) { say(line); });
+    if (!merged.is_null()) return merged;
     Json result = read_json(trained() + "/result.json");
     const std::vector<std::string> lines = lines_of(read_text_file(trained() + "/metrics.jsonl"));
     directory.write("config.resolved.toml", config_.to_toml());

@@ -12,6 +12,7 @@
 
 #include "kernels/error.h"
 #include "study/run/directory.h"
+#include "study/run/stored_result.h"
 #include "study/store/run_record.h"
 #include "study/store/schema.h"
 #include "study/text_file.h"
@@ -198,23 +199,18 @@ class Gathering {
         runs_[id].versions[record.sha256].push_back(
             {.folder = fs::weakly_canonical(folder).string(), .store = nullptr, .name = folder});
       } else if (fs::exists(folder + "/failed.json")) {
-        failed(folder, id, who, read_json(folder + "/failed.json").value("error", "no reason is recorded"));
+        failed(folder, id, who, recorded_failure(folder));
       } else {
         runs_[id].add(Rank::kMissing, who, "");
       }
     } catch (const Error& error) {
       if (error.code() == Exit::kIo) throw;
       failed(folder, id, who, error.what());
-    } catch (const nlohmann::json::exception&) {
-      failed(folder, id, who, "failed.json cannot be understood");
     }
   }
 
-  void failed(const std::string& folder, const std::string& id, const RunIdentity& who, std::string why) {
-    // Where the run lies is no part of the store.
-    for (size_t at = why.find(folder + "/"); at != std::string::npos; at = why.find(folder + "/"))
-      why.erase(at, folder.size() + 1);
-    runs_[id.empty() ? fs::path(folder).filename().string() : id].add(Rank::kFailed, who, why);
+  void failed(const std::string& folder, const std::string& id, const RunIdentity& who, const std::string& why) {
+    runs_[id.empty() ? fs::path(folder).filename().string() : id].add(Rank::kFailed, who, named_within(why, folder));
   }
 
   void put(Database& database, const std::string& table, const std::vector<SqlRow>& rows) {
