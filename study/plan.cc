@@ -182,6 +182,14 @@ PlanRow single_run(const std::string& text, const std::string& name, Source sour
   return make_row(parts, {}, strategy, "", source, arguments);
 }
 
+void check_run_id(const std::string& run_id, const std::string& file) {
+  constexpr size_t kLongest = 255;  // NAME_MAX
+  const auto part_of_a_name = [](unsigned char c) { return c >= 0x20 && c != 0x7F && c != '/'; };
+  if (run_id.empty() || run_id.size() > kLongest || run_id == "." || run_id == ".." ||
+      !std::ranges::all_of(run_id, part_of_a_name))
+    fail(Exit::kBadData, "[{}] expected the name of a run's folder, got '{}'", file, run_id);
+}
+
 nlohmann::ordered_json to_json(const PlanRow& row) {
   const Config& c = row.config;
   return {{"run_id", row.run_id},
@@ -237,6 +245,7 @@ Plan plan_from_json(const nlohmann::ordered_json& json, const std::string& file)
     fail(Exit::kBadData, "[{}] is no plan of a study: {}", file, error.what());
   }
   if (plan.rows.empty()) fail(Exit::kBadData, "[{}] plans no run", file);
+  for (const PlanRow& row : plan.rows) check_run_id(row.run_id, file);
   return plan;
 }
 

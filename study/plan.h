@@ -44,6 +44,9 @@ std::string located(const Config& config, const std::string& key);
 // What `taut study plan` prints and plan.jsonl holds of a row.
 nlohmann::ordered_json to_json(const PlanRow& row);
 
+// A run's id is the name of its folder: throws Error(kBadData) naming `file`, where a plan was read, for a path.
+void check_run_id(const std::string& run_id, const std::string& file);
+
 // The whole plan with every setting as resolved, so that a report needs neither the environment nor the data of the day
 // the plan was made. `file` is what errors call it; throws Error(kBadData).
 nlohmann::ordered_json to_json(const Plan& plan);

@@ -173,6 +173,7 @@ std::vector<Row> study_status(const std::string& folder) {
     const Json planned = parse_json(line);
     if (!planned.is_object() || !planned.contains("run_id") || !planned["run_id"].is_string())
       fail(Exit::kBadData, "[{}/plan.jsonl] expected one object a line", folder);
+    check_run_id(planned["run_id"], folder + "/plan.jsonl");
     const Standing standing = standing_of(folder, planned["run_id"]);
     rows.push_back({{"run_id", planned["run_id"]},
                     {"dataset", planned.value("dataset", "")},

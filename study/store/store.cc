@@ -11,6 +11,7 @@
 #include <set>
 
 #include "kernels/error.h"
+#include "study/plan.h"
 #include "study/run/directory.h"
 #include "study/run/stored_result.h"
 #include "study/store/run_record.h"
@@ -158,6 +159,7 @@ class Gathering {
       if (own != nullptr) throw;
       fail(Exit::kBadData, "[{}] is no plan of a study: {}", file, error.what());
     }
+    for (const auto& [id, who] : planned) check_run_id(id, file);
     return planned;
   }
 

@@ -117,5 +117,43 @@ TEST_CASE("submit sends a damaged run again; its worker keeps the damaged file a
   CHECK(fs::exists(run + "/result.json.damaged-3"));
 }
 
+TEST_CASE("a run's id that is a path is refused wherever a plan is read, and nothing lies outside the folder") {
+  const TempFolder folder;
+  const std::string study = folder / "s";
+  const Plan plan = make_study(study, {.datasets = {"fine"}, .strategies = {"full", "lp"}});
+  const std::string study_json = read_text_file(study + "/study.json"), listing = read_text_file(study + "/plan.jsonl");
+  const auto renamed = [&](std::string text, const std::string& id) {
+    const std::string& old = plan.rows[0].run_id;
+    for (size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + id.size()))
+      text.replace(at, old.size(), id);
+    return text;
+  };
+  for (const std::string& id : {std::string("../../escaped"), std::string("a/b"), std::string(".."), std::string("."),
+                                std::string(), std::string("a\\u0000b"), std::string("a\\nb"), std::string(256, 'a')}) {
+    CAPTURE(id);
+    write_text(study + "/study.json", renamed(study_json, id));
+    write_text(study + "/plan.jsonl", renamed(listing, id));
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"study", "submit", study, "--executor", "print"},
+          {"study", "run", "--manifest", study, "--index", "0"},
+          {"study", "status", study},
+          {"study", "report", study},
+          {"study", "check", study},
+          {"study", "merge", study, "--db", folder / "db"}}) {
+      const Outcome outcome = taut(command);
+      CAPTURE(command[1]);
+      CAPTURE(outcome.err);
+      CHECK(outcome.code == 65);
+      CHECK(outcome.err.find("expected the name of a run's folder") != std::string::npos);
+    }
+    fs::remove(study + "/study.json");  // a plan is read from its listing, too
+    const Outcome merged = taut({"study", "merge", study, "--db", folder / "db"});
+    CHECK(merged.code == 65);
+    CHECK(!fs::exists(study + "/manifest.json"));
+    CHECK(!fs::exists(folder / "escaped"));
+    CHECK(!fs::exists(folder / "db"));
+  }
+}
+
 }  // namespace
 }  // namespace taut::study
