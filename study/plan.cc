@@ -107,6 +107,33 @@ PlanRow make_row(const Parts& parts, const Combination& swept, const std::string
   return row;
 }
 
+// The runs of one data set, setting and strategy.
+struct RunGroup {
+  Parts parts;
+  std::string strategy;
+  std::vector<const SweepAxis*> axes;
+  std::vector<std::string> seeds;
+};
+
+// In the plan's order; `used` becomes the axes that some run has, the replaced ones with them.
+std::vector<RunGroup> groups_of(const StudyFile& study, const std::vector<std::string>& arguments,
+                                std::set<const SweepAxis*>& used) {
+  std::vector<RunGroup> groups;
+  for (const Part& dataset : study.datasets)
+    for (const Part& variant : study.variants)
+      for (const std::string& strategy : study.strategies) {
+        if (!applies(variant.strategies, strategy) || !applies(dataset.strategies, strategy) ||
+            !applies(variant.datasets, dataset.name))
+          continue;
+        const Parts parts = parts_of(study, dataset, variant, strategy);
+        std::vector<const SweepAxis*> axes = axes_of(parts);
+        used.insert(axes.begin(), axes.end());
+        drop_replaced(axes, arguments);
+        groups.push_back({parts, strategy, axes, seeds_of(parts)});
+      }
+  return groups;
+}
+
 // A sweep that no run takes part in is a slip of the pen.
 void check_axes_used(const StudyFile& study, const std::set<const SweepAxis*>& used) {
   const auto check = [&](const Part& part) {
@@ -135,31 +162,23 @@ Plan make_plan(const std::string& text, const std::string& name, Source source,
   TAUT_CHECK(!study.strategies.empty(), "[{}] expected study.strategies, a list of strategies", name);
   TAUT_CHECK(!study.datasets.empty(), "[{}] expected at least one [[study.dataset]]", name);
   if (study.variants.empty()) study.variants.emplace_back();
+  std::set<const SweepAxis*> used;
+  const std::vector<RunGroup> groups = groups_of(study, arguments, used);
+  // A run takes a fraction of a millisecond to plan: too many are counted, not made.
+  size_t runs = 0;
+  for (const RunGroup& group : groups) runs += count_combinations(group.axes) * group.seeds.size();
+  TAUT_CHECK(runs > 0, "[{}] plans no run", name);
+  TAUT_CHECK(runs <= kMostRuns, "[{}] plans {} runs, expected at most {}", name, runs, kMostRuns);
   Plan plan;
   plan.title = study.title;
   std::set<std::string> ids;
-  std::set<const SweepAxis*> used;
-  const auto add_runs = [&](const Part& dataset, const Part& variant, const std::string& strategy) {
-    const Parts parts = parts_of(study, dataset, variant, strategy);
-    std::vector<const SweepAxis*> axes = axes_of(parts);
-    used.insert(axes.begin(), axes.end());
-    drop_replaced(axes, arguments);
-    const std::vector<std::string> seeds = seeds_of(parts);
-    for (const Combination& swept : combinations(axes))
-      for (const std::string& seed : seeds) {
-        TAUT_CHECK(plan.rows.size() < kMostRuns, "[{}] plans more than {} runs", name, kMostRuns);
-        plan.rows.push_back(make_row(parts, swept, strategy, seed, source, arguments));
+  for (const RunGroup& group : groups)
+    for (const Combination& swept : combinations(group.axes))
+      for (const std::string& seed : group.seeds) {
+        plan.rows.push_back(make_row(group.parts, swept, group.strategy, seed, source, arguments));
         TAUT_CHECK(ids.insert(plan.rows.back().run_id).second, "[{}] two runs are the same: {}", name,
                    plan.rows.back().run_id);
       }
-  };
-  for (const Part& dataset : study.datasets)
-    for (const Part& variant : study.variants)
-      for (const std::string& strategy : study.strategies)
-        if (applies(variant.strategies, strategy) && applies(dataset.strategies, strategy) &&
-            applies(variant.datasets, dataset.name))
-          add_runs(dataset, variant, strategy);
-  TAUT_CHECK(!plan.rows.empty(), "[{}] plans no run", name);
   check_axes_used(study, used);
   return plan;
 }

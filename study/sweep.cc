@@ -187,11 +187,20 @@ std::vector<SweepAxis> take_axes(TomlTable& table, const std::string& prefix, co
   return all;
 }
 
+size_t count_combinations(const std::vector<const SweepAxis*>& axes) {
+  size_t count = 1;
+  for (const SweepAxis* axis : axes) {
+    TAUT_CHECK(count <= kMostRuns / axis->values.size(), "[{}] expected a sweep of at most {} runs, got more",
+               axis->where, kMostRuns);
+    count *= axis->values.size();
+  }
+  return count;
+}
+
 std::vector<Combination> combinations(const std::vector<const SweepAxis*>& axes) {
+  count_combinations(axes);
   std::vector<Combination> all = {{}};
   for (const SweepAxis* axis : axes) {
-    TAUT_CHECK(all.size() <= kMostRuns / axis->values.size(), "[{}] expected a sweep of at most {} runs, got more",
-               axis->where, kMostRuns);
     const std::vector<std::string> labels = labels_of(*axis, axes);
     std::vector<Combination> longer;
     for (const Combination& c : all) {

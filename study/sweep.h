@@ -36,8 +36,9 @@ struct Combination {
   std::map<std::string, std::string> settings;
   std::string name;  // empty without axes
 };
-// All of them, the last axis fastest; one without settings where there are no axes. Throws Error(kUsage) above
-// kMostRuns.
+// How many there are. Throws Error(kUsage) above kMostRuns.
+size_t count_combinations(const std::vector<const SweepAxis*>& axes);
+// All of them, the last axis fastest; one without settings where there are no axes. Throws what counting them throws.
 std::vector<Combination> combinations(const std::vector<const SweepAxis*>& axes);
 
 // A plan of more is a slip of the pen.

@@ -185,6 +185,13 @@ TEST_CASE("a plan of more runs than anybody means is refused before it is made")
   const Error error = error_of([&] { plan_of(kHead + kStudy + huge + kDataset); });
   CHECK(error.code() == Exit::kUsage);
   CHECK(std::string(error.what()).find("at most 20000 runs") != std::string::npos);
+  // Counted before any is made: only so is their number known.
+  const std::string sweep =
+      "[study.sweep]\npretrain.seed = { from = 0, to = 199, step = 1 }\n"
+      "train.batch = { from = 1, to = 100, step = 1 }\n";
+  const Error product = error_of([&] { plan_of(kHead + kStudy + sweep + kDataset); });
+  CHECK(product.code() == Exit::kUsage);
+  CHECK(std::string(product.what()).find("plans 40000 runs, expected at most 20000") != std::string::npos);
 }
 
 TEST_CASE("one run does not come out of a sweep, unless it is told which") {
