@@ -45,7 +45,7 @@ Outcomes outcomes(const RunResult& run) {
   return out;
 }
 
-// The done runs of one data set with their resampled areas.
+// The runs of one data set that have an area, with their resampled areas.
 struct Resampled {
   std::vector<const RunResult*> runs;
   ResampledAreas areas;
@@ -68,7 +68,7 @@ Resampled resample(const StudyResults& results, const std::string& dataset, cons
   Resampled out;
   std::vector<Outcomes> each;
   for (const RunResult& run : results.runs) {
-    if (run.dataset != dataset || run.state != RunState::kDone) continue;
+    if (run.dataset != dataset || !has_area(run)) continue;
     out.runs.push_back(&run);
     each.push_back(outcomes(run));
   }
@@ -156,11 +156,12 @@ void compare(DatasetSummary& dataset, const Resampled& resampled, double level) 
   }
 }
 
-std::vector<ShiftCorrelation> correlations(const std::vector<const RunResult*>& runs) {
+std::vector<ShiftCorrelation> correlations(const StudyResults& results, const std::string& dataset) {
   std::vector<ShiftCorrelation> out;
   std::map<std::string, Correlation> points;
-  for (const RunResult* run : runs) {
-    for (const Point& point : run->points) {
+  for (const RunResult& run : results.runs) {
+    if (run.dataset != dataset || run.state != RunState::kDone) continue;
+    for (const Point& point : run.points) {
       for (const ShiftedCount& shift : point.shifted) {
         if (!points.contains(shift.domain)) out.push_back({shift.domain, 0, 0, shift.other_domain});
         points[shift.domain].add(static_cast<double>(point.clean_correct) / static_cast<double>(point.n),
@@ -196,7 +197,8 @@ std::vector<DatasetSummary> lay_out(const StudyResults& results, std::vector<std
     }
     StrategySummary& summary = datasets[d].strategies[position(strategies, run.strategy)];
     summary.runs.push_back(r);
-    summary.done += run.state == RunState::kDone;
+    summary.done += has_area(run);
+    summary.unattacked += run.state == RunState::kDone && !has_area(run);
     datasets[d].classes = std::max(datasets[d].classes, run.classes);
     if (!run.points.empty()) datasets[d].n = std::max(datasets[d].n, run.points[0].n);
   }
@@ -214,7 +216,9 @@ std::vector<std::string> findings(const StudyResults& results, const Analysis& a
       if (best == nullptr || s.area.value > best->area.value) best = &s;
       if (worst == nullptr || s.area.value < worst->area.value) worst = &s;
     }
-    if (best == nullptr) {
+    if (best == nullptr && std::ranges::any_of(dataset.strategies, &StrategySummary::unattacked)) {
+      out.push_back(fmt::format("{}: not attacked, so there is no robust accuracy and no area.", dataset.dataset));
+    } else if (best == nullptr) {
       out.push_back(fmt::format("{}: no run is done, so there is no area.", dataset.dataset));
     } else if (dataset.pairs.empty()) {
       out.push_back(fmt::format("{}: only one strategy has an area, so nothing is compared.", dataset.dataset));
@@ -279,6 +283,8 @@ void check_run(const RunResult& run) {
   }
 }
 
+bool has_area(const RunResult& run) { return run.state == RunState::kDone && run.attacked; }
+
 std::vector<TradeOff<double>> trade_off(const RunResult& run, Judged judged) {
   std::vector<TradeOff<double>> points;
   for (const Point& p : run.points) {
@@ -294,7 +300,7 @@ Analysis analyse(const StudyResults& results, const BootstrapOptions& options) {
   out.options = options;
   out.datasets = lay_out(results, out.strategies);
   for (const RunResult& run : results.runs) {
-    out.run_area.push_back(run.state == RunState::kDone ? run_hypervolume(run, Judged::kLastIterate) : -1);
+    out.run_area.push_back(has_area(run) ? run_hypervolume(run, Judged::kLastIterate) : -1);
   }
   for (DatasetSummary& dataset : out.datasets) {
     const Resampled resampled = resample(results, dataset.dataset, options);
@@ -303,7 +309,7 @@ Analysis analyse(const StudyResults& results, const BootstrapOptions& options) {
       if (summary.done > 0) fill_areas(summary, resampled, chance, options.level);
     }
     compare(dataset, resampled, options.level);
-    dataset.shifts = correlations(resampled.runs);
+    dataset.shifts = correlations(results, dataset.dataset);
   }
   out.findings = findings(results, out);
   return out;

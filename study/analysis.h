@@ -15,6 +15,9 @@
 
 namespace taut::study {
 
+// Whether the run is done and was attacked.
+bool has_area(const RunResult& run);
+
 // The points of one run, as fractions, judged by the last or the best iterate.
 enum class Judged { kLastIterate, kBestOfIterates };
 std::vector<TradeOff<double>> trade_off(const RunResult& run, Judged judged);
@@ -23,7 +26,8 @@ std::vector<TradeOff<double>> trade_off(const RunResult& run, Judged judged);
 struct StrategySummary {
   std::string strategy;
   std::vector<size_t> runs;      // indices into StudyResults::runs, planned order
-  int64_t done = 0;              // of those; the rest below is meaningless without any
+  int64_t unattacked = 0;        // of those, done without an attack: they have no area
+  int64_t done = 0;              // of those, done under attack; the rest below is meaningless without any
   Estimate area;                 // judged by the last iterate (primary)
   Estimate area_best;            // judged by the best of the iterates
   Areas alternatives;            // means over the done runs, last iterate, not bias-corrected
@@ -62,7 +66,7 @@ struct Analysis {
   BootstrapOptions options;
   std::vector<std::string> strategies;   // all, in order of first appearance
   std::vector<DatasetSummary> datasets;  // each with all its planned strategies
-  std::vector<double> run_area;          // hypervolume of each run, -1 unless done
+  std::vector<double> run_area;          // hypervolume of each run, -1 unless has_area
   std::vector<std::string> findings;     // sentences
 };
 

@@ -133,6 +133,8 @@ std::string warm_up(const Config& c, int64_t steps) {
                      warmup, steps, kProtocolWarmup, kProtocolSteps);
 }
 
+bool is_attacked(const PlanRow& row) { return row.config.text("attack.name") != "none"; }
+
 // What the plan and `study_status` say of a run.
 RunResult planned_run(const PlanRow& row, const std::string& state, const std::string& error) {
   RunResult r;
@@ -146,6 +148,7 @@ RunResult planned_run(const PlanRow& row, const std::string& state, const std::s
             : state == "failed"  ? RunState::kFailed
                                  : RunState::kTodo;
   r.error = error;
+  r.attacked = is_attacked(row);
   r.steps = row.config.integer("train.steps");
   r.recipe = recipe(row.config, r.steps);
   r.warm_up = warm_up(row.config, r.steps);
@@ -171,6 +174,9 @@ RunResult read_run(const PlanRow& row, const std::string& run, RunResult r) {
     evaluations = last->state.at("evaluations");
   }
   for (const Json& e : evaluations) r.points.push_back(read_point(e, run));
+  if (!r.attacked)
+    for (Point& p : r.points)
+      for (ShiftedCount& s : p.shifted) s.robust_last.reset();
   r.checks = read_checks(evaluations);
   read_timing(run + "/timing.jsonl", r);
   r.recipe = recipe(row.config, r.steps);
@@ -193,7 +199,11 @@ RunResult read_or_failed(const PlanRow& row, const std::string& run, RunResult p
   return planned;
 }
 
-std::string attack_phrase(const Config& c) {
+// Of the first run that is attacked.
+std::string attack_phrase(const Plan& plan) {
+  const auto row = std::ranges::find_if(plan.rows, is_attacked);
+  if (row == plan.rows.end()) return "none, accuracy on images as they are";
+  const Config& c = row->config;
   const attacks::AttackConfig a = attack_config(c);
   std::string name = a.name;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char ch) { return std::toupper(ch); });
@@ -263,15 +273,13 @@ std::vector<Setting> settings_of(const Plan& plan) {
   return settings;
 }
 
-// Where nothing attacks, robust accuracy is clean accuracy.
 void add_unattacked(const Plan& plan, StudyResults& results) {
   std::vector<std::string> datasets;
   for (const PlanRow& row : plan.rows)
-    if (row.config.text("attack.name") == "none" && std::ranges::count(datasets, row.dataset) == 0)
-      datasets.push_back(row.dataset);
+    if (!is_attacked(row) && std::ranges::count(datasets, row.dataset) == 0) datasets.push_back(row.dataset);
   if (!datasets.empty())
-    results.notes.push_back(fmt::format(
-        "not attacked, so that robust accuracy is the clean one and areas say nothing: {}", fmt::join(datasets, ", ")));
+    results.notes.push_back(
+        fmt::format("not attacked, so that there is no robust accuracy and no area: {}", fmt::join(datasets, ", ")));
 }
 
 void add_probes(const std::string& folder, StudyResults& results) {
@@ -297,7 +305,7 @@ StudyResults collect(const Plan& plan, const std::string& folder) {
   const Config& first = plan.rows.front().config;
   results.title = plan.title;
   results.mode = first.text("study.mode");
-  results.attack = attack_phrase(first);
+  results.attack = attack_phrase(plan);
   results.settings = settings_of(plan);
   if (fs::exists(folder + "/commands.txt")) results.commands = lines_of(read_text_file(folder + "/commands.txt"));
   std::map<std::string, std::pair<std::string, std::string>> states;  // of a run: state, error
@@ -310,7 +318,7 @@ StudyResults collect(const Plan& plan, const std::string& folder) {
     results.runs.push_back(read_or_failed(row, run, planned_run(row, state, error)));
     // The report shows the images of a strategy's first run; those of hundreds would fill the memory.
     RunResult& added = results.runs.back();
-    if (added.state == RunState::kDone && !with_images.contains({row.dataset, row.strategy})) {
+    if (added.state == RunState::kDone && added.attacked && !with_images.contains({row.dataset, row.strategy})) {
       added.samples = samples_or_none(run + "/samples/images.safetensors");
       if (!added.samples.empty()) with_images.insert({row.dataset, row.strategy});
     }

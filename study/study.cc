@@ -152,9 +152,12 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
           run_row(*row, folder,
                   {.share = {}, .device = options.device, .force_resume = options.force_resume, .progress = &progress});
       const Json& last = result.at("evaluations").back();
-      progress.say(fmt::format("{}: clean {:.3f}, robust {:.3f} of {}, {}", row->run_id,
-                               last.at("clean_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
-                               last.at("robust_last_correct").get<double>() / std::max(1.0, last.at("n").get<double>()),
+      const auto share = [&](const char* correct) {
+        return fmt::format("{:.3f}", last.at(correct).get<double>() / std::max(1.0, last.at("n").get<double>()));
+      };
+      const bool attacked = row->config.text("attack.name") != "none";
+      progress.say(fmt::format("{}: clean {}, {} of {}, {}", row->run_id, share("clean_correct"),
+                               attacked ? "robust " + share("robust_last_correct") : "not attacked",
                                last.at("n").dump(), duration(seconds_since(begin))));
     } catch (const std::exception& error) {
       const auto* own = dynamic_cast<const Error*>(&error);

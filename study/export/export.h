@@ -1,10 +1,12 @@
 // Finished runs in the formats of other tools, from a results store:
 //
 //   study-json    OUT/DATASET_CONFIG_LR_DECAY_SEED_trade-off_step.json, as the study's released code writes (one a run)
-//   timm-csv      OUT, a table with the columns of timm's results and ours; runs that are not done are rows with an
-//   error robustbench   OUT/RUN_ID.json, a model_info file of RobustBench tensorboard
-//   OUT/RUN_ID/events.out.tfevents...: every metric as a scalar vega-lite     OUT/{trajectories,fronts,areas}.vl.json:
-//   specifications with their data inline
+//   timm-csv      OUT, a table with the columns of timm's results and ours; runs that are not done are rows with errors
+//   robustbench   OUT/RUN_ID.json, a model_info file of RobustBench
+//   tensorboard   OUT/RUN_ID/events.out.tfevents...: every metric as a scalar
+//   vega-lite     OUT/{trajectories,fronts,areas}.vl.json: specifications with their data inline
+//
+// Of runs without an attack there is no robust accuracy, loss or area in any of them.
 //
 // The same store gives the same bytes.
 #pragma once

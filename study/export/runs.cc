@@ -27,9 +27,10 @@ std::vector<StoredRun> stored_runs(Database& store) {
   for (const SqlRow& row : store.rows("SELECT run_id, robust_best FROM v_point ORDER BY run_id, step"))
     best[text_of(row[0])] = number_of(row[1]);
   std::vector<StoredRun> runs;
-  for (const SqlRow& row : store.rows("SELECT v.run_id, v.dataset, v.strategy, v.variant, v.state, v.error, r.model, "
-                                      "v.seed, r.classes, r.total, r.train_images, v.area, v.final_clean, "
-                                      "v.final_robust FROM v_run v JOIN run r USING (run_id) ORDER BY v.run_id")) {
+  for (const SqlRow& row :
+       store.rows("SELECT v.run_id, v.dataset, v.strategy, v.variant, v.state, v.error, r.model, "
+                  "v.seed, r.classes, r.total, r.train_images, v.area, v.final_clean, "
+                  "v.final_robust, v.final_out_of_domain FROM v_run v JOIN run r USING (run_id) ORDER BY v.run_id")) {
     StoredRun run;
     run.run_id = text_of(row[0]);
     run.dataset = text_of(row[1]);
@@ -46,6 +47,7 @@ std::vector<StoredRun> stored_runs(Database& store) {
     run.area = number_of(row[11]);
     run.final_clean = number_of(row[12]);
     run.final_robust = number_of(row[13]);
+    run.final_out_of_domain = number_of(row[14]);
     run.final_robust_best = best.contains(run.run_id) ? best[run.run_id] : std::numeric_limits<double>::quiet_NaN();
     runs.push_back(std::move(run));
   }

@@ -14,11 +14,13 @@ namespace taut::study {
 struct StoredRun {
   std::string run_id, dataset, strategy, variant, state, error, model;
   int64_t seed = 0, classes = 0, total = 0, train_images = 0;
-  double area = 0, final_clean = 0, final_robust = 0, final_robust_best = 0;  // NaN unless done
+  // NaN unless done; areas and robust accuracies unless attacked, those out of domain unless measured, too.
+  double area = 0, final_clean = 0, final_robust = 0, final_robust_best = 0, final_out_of_domain = 0;
   std::map<std::string, std::string> params;
 
   // A setting, or `otherwise` where it is not recorded.
   std::string param(const std::string& key, const std::string& otherwise = "") const;
+  bool attacked() const { return param("attack.name") != "none"; }
   double number(const std::string& key) const;  // NaN where it is not recorded or no number
 };
 

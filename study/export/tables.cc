@@ -65,7 +65,7 @@ void export_study_json(Database& store, const ExportSink& sink) {
     const double lr = run.number("train.lr"), batch = run.number("train.batch");
     Json list = Json::array();
     for (const SqlRow& p :
-         store.rows("SELECT step, clean, robust_last, mean_loss_adv, train FROM v_point WHERE run_id = "
+         store.rows("SELECT step, clean, robust_last, mean_loss_adv, train, out_of_domain FROM v_point WHERE run_id = "
                     "? ORDER BY step",
                     {run.run_id})) {
       const auto step = static_cast<double>(integer_of(p[0]));
@@ -77,6 +77,7 @@ void export_study_json(Database& store, const ExportSink& sink) {
       entry["test_clean_acc"] = number_or_null(number_of(p[1]));
       entry["pgd_adv_acc"] = number_or_null(number_of(p[2]));
       entry["pgd_loss"] = number_or_null(number_of(p[3]));
+      if (!is_null(p[5])) entry["ood_clean_acc"] = number_of(p[5]);
       list.push_back(std::move(entry));
     }
     const std::string config =
@@ -90,17 +91,18 @@ void export_study_json(Database& store, const ExportSink& sink) {
 void export_timm_csv(Database& store, const ExportSink& sink) {
   std::string out =
       "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation,robust_top1,robust_best_top1,area,"
+      "ood_top1,attack,"
       "dataset,strategy,variant,seed,run_id,status,error\n";
   for (const StoredRun& run : stored_runs(store)) {
     const ImageColumns images = image_columns(run);
     const bool done = run.state == "done";
     const std::string params = run.total > 0 ? fmt::format("{:.2f}", static_cast<double>(run.total) / 1e6) : "";
-    out += fmt::format("{},{},{},{},,,{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_text(run.model), images.size,
+    out += fmt::format("{},{},{},{},,,{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_text(run.model), images.size,
                        percent(run.final_clean), percent(1 - run.final_clean), params, images.crop_pct,
                        images.interpolation, percent(run.final_robust), percent(run.final_robust_best),
-                       std::isfinite(run.area) ? fmt::format("{:.6f}", run.area) : "", csv_text(run.dataset),
-                       csv_text(run.strategy), csv_text(run.variant), run.seed, csv_text(run.run_id),
-                       done ? "ok" : "error",
+                       std::isfinite(run.area) ? fmt::format("{:.6f}", run.area) : "", percent(run.final_out_of_domain),
+                       csv_text(run.param("attack.name")), csv_text(run.dataset), csv_text(run.strategy),
+                       csv_text(run.variant), run.seed, csv_text(run.run_id), done ? "ok" : "error",
                        csv_text(done                ? ""
                                 : run.error.empty() ? run.state
                                                     : run.error));
@@ -113,7 +115,7 @@ void export_robustbench(Database& store, const ExportSink& sink) {
   for (const SqlRow& row : store.rows("SELECT DISTINCT run_id FROM harness_check WHERE pass = 0"))
     failed.insert(text_of(row[0]));
   for (const StoredRun& run : stored_runs(store)) {
-    if (run.state != "done") continue;
+    if (run.state != "done" || !run.attacked()) continue;
     const std::string norm = run.param("attack.norm") == "l2" ? "L2" : "Linf";
     const Json info = {{"link", nullptr},
                        {"name", fmt::format("{} fine-tuned by {}", run.model, run.strategy)},

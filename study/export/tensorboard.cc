@@ -49,6 +49,12 @@ To bits_of(From value) {
   return bits;
 }
 
+// What a run without an attack writes, too, measured on images as they are.
+bool is_of_attack(const std::string& metric) {
+  return metric.starts_with("robust_") || metric == "mean_loss_adv" || metric == "max_perturbation" ||
+         metric == "zero_gradient_share";
+}
+
 }  // namespace
 
 uint32_t crc32c(std::string_view bytes) {
@@ -89,6 +95,7 @@ void export_tensorboard(Database& store, const ExportSink& sink) {
     metrics.bind({run.run_id});
     while (metrics.step()) {
       const SqlRow m = metrics.row();
+      if (!run.attacked() && is_of_attack(text_of(m[2]))) continue;
       events += tfrecord(
           scalar_event(integer_of(m[0]), text_of(m[1]) + "/" + text_of(m[2]), static_cast<float>(number_of(m[3]))));
     }

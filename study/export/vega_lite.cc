@@ -69,8 +69,8 @@ void export_vega_lite(Database& store, const ExportSink& sink) {
       "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY dataset, strategy ORDER BY step) AS i, COUNT(*) OVER "
       "(PARTITION BY dataset, strategy) AS steps FROM v_trajectory) WHERE i = steps OR (i - 1) % ((steps + " +
       std::to_string(kMostSteps - 1) + ") / " + std::to_string(kMostSteps) + ") = 0";
-  const std::string mean =
-      "SELECT dataset, strategy, step, runs, clean, robust, least_robust, most_robust FROM (" + thinned + ")";
+  const std::string mean = "SELECT dataset, strategy, step, runs, clean, robust, least_robust, most_robust FROM (" +
+                           thinned + ") WHERE robust IS NOT NULL";
   Json step = field("step", "quantitative", "training step");
   step["scale"] = {{"type", "symlog"}};
   sink("trajectories.vl.json",

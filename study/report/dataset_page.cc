@@ -19,7 +19,7 @@ namespace {
 
 std::string run_label(const DatasetSummary& dataset, const RunResult& run) {
   const bool several = std::any_of(dataset.strategies.begin(), dataset.strategies.end(),
-                                   [](const StrategySummary& s) { return s.done > 1; });
+                                   [](const StrategySummary& s) { return s.done + s.unattacked > 1; });
   return label_html(run.strategy) + (several ? ", " + html_escape(run.run_id) : "");
 }
 
@@ -38,8 +38,9 @@ std::string course_data(const StudyResults& results, const DatasetSummary& datas
       const auto p = std::find_if(run->points.begin(), run->points.end(),
                                   [step](const Point& point) { return point.step == step; });
       cells.push_back(p == run->points.end() ? "not evaluated"
-                                             : fmt::format("{:.3f} / {:.3f}", share(p->clean_correct, p->n),
-                                                           share(p->robust_last_correct, p->n)));
+                      : run->attacked        ? fmt::format("{:.3f} / {:.3f}", share(p->clean_correct, p->n),
+                                                           share(p->robust_last_correct, p->n))
+                                             : fmt::format("{:.3f} / {}", share(p->clean_correct, p->n), kNotAttacked));
     }
     table.row(cells);
   }
@@ -49,6 +50,7 @@ std::string course_data(const StudyResults& results, const DatasetSummary& datas
 std::string front_data(const StudyResults& results, const DatasetSummary& dataset) {
   HtmlTable table({"strategy", "front: (clean, robust), from the most accurate to the most robust"});
   for (const RunResult* run : done_runs(results, dataset)) {
+    if (!run->attacked) continue;
     std::string points;
     for (const auto& p : pareto_front(trade_off(*run, Judged::kLastIterate))) {
       points += fmt::format("({:.3f}, {:.3f}) ", p.clean, p.robust);
@@ -134,11 +136,46 @@ std::string pair_matrix(const ReportContext& report, const DatasetSummary& datas
              100 * report.analysis.options.level, report.link("pairs.csv"));
 }
 
+std::string drawn_file(const DatasetFigures& drawn, const char* kind) {
+  return file_link(fmt::format("figures/{}-{}.svg", drawn.stem, kind), fmt::format("{}.svg", kind));
+}
+
+// The plane, the areas, the fronts and which strategies differ.
+std::string trade_off_section(const ReportContext& report, size_t d, Captions& captions, bool many) {
+  const StudyResults& results = report.results;
+  const DatasetSummary& dataset = report.analysis.datasets[d];
+  const DatasetFigures& drawn = report.figures[d];
+  const std::string name = html_escape(dataset.dataset);
+  const std::string left_out = left_out_text(drawn_strategies(results, dataset, DrawnRuns::kAttacked));
+  std::string out = "<h2>Trade-off</h2>\n<div class=\"pair\">\n";
+  out += figure(captions, drawn.plane,
+                fmt::format("{}: every evaluation in the plane of the trade-off, with the stairs of the Pareto fronts. "
+                            "Filled: on the front of its run. Hollow: dominated. Clean accuracy does not start at "
+                            "zero; what lies left of the frame is in the figure of the fronts.{}",
+                            name, left_out),
+                {report.link("fronts.csv"), report.link("points.csv"), drawn_file(drawn, "plane")},
+                many ? "" : front_data(results, dataset));
+  out += figure(
+      captions, drawn.areas,
+      fmt::format("{}: areas with their {:g} % intervals, largest first. The dashed tick is the uncorrected area.",
+                  name, 100 * report.analysis.options.level),
+      {report.link("areas.csv"), drawn_file(drawn, "areas")}, area_data(dataset));
+  out += "</div>\n";
+  out += figure(captions, drawn.fronts,
+                fmt::format("{}: one strategy a panel, from the origin. The shaded area is the hypervolume before "
+                            "correction; the number is the corrected area; the dotted line follows training; the "
+                            "others' stairs are grey.{}",
+                            name, left_out),
+                {report.link("fronts.csv"), drawn_file(drawn, "fronts")}, {});
+  return out + pair_matrix(report, dataset, captions);
+}
+
 // A row a planned run; of one that is done its area and course.
 std::string run_table(const ReportContext& report, const DatasetSummary& dataset, Captions& captions) {
   const StudyResults& results = report.results;
   size_t planned = 0, done = 0;
-  for (const StrategySummary& s : dataset.strategies) planned += s.runs.size(), done += static_cast<size_t>(s.done);
+  for (const StrategySummary& s : dataset.strategies)
+    planned += s.runs.size(), done += static_cast<size_t>(s.done + s.unattacked);
   const bool many = planned > kManyRuns;  // without intervals, which the CSV files have
   const auto accuracy = [&](int64_t correct, int64_t n) {
     return many ? fmt::format("{:.3f}", share(correct, n)) : accuracy_html(correct, n);
@@ -151,7 +188,11 @@ std::string run_table(const ReportContext& report, const DatasetSummary& dataset
       const RunResult& run = results.runs[r];
       std::vector<std::string> cells = {"<code>" + html_escape(run.run_id) + "</code>", label_html(run.strategy),
                                         html_escape(run.variant), std::to_string(run.seed), state_name(run.state)};
-      if (run.state == RunState::kDone) {
+      if (run.state == RunState::kDone && !run.attacked) {
+        const Point& end = run.points.back();
+        cells.insert(cells.end(), {kNotAttacked, accuracy(end.clean_correct, end.n)});
+        cells.resize(12, kNotAttacked);
+      } else if (run.state == RunState::kDone) {
         const Course course = course_of(run);
         const Point &peak = *course.peak, &end = *course.end;
         const bool falls = attacks::binomial_interval(peak.robust_last_correct, peak.n).low >
@@ -185,6 +226,7 @@ std::string dataset_page(const ReportContext& report, size_t d) {
   const StudyResults& results = report.results;
   const DatasetSummary& dataset = report.analysis.datasets[d];
   const DatasetFigures& drawn = report.figures[d];
+  const bool no_area = drawn.areas.empty() && !drawn.trajectories.empty();  // nothing that is done was attacked
   Captions captions;
   const std::string name = html_escape(dataset.dataset);
   std::string out = fmt::format("<header><nav><a href=\"index.html\">{}</a>", html_escape(results.title));
@@ -194,7 +236,8 @@ std::string dataset_page(const ReportContext& report, size_t d) {
         other == d ? "<b>" + label + "</b>" : fmt::format("<a href=\"{}\">{}</a>", report.figures[other].page(), label);
   }
   out += fmt::format("</nav><h1>{}</h1>\n<p class=\"lead\">{} classes, {} images an evaluation. {}</p></header>\n",
-                     name, dataset.classes, grouped(dataset.n), html_escape(results.attack));
+                     name, dataset.classes, grouped(dataset.n),
+                     no_area ? "Not attacked: accuracy on images as they are." : html_escape(results.attack));
   const std::string title = dataset.dataset + ": " + results.title;
   if (drawn.trajectories.empty()) {
     out += "<p class=\"bad\">No run is done, so there is nothing to draw.</p>\n" + run_table(report, dataset, captions);
@@ -205,53 +248,30 @@ std::string dataset_page(const ReportContext& report, size_t d) {
   for (const RunResult* run : runs) evaluations += run->points.size();
   const bool many = runs.size() > kManyRuns || evaluations > kManyEvaluations;
   const std::string left_out = left_out_text(drawn_strategies(results, dataset));
-  const auto file = [&drawn](const char* kind) {
-    return file_link(fmt::format("figures/{}-{}.svg", drawn.stem, kind), fmt::format("{}.svg", kind));
-  };
   out += "<h2>Course</h2>\n";
   out +=
       figure(captions, drawn.trajectories,
-             fmt::format("{}: clean (left) and robust (right) accuracy while the model trains. Bars are Wilson's 95 % "
-                         "intervals of a strategy's only run; of several runs the thick line is the mean. Strategies "
-                         "are set side by side at each step.",
-                         name),
-             {report.link("points.csv"), file("trajectories")}, many ? "" : course_data(results, dataset));
+             fmt::format("{}: {} accuracy while the model trains. Bars are Wilson's 95 % intervals of a strategy's "
+                         "only run; of several runs the thick line is the mean. Strategies are set side by side at "
+                         "each step.",
+                         name, no_area ? "clean" : "clean (left) and robust (right)"),
+             {report.link("points.csv"), drawn_file(drawn, "trajectories")}, many ? "" : course_data(results, dataset));
   if (!drawn.courses.empty()) {
     out +=
         figure(captions, drawn.courses,
                fmt::format("{}: robust accuracy of the runs of each strategy; the thick line is their mean, grey the "
                            "means of the others.{}",
                            name, left_out),
-               {report.link("points.csv"), file("courses")}, {});
+               {report.link("points.csv"), drawn_file(drawn, "courses")}, {});
   }
-  out += "<h2>Trade-off</h2>\n<div class=\"pair\">\n";
-  out += figure(captions, drawn.plane,
-                fmt::format("{}: every evaluation in the plane of the trade-off, with the stairs of the Pareto fronts. "
-                            "Filled: on the front of its run. Hollow: dominated. Clean accuracy does not start at "
-                            "zero; what lies left of the frame is in the figure of the fronts.{}",
-                            name, left_out),
-                {report.link("fronts.csv"), report.link("points.csv"), file("plane")},
-                many ? "" : front_data(results, dataset));
-  out += figure(
-      captions, drawn.areas,
-      fmt::format("{}: areas with their {:g} % intervals, largest first. The dashed tick is the uncorrected area.",
-                  name, 100 * report.analysis.options.level),
-      {report.link("areas.csv"), file("areas")}, area_data(dataset));
-  out += "</div>\n";
-  out += figure(captions, drawn.fronts,
-                fmt::format("{}: one strategy a panel, from the origin. The shaded area is the hypervolume before "
-                            "correction; the number is the corrected area; the dotted line follows training; the "
-                            "others' stairs are grey.{}",
-                            name, left_out),
-                {report.link("fronts.csv"), file("fronts")}, {});
-  out += pair_matrix(report, dataset, captions);
+  if (!no_area) out += trade_off_section(report, d, captions, many);
   out += "<h2>Runs</h2>\n";
   if (!drawn.runs.empty()) {
     out += figure(captions, drawn.runs,
                   fmt::format("{}: the uncorrected area of every run, the bar is their mean; of more than 150 runs a "
                               "strategy 150 are drawn, evenly.",
                               name),
-                  {report.link("runs.csv"), file("runs")}, {});
+                  {report.link("runs.csv"), drawn_file(drawn, "runs")}, {});
   }
   out += run_table(report, dataset, captions);
   if (!drawn.domains.empty()) {
@@ -262,7 +282,7 @@ std::string dataset_page(const ReportContext& report, size_t d) {
                               "which related models tend to lie on one line. On the dashed line a domain costs "
                               "nothing; the other one is fitted to all points.{}",
                               name, left_out),
-                  {report.link("points.csv"), file("domains")}, {}) +
+                  {report.link("points.csv"), drawn_file(drawn, "domains")}, {}) +
            domains_table(results, dataset, captions, report.link("domains.csv"));
   }
   if (!drawn.shifts.empty()) {
@@ -271,7 +291,7 @@ std::string dataset_page(const ReportContext& report, size_t d) {
                   fmt::format("{}: accuracy on shifted images against clean accuracy at all evaluations; filled at the "
                               "end of training. On the dashed line the shift costs nothing.{}",
                               name, left_out),
-                  {report.link("points.csv"), file("shifts")}, many ? "" : shift_data(results, dataset));
+                  {report.link("points.csv"), drawn_file(drawn, "shifts")}, many ? "" : shift_data(results, dataset));
   }
   const std::string samples = samples_html(results, dataset);
   if (!samples.empty()) out += "<h2>Images</h2>\n" + samples;

@@ -21,15 +21,16 @@ std::vector<const RunResult*> spread(const std::vector<const RunResult*>& runs) 
 
 }  // namespace
 
-std::vector<Drawn> drawn_strategies(const StudyResults& results, const DatasetSummary& dataset) {
+std::vector<Drawn> drawn_strategies(const StudyResults& results, const DatasetSummary& dataset, DrawnRuns which) {
   std::vector<Drawn> out;
   for (size_t s = 0; s < dataset.strategies.size(); ++s) {
     const StrategySummary& summary = dataset.strategies[s];
-    if (summary.done == 0) continue;
     Drawn drawn{&summary, look_of(summary.strategy, s), {}, {}};
     for (size_t r : summary.runs) {
-      if (results.runs[r].state == RunState::kDone) drawn.runs.push_back(&results.runs[r]);
+      const RunResult& run = results.runs[r];
+      if (run.state == RunState::kDone && (run.attacked || which == DrawnRuns::kDone)) drawn.runs.push_back(&run);
     }
+    if (drawn.runs.empty()) continue;
     drawn.shown = spread(drawn.runs);
     out.push_back(std::move(drawn));
   }

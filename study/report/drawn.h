@@ -15,15 +15,19 @@ inline constexpr size_t kMostRunsDrawn = 20, kMostPointsDrawn = 300;
 // With more runs than this a strategy is drawn as a bundle: no markers, and its courses in a panel of their own.
 inline constexpr size_t kFewRuns = 3;
 
-// A strategy that has a done run, as it is drawn.
+// Which of the done runs: for what has to do with robustness, those that were attacked.
+enum class DrawnRuns { kDone, kAttacked };
+
+// A strategy that has such a run, as it is drawn.
 struct Drawn {
   const StrategySummary* summary;
   Look look;
-  std::vector<const RunResult*> runs;   // done
+  std::vector<const RunResult*> runs;
   std::vector<const RunResult*> shown;  // of those, at most kMostRunsDrawn
 };
 
-std::vector<Drawn> drawn_strategies(const StudyResults& results, const DatasetSummary& dataset);
+std::vector<Drawn> drawn_strategies(const StudyResults& results, const DatasetSummary& dataset,
+                                    DrawnRuns which = DrawnRuns::kDone);
 
 // Where runs were left out, a sentence that says so; else empty.
 std::string left_out_text(const std::vector<Drawn>& drawn);

@@ -115,7 +115,8 @@ Range range_of(const std::vector<Drawn>& all) {
 }  // namespace
 
 std::string trajectory_figure(const StudyResults& results, const DatasetSummary& dataset) {
-  const std::vector<Drawn> all = drawn_strategies(results, dataset);
+  const std::vector<Drawn> all = drawn_strategies(results, dataset),
+                           attacked = drawn_strategies(results, dataset, DrawnRuns::kAttacked);
   std::set<int64_t> steps;
   double most_robust = 0, least_clean = 1, most_clean = 0;
   for (const Drawn& d : all) {
@@ -124,29 +125,33 @@ std::string trajectory_figure(const StudyResults& results, const DatasetSummary&
         steps.insert(p.step);
         least_clean = std::min(least_clean, attacks::binomial_interval(p.clean_correct, p.n).low);
         most_clean = std::max(most_clean, attacks::binomial_interval(p.clean_correct, p.n).high);
-        most_robust = std::max(most_robust, attacks::binomial_interval(p.robust_last_correct, p.n).high);
+        if (run->attacked)
+          most_robust = std::max(most_robust, attacks::binomial_interval(p.robust_last_correct, p.n).high);
       }
     }
   }
   constexpr double kWidth = 440, kHeight = 300, kTop = 52;
-  Svg svg(1040, kTop + kHeight + 44, fmt::format("{}: clean and robust accuracy over training steps", dataset.dataset));
+  Svg svg(1040, kTop + kHeight + 44,
+          fmt::format("{}: {} accuracy over training steps", dataset.dataset,
+                      attacked.empty() ? "clean" : "clean and robust"));
   legend(svg, {60, 14}, 960, looks_of(all));
   const Axis x = step_axis({steps.begin(), steps.end()}, kWidth - 28);
   const Axis clean_axis = span_axis("accuracy", least_clean, most_clean);
   const Panel clean(svg, {60, kTop}, kWidth, kHeight, x, clean_axis, "clean accuracy");
-  const Panel robust(svg, {582, kTop}, kWidth, kHeight, x, linear_axis("accuracy", most_robust), "robust accuracy");
   if (dataset.classes > 0 && 1 / static_cast<double>(dataset.classes) > clean_axis.low) {
     const double y = clean.y(1 / static_cast<double>(dataset.classes));
     svg.line({60, y}, {60 + kWidth, y}, {.colour = "#888", .dash = "5 4"});
     svg.text({60 + kWidth - 5, y - 4}, "guessing", {.size = 10, .anchor = Anchor::kEnd, .colour = "#666"});
   }
   draw_courses(svg, clean, all, &Point::clean_correct);
-  draw_courses(svg, robust, all, &Point::robust_last_correct);
+  if (attacked.empty()) return svg.finish();
+  const Panel robust(svg, {582, kTop}, kWidth, kHeight, x, linear_axis("accuracy", most_robust), "robust accuracy");
+  draw_courses(svg, robust, attacked, &Point::robust_last_correct);
   return svg.finish();
 }
 
 std::string plane_figure(const StudyResults& results, const DatasetSummary& dataset) {
-  const std::vector<Drawn> all = drawn_strategies(results, dataset);
+  const std::vector<Drawn> all = drawn_strategies(results, dataset, DrawnRuns::kAttacked);
   const Range range = range_of(all);
   constexpr double kWidth = 480, kHeight = 360, kTop = 62;
   Svg svg(560, kTop + kHeight + 44, fmt::format("{}: robust against clean accuracy", dataset.dataset));
@@ -169,7 +174,7 @@ std::string plane_figure(const StudyResults& results, const DatasetSummary& data
 }
 
 std::string fronts_figure(const StudyResults& results, const DatasetSummary& dataset) {
-  const std::vector<Drawn> all = drawn_strategies(results, dataset);
+  const std::vector<Drawn> all = drawn_strategies(results, dataset, DrawnRuns::kAttacked);
   const Range range = range_of(all);
   constexpr double kWidth = 200, kHeight = 140, kTop = 28, kLeft = 52, kRight = 252, kDown = 208;
   constexpr size_t kColumns = 4;

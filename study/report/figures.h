@@ -1,5 +1,6 @@
-// The figures of the report, one data set each, as SVG. Only done runs are drawn; callers check that there is one. Of
-// many runs and long courses some are drawn (drawn.h).
+// The figures of the report, one data set each, as SVG. Only done runs are drawn, and where robust accuracy or areas
+// are, of those the attacked ones; callers check that there is one. Of many runs and long courses some are drawn
+// (drawn.h).
 #pragma once
 
 #include <string>
@@ -8,8 +9,9 @@
 
 namespace taut::study {
 
-// Clean (left) and robust (right) accuracy over the training step. With one run of a strategy the bars are Wilson's 95
-// % intervals; with several, thin lines are the runs and the thick one their mean at the steps they share.
+// Clean (left) and robust (right; where a run was attacked) accuracy over the training step. With one run of a strategy
+// the bars are Wilson's 95 % intervals; with several, thin lines are the runs and the thick one their mean at the steps
+// they share.
 std::string trajectory_figure(const StudyResults& results, const DatasetSummary& dataset);
 
 // The plane of clean and robust accuracy: filled markers are on the front of their run, hollow ones dominated; stairs

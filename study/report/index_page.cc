@@ -89,8 +89,9 @@ std::string state_section(const ReportContext& report, Captions& captions) {
     std::vector<std::string> cells = {label_html(report.analysis.strategies[s])};
     for (const DatasetSummary& d : report.analysis.datasets) {
       const StrategySummary& summary = d.strategies[s];
-      const std::string why = why_no_area(results, summary);
-      std::string cell = summary.runs.empty() ? "" : fmt::format("{} of {}", summary.done, summary.runs.size());
+      const std::string why = open_runs(results, summary);
+      std::string cell =
+          summary.runs.empty() ? "" : fmt::format("{} of {}", summary.done + summary.unattacked, summary.runs.size());
       if (!summary.runs.empty() && !why.empty()) cell += fmt::format(" <span class=\"bad\">({})</span>", why);
       cells.push_back(cell);
     }
@@ -133,14 +134,15 @@ std::string area_section(const ReportContext& report, Captions& captions) {
     for (const DatasetSummary& d : analysis.datasets) {
       const StrategySummary& summary = d.strategies[s];
       if (summary.done == 0) {
-        cells.push_back(fmt::format("<span class=\"bad\">{}</span>", why_no_area(results, summary)));
+        cells.push_back(fmt::format("<span class=\"{}\">{}</span>", summary.unattacked > 0 ? "muted" : "bad",
+                                    why_no_area(results, summary)));
         continue;
       }
       const std::string area = fmt::format("{:.3f}", summary.area.value);
       std::string cell = fmt::format("{} <span class=\"muted\">[{:.3f}, {:.3f}]</span> {:+.0f} %",
                                      summary.best ? "<b>" + area + "</b>" : area, summary.area.low, summary.area.high,
                                      summary.percent_above_average);
-      const std::string missing = why_no_area(results, summary);
+      const std::string missing = open_runs(results, summary);
       if (!missing.empty()) cell += fmt::format(" <span class=\"bad\">({})</span>", missing);
       cells.push_back(cell);
     }
@@ -167,7 +169,9 @@ std::string overview_section(const ReportContext& report) {
     const DatasetFigures& figures = report.figures[d];
     out += fmt::format("<figure><h3><a href=\"{}\">{}</a></h3>\n{}</figure>\n", figures.page(),
                        html_escape(report.analysis.datasets[d].dataset),
-                       figures.areas.empty() ? "<p class=\"bad\">No run is done.</p>\n" : canvas(figures.areas));
+                       !figures.areas.empty()         ? canvas(figures.areas)
+                       : figures.trajectories.empty() ? "<p class=\"bad\">No run is done.</p>\n"
+                                                      : "<p>Not attacked: no robust accuracy, no area.</p>\n");
   }
   return out +
          "</div>\n<p class=\"caption\">Areas with their intervals, largest first; the dashed tick is the "

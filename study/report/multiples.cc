@@ -22,7 +22,7 @@ std::vector<Spot> line_of(const Panel& panel, const std::vector<StepMean>& mean)
 }  // namespace
 
 std::string courses_figure(const StudyResults& results, const DatasetSummary& dataset) {
-  const std::vector<Drawn> all = drawn_strategies(results, dataset);
+  const std::vector<Drawn> all = drawn_strategies(results, dataset, DrawnRuns::kAttacked);
   if (std::none_of(all.begin(), all.end(), [](const Drawn& d) { return d.runs.size() > kFewRuns; })) return {};
   std::set<int64_t> steps;
   double most = 0;
@@ -75,7 +75,7 @@ std::string runs_figure(const StudyResults& results, const Analysis& analysis, c
     if (summary.done == 0) continue;
     Line line{look_of(summary.strategy, s), &summary, {}};
     for (size_t r : summary.runs) {
-      if (results.runs[r].state == RunState::kDone) line.runs.push_back(r);
+      if (has_area(results.runs[r])) line.runs.push_back(r);
     }
     std::stable_sort(line.runs.begin(), line.runs.end(),
                      [&](size_t a, size_t b) { return analysis.run_area[a] < analysis.run_area[b]; });

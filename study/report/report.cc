@@ -25,17 +25,18 @@ std::vector<DatasetFigures> draw(const StudyResults& results, const Analysis& an
   for (const DatasetSummary& dataset : analysis.datasets) {
     DatasetFigures figures;
     figures.stem = fmt::format("{:02}-{}", out.size() + 1, slug(dataset.dataset));
-    const bool any = std::any_of(dataset.strategies.begin(), dataset.strategies.end(),
-                                 [](const StrategySummary& s) { return s.done > 0; });
-    if (any) {
+    const bool areas = std::ranges::any_of(dataset.strategies, &StrategySummary::done);
+    if (areas || std::ranges::any_of(dataset.strategies, &StrategySummary::unattacked)) {
       figures.trajectories = trajectory_figure(results, dataset);
+      figures.domains = domains_figure(results, dataset);
+      figures.shifts = shift_figure(results, dataset);
+    }
+    if (areas) {
       figures.plane = plane_figure(results, dataset);
       figures.areas = areas_figure(dataset);
       figures.fronts = fronts_figure(results, dataset);
       figures.courses = courses_figure(results, dataset);
       figures.runs = runs_figure(results, analysis, dataset);
-      figures.domains = domains_figure(results, dataset);
-      figures.shifts = shift_figure(results, dataset);
     }
     out.push_back(std::move(figures));
   }

@@ -87,9 +87,11 @@ std::string points_csv(const StudyResults& results) {
   for (const RunResult& run : results.runs) {
     for (const Point* point : shown_points(run, kMostRows)) {
       const Point& p = *point;
-      out += fmt::format("{},{},{},{},{},{},{},{},{}", run_key(run), state_name(run.state), p.step, p.n,
-                         count_columns(p.clean_correct, p.n), count_columns(p.robust_last_correct, p.n),
-                         count_columns(p.robust_best_correct, p.n), number(p.mean_loss_clean), number(p.mean_loss_adv));
+      const auto robust = [&](int64_t correct) { return run.attacked ? count_columns(correct, p.n) : ",,,"; };
+      out +=
+          fmt::format("{},{},{},{},{},{},{},{},{}", run_key(run), state_name(run.state), p.step, p.n,
+                      count_columns(p.clean_correct, p.n), robust(p.robust_last_correct), robust(p.robust_best_correct),
+                      number(p.mean_loss_clean), run.attacked ? number(p.mean_loss_adv) : "");
       out += p.train_n > 0 ? fmt::format(",{},{}", p.train_n, p.train_correct) : ",,";
       for (const std::string& domain : domains) {
         const auto found = std::find_if(p.shifted.begin(), p.shifted.end(),
@@ -105,7 +107,7 @@ std::string points_csv(const StudyResults& results) {
 std::string fronts_csv(const StudyResults& results) {
   std::string out = fmt::format("{},step,clean_accuracy,robust_accuracy\n", kRunHead);
   for (const RunResult& run : results.runs) {
-    if (run.state != RunState::kDone) continue;
+    if (!has_area(run)) continue;
     const auto points = trade_off(run, Judged::kLastIterate);
     for (const TradeOff<double>& p : pareto_front(points)) {
       // Equal points merge on the front; the first of them stands for all.
@@ -144,20 +146,22 @@ std::string parameters_csv(const StudyResults& results) {
 
 std::string runs_csv(const StudyResults& results, const Analysis& analysis) {
   std::string out = fmt::format(
-      "{},state,steps,evaluations,hypervolume,final_clean_accuracy,peak_robust_accuracy,peak_step,"
+      "{},state,attacked,steps,evaluations,hypervolume,final_clean_accuracy,peak_robust_accuracy,peak_step,"
       "final_robust_accuracy,error\n",
       kRunHead);
   for (size_t r = 0; r < results.runs.size(); ++r) {
     const RunResult& run = results.runs[r];
-    out += fmt::format("{},{},{},{},{},", run_key(run), state_name(run.state), run.steps, run.points.size(),
-                       run.state == RunState::kDone ? number(analysis.run_area[r]) : "");
+    out += fmt::format("{},{},{},{},{},{},", run_key(run), state_name(run.state), run.attacked, run.steps,
+                       run.points.size(), has_area(run) ? number(analysis.run_area[r]) : "");
     if (run.points.empty()) {
       out += ",,,";
     } else {
       const Course course = course_of(run);
-      out += fmt::format("{},{},{},{}", number(share(course.end->clean_correct, course.end->n)),
-                         number(share(course.peak->robust_last_correct, course.peak->n)), course.peak->step,
-                         number(share(course.end->robust_last_correct, course.end->n)));
+      out += number(share(course.end->clean_correct, course.end->n));
+      out += !run.attacked
+                 ? ",,,"
+                 : fmt::format(",{},{},{}", number(share(course.peak->robust_last_correct, course.peak->n)),
+                               course.peak->step, number(share(course.end->robust_last_correct, course.end->n)));
     }
     out += ',' + csv_text(run.error) + '\n';
   }
@@ -204,6 +208,10 @@ std::string area_table_markdown(const StudyResults& results, const Analysis& ana
 }
 
 std::string why_no_area(const StudyResults& results, const StrategySummary& summary) {
+  return summary.unattacked > 0 ? kNotAttacked : open_runs(results, summary);
+}
+
+std::string open_runs(const StudyResults& results, const StrategySummary& summary) {
   if (summary.runs.empty()) return "not planned";
   std::string out;
   for (RunState state : {RunState::kFailed, RunState::kRunning, RunState::kTodo}) {

@@ -22,7 +22,12 @@ std::string checks_csv(const StudyResults& results);                          //
 // is no area, why. Followed by the findings as a list.
 std::string area_table_markdown(const StudyResults& results, const Analysis& analysis);
 
-// Why a strategy has no area on a data set: "not planned", "1 failed, 2 to do".
+// What stands where a robust accuracy or an area would.
+inline constexpr const char* kNotAttacked = "not attacked";
+
+// The runs of a strategy on a data set that are not done: "not planned", "1 failed, 2 to do"; empty where all are.
+std::string open_runs(const StudyResults& results, const StrategySummary& summary);
+// Why it has no area there: the same, or that what is done was not attacked.
 std::string why_no_area(const StudyResults& results, const StrategySummary& summary);
 
 const char* state_name(RunState state);  // done, running, todo, failed

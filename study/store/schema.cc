@@ -47,17 +47,25 @@ CREATE TABLE conflict (
 )sql";
 
 // The hypervolume from counts: whole numbers until one division, as in study/pareto.h, so that both give the same bits.
+// A run without an attack counted clean images as robust ones: where a view has robust accuracy or an area, it is NULL.
 constexpr const char* kViews = R"sql(
+CREATE VIEW v_attacked AS
+SELECT run_id FROM run EXCEPT SELECT run_id FROM param WHERE key = 'attack.name' AND value = 'none';
+
 CREATE VIEW v_point AS
 SELECT r.dataset, r.strategy, r.variant, r.seed, p.run_id, p.step, p.n, p.clean_correct * 1.0 / p.n AS clean,
-  p.robust_last_correct * 1.0 / p.n AS robust_last, p.robust_best_correct * 1.0 / p.n AS robust_best,
-  p.mean_loss_clean, p.mean_loss_adv, p.train_correct * 1.0 / NULLIF(p.train_n, 0) AS train
-FROM point p JOIN run r USING (run_id);
+  CASE WHEN a.value IS NOT 'none' THEN p.robust_last_correct * 1.0 / p.n END AS robust_last,
+  CASE WHEN a.value IS NOT 'none' THEN p.robust_best_correct * 1.0 / p.n END AS robust_best,
+  p.mean_loss_clean, CASE WHEN a.value IS NOT 'none' THEN p.mean_loss_adv END AS mean_loss_adv,
+  p.train_correct * 1.0 / NULLIF(p.train_n, 0) AS train, o.value AS out_of_domain
+FROM point p JOIN run r USING (run_id) LEFT JOIN param a ON a.run_id = p.run_id AND a.key = 'attack.name'
+  LEFT JOIN metric o ON o.run_id = p.run_id AND o.step = p.step AND o.split = 'out_of_domain'
+    AND o.name = 'clean_accuracy';
 
 CREATE VIEW v_front AS
-WITH judged AS (
-  SELECT run_id, step, n, clean_correct AS a, robust_last_correct AS r, 'last' AS judged FROM point
-  UNION ALL SELECT run_id, step, n, clean_correct, robust_best_correct, 'best' FROM point
+WITH attacked AS (SELECT * FROM point WHERE run_id IN v_attacked), judged AS (
+  SELECT run_id, step, n, clean_correct AS a, robust_last_correct AS r, 'last' AS judged FROM attacked
+  UNION ALL SELECT run_id, step, n, clean_correct, robust_best_correct, 'best' FROM attacked
 ), ranked AS (
   SELECT *, MAX(r) OVER (PARTITION BY run_id, judged ORDER BY a DESC, r DESC, step
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS above FROM judged
@@ -73,29 +81,30 @@ WITH areas AS (
     MAX(robust) FILTER (WHERE judged = 'last') AS peak_robust
   FROM v_front GROUP BY run_id
 ), ends AS (
-  SELECT run_id, step, clean_correct * 1.0 / n AS final_clean, robust_last_correct * 1.0 / n AS final_robust,
-    ROW_NUMBER() OVER (PARTITION BY run_id ORDER BY step DESC) AS back FROM point
+  SELECT run_id, step, clean AS final_clean, robust_last AS final_robust, out_of_domain AS final_out_of_domain,
+    ROW_NUMBER() OVER (PARTITION BY run_id ORDER BY step DESC) AS back FROM v_point
 )
 SELECT r.run_id, r.dataset, r.strategy, r.variant, r.seed, r.state, a.area, a.area_best_iterate, a.peak_robust,
-  e.final_clean, e.final_robust, r.trainable, r.total, r.error
+  e.final_clean, e.final_robust, r.trainable, r.total, r.error, e.final_out_of_domain
 FROM run r LEFT JOIN areas a USING (run_id) LEFT JOIN ends e ON e.run_id = r.run_id AND e.back = 1;
 
 CREATE VIEW v_area AS
 WITH means AS (
   SELECT dataset, strategy, COUNT(*) AS runs, AVG(area) AS area, MIN(area) AS least, MAX(area) AS most,
     AVG(area_best_iterate) AS area_best_iterate
-  FROM v_run WHERE state = 'done' GROUP BY dataset, strategy
+  FROM v_run WHERE state = 'done' AND area IS NOT NULL GROUP BY dataset, strategy
 )
 SELECT dataset, strategy, runs, area, least, most, area_best_iterate,
   100 * (area / NULLIF(AVG(area) OVER (PARTITION BY dataset), 0) - 1) AS percent_above_average
 FROM means;
 
 CREATE VIEW v_leaderboard AS
-SELECT a.dataset, RANK() OVER (PARTITION BY a.dataset ORDER BY a.area DESC) AS place, a.strategy, a.area,
+SELECT r.dataset, CASE WHEN a.area IS NOT NULL THEN
+    RANK() OVER (PARTITION BY r.dataset ORDER BY a.area DESC) END AS place, r.strategy, a.area,
   a.percent_above_average, AVG(r.final_clean) AS final_clean, AVG(r.final_robust) AS final_robust,
-  AVG(r.peak_robust) AS peak_robust, a.runs
-FROM v_area a JOIN v_run r ON r.dataset = a.dataset AND r.strategy = a.strategy AND r.state = 'done'
-GROUP BY a.dataset, a.strategy;
+  AVG(r.peak_robust) AS peak_robust, COUNT(*) AS runs, AVG(r.final_out_of_domain) AS final_out_of_domain
+FROM v_run r LEFT JOIN v_area a ON r.dataset = a.dataset AND r.strategy = a.strategy
+WHERE r.state = 'done' GROUP BY r.dataset, r.strategy;
 
 CREATE VIEW v_trajectory AS
 SELECT dataset, strategy, step, COUNT(*) AS runs, AVG(clean) AS clean, AVG(robust_last) AS robust,

@@ -38,6 +38,7 @@ void make_run(const std::string& folder, const PlanRow& row, const MadeStudy& op
   Random random(key_of(row.run_id), Purpose::kTest);
   const double quality = 0.4 + 0.6 * static_cast<double>(key_of(row.strategy + row.dataset) % 100) / 100;
   Json evaluations = Json::array();
+  const bool attacked = std::ranges::count(options.unattacked, row.dataset) == 0;
   std::string metrics;
   const auto metric = [&](int64_t step, const std::string& split, const char* name, double value) {
     metrics += Json{{"step", step}, {"split", split}, {"metric", name}, {"value", value}}.dump() + "\n";
@@ -46,8 +47,9 @@ void make_run(const std::string& folder, const PlanRow& row, const MadeStudy& op
     const double t =
         options.steps.back() == 0 ? 0 : static_cast<double>(step) / static_cast<double>(options.steps.back());
     const std::string clean = verdicts(options.images, 0.2 + 0.7 * t, random),
-                      last = both(clean, verdicts(options.images, quality * (1.2 * t + 0.1) * (1.6 - t), random)),
-                      best = both(last, verdicts(options.images, 0.98, random));
+                      survives = verdicts(options.images, quality * (1.2 * t + 0.1) * (1.6 - t), random),
+                      always = verdicts(options.images, 0.98, random), last = attacked ? both(clean, survives) : clean,
+                      best = attacked ? both(last, always) : clean;
     const int64_t n = options.images;
     evaluations.push_back({{"step", step},
                            {"n", n},
@@ -61,6 +63,19 @@ void make_run(const std::string& folder, const PlanRow& row, const MadeStudy& op
                            {"checks",
                             {{{"name", "same images"}, {"value", "held"}, {"pass", true}},
                              {{"name", "budget"}, {"value", "held"}, {"pass", true}}}}});
+    if (!attacked) {
+      Json& shifted = evaluations.back()["shifted"];
+      for (const auto& [domain, correct] : {std::pair{"sketch", 10 + step % 7}, {"clipart", 20 + step % 5}})
+        shifted.push_back({{"domain", domain}, {"n", 40}, {"correct", correct}, {"other_domain", true}});
+      const auto pooled = static_cast<double>(30 + step % 7 + step % 5);
+      metrics += Json{{"step", step},
+                      {"split", "out_of_domain"},
+                      {"metric", "clean_accuracy"},
+                      {"value", pooled / 80},
+                      {"n", 80}}
+                     .dump() +
+                 "\n";
+    }
     for (const auto& [name, flags] :
          {std::pair{"clean_accuracy", &clean}, {"robust_last_accuracy", &last}, {"robust_best_accuracy", &best}}) {
       const attacks::Interval i = attacks::binomial_interval(ones(*flags), n);
@@ -111,7 +126,10 @@ Plan make_study(const std::string& folder, const MadeStudy& options) {
   text += "]\nstrategies = [";
   for (const std::string& s : options.strategies) text += (s == options.strategies[0] ? "\"" : ", \"") + s + "\"";
   text += "]\n";
-  for (const std::string& d : options.datasets) text += "[[study.dataset]]\nname = \"" + d + "\"\n";
+  for (const std::string& d : options.datasets) {
+    text += "[[study.dataset]]\nname = \"" + d + "\"\n";
+    if (std::ranges::count(options.unattacked, d) > 0) text += "attack.name = \"none\"\n";
+  }
   const Plan plan = make_plan(text, "made.toml", Source::kFile, {});
   std::string lines;
   for (const PlanRow& row : plan.rows) {

@@ -15,6 +15,9 @@ struct MadeStudy {
   int64_t seeds = 1;
   std::vector<int64_t> steps = {0, 8, 16, 32, 64};
   int64_t images = 60;
+  // Data sets whose runs attack nothing, so that clean images are counted as robust ones, and are judged on two other
+  // domains.
+  std::vector<std::string> unattacked = {};
 };
 
 // Writes the whole study and returns its plan. Robust accuracy rises and falls; the same options give the same bytes.
