@@ -1,5 +1,6 @@
 #include "tensor/sha256.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <array>
@@ -12,6 +13,22 @@
 #include "kernels/error.h"
 
 namespace taut {
+namespace {
+
+// In a library context of its own: OpenSSL 3.0's default one, where memory runs out while it is made, stays half made,
+// and its next use ends the process.
+const EVP_MD* sha256() {
+  static const EVP_MD* const md = [] {
+    OSSL_LIB_CTX* const library = OSSL_LIB_CTX_new();
+    EVP_MD* const fetched = library == nullptr ? nullptr : EVP_MD_fetch(library, "SHA256", nullptr);
+    if (fetched != nullptr) return fetched;
+    OSSL_LIB_CTX_free(library);
+    throw std::bad_alloc();
+  }();
+  return md;
+}
+
+}  // namespace
 
 struct Sha256::Context {
   EVP_MD_CTX* md = EVP_MD_CTX_new();
@@ -19,9 +36,7 @@ struct Sha256::Context {
 };
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  if (context_->md == nullptr) throw std::bad_alloc();
-  if (EVP_DigestInit_ex(context_->md, EVP_sha256(), nullptr) != 1)
-    fail(Exit::kUnavailable, "[sha256] OpenSSL offers no SHA-256 here");
+  if (context_->md == nullptr || EVP_DigestInit_ex2(context_->md, sha256(), nullptr) != 1) throw std::bad_alloc();
 }
 
 Sha256::~Sha256() = default;
