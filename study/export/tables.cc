@@ -91,8 +91,7 @@ void export_study_json(Database& store, const ExportSink& sink) {
 void export_timm_csv(Database& store, const ExportSink& sink) {
   std::string out =
       "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation,robust_top1,robust_best_top1,area,"
-      "ood_top1,attack,"
-      "dataset,strategy,variant,seed,run_id,status,error\n";
+      "dataset,strategy,variant,seed,run_id,status,error,ood_top1,attack\n";
   for (const StoredRun& run : stored_runs(store)) {
     const ImageColumns images = image_columns(run);
     const bool done = run.state == "done";
@@ -100,12 +99,13 @@ void export_timm_csv(Database& store, const ExportSink& sink) {
     out += fmt::format("{},{},{},{},,,{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_text(run.model), images.size,
                        percent(run.final_clean), percent(1 - run.final_clean), params, images.crop_pct,
                        images.interpolation, percent(run.final_robust), percent(run.final_robust_best),
-                       std::isfinite(run.area) ? fmt::format("{:.6f}", run.area) : "", percent(run.final_out_of_domain),
-                       csv_text(run.param("attack.name")), csv_text(run.dataset), csv_text(run.strategy),
-                       csv_text(run.variant), run.seed, csv_text(run.run_id), done ? "ok" : "error",
+                       std::isfinite(run.area) ? fmt::format("{:.6f}", run.area) : "", csv_text(run.dataset),
+                       csv_text(run.strategy), csv_text(run.variant), run.seed, csv_text(run.run_id),
+                       done ? "ok" : "error",
                        csv_text(done                ? ""
                                 : run.error.empty() ? run.state
-                                                    : run.error));
+                                                    : run.error),
+                       percent(run.final_out_of_domain), csv_text(run.param("attack.name")));
   }
   sink("", out);
 }

@@ -73,8 +73,8 @@ TEST_CASE("the views know no robust accuracy, area or place of a run that was no
   CHECK(store.integer("SELECT COUNT(*) FROM v_point WHERE dataset = 'real' AND robust_last IS NULL AND robust_best IS "
                       "NULL AND mean_loss_adv IS NULL AND clean IS NOT NULL AND out_of_domain IS NOT NULL") == 10);
   CHECK(store.integer("SELECT COUNT(*) FROM v_trajectory WHERE dataset = 'real' AND robust IS NULL AND clean > 0") ==
-        5);
-  CHECK(store.integer("SELECT COUNT(*) FROM v_trajectory WHERE dataset = 'fine' AND robust IS NOT NULL") == 5);
+        10);
+  CHECK(store.integer("SELECT COUNT(*) FROM v_trajectory WHERE dataset = 'fine' AND robust IS NOT NULL") == 10);
 }
 
 TEST_CASE("no export gives a run that was not attacked a robust accuracy, loss or area; out of domain is there") {
