@@ -47,7 +47,8 @@ TEST_CASE("real: published weights give their published accuracies exactly" * do
   }
 }
 
-TEST_CASE("real: published weights of CIFAR ResNets are renamed and come back bit-equal, prefixes included" * doctest::skip()) {
+TEST_CASE("real: published weights of CIFAR ResNets are renamed and come back bit-equal, prefixes included" *
+          doctest::skip()) {
   const std::string weights = shared_file("weights/resnet20-12fca82f.th");
   if (weights.empty()) return;
   const TempFolder folder;
