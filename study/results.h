@@ -47,8 +47,8 @@ struct RunResult {
   std::string run_id, dataset, strategy, variant;
   uint64_t seed = 0;
   RunState state = RunState::kTodo;
-  bool attacked =
-      true;           // else the robust counts are the clean ones again, and no robust accuracy or area comes of them
+  // Else the robust counts are the clean ones again, and no robust accuracy or area comes of them.
+  bool attacked = true;
   std::string error;  // why it failed
   int64_t steps = 0;  // planned updates
   int64_t classes = 0;

@@ -11,7 +11,7 @@
 namespace taut::lab {
 namespace {
 
-// Rows of the square matrices: 0.1 s of f32 on an H100, and what the twin does in as long.
+// Rows of the square matrices: enough for a GPU to be bound by multiply-adds, and what the twin does in a moment.
 constexpr int64_t kRows = 8192, kRowsOfTwin = 32;
 
 bool is_gpu(Device device) { return device.kind != DeviceKind::kCpu; }

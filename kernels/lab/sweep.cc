@@ -9,7 +9,7 @@
 namespace taut::lab {
 namespace {
 
-constexpr int64_t kLargest = 10'000'000;
+constexpr int64_t kLargest = 100'000'000;
 constexpr size_t kMostPoints = 1000;
 
 // Reads the right side of an axis from front to back.

@@ -43,6 +43,8 @@ void add_bench_commands(CLI::App& app, const ExitCode&) {
     const Device device = begin_on_device(*common);
     Config config = settings_of(*common);
     config.set("model.name", options->name, Source::kCommandLine);
+    TAUT_CHECK(!options->paced || (options->passes.size() == 1 && device.kind == DeviceKind::kCpu),
+               "[--paced] expected one --pass, on the CPU");
     if (!options->dtype.empty()) config.set("model.precision", options->dtype, Source::kCommandLine);
     print_rows(bench_model(config, options->passes, options->batch, num_threads(), device,
                            options->paced ? Pace(wait_for_a_line) : Pace()),

@@ -85,7 +85,7 @@ std::string roofline_svg(const std::vector<Row>& rows, const std::string& title)
   TAUT_CHECK(peak > 0, "[kernel roofline] no case that moves a byte matches");
   rate.take(std::log10(peak));
   intensity.take(std::log10(peak / copy));
-  Svg svg(kWidth, kHeight, "Roofline of measured kernels");
+  Svg svg(kWidth, kHeight, "Roofline of kernels");
   const Panel panel(svg, {70, 36}, kWidth - 300, kHeight - 100, decades("operations a byte", intensity),
                     decades("GFLOP/s", rate), title);
   const double left = std::floor(intensity.low - 0.1), right = std::ceil(intensity.high + 0.1);

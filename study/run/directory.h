@@ -2,10 +2,12 @@
 //
 //   config.resolved.toml   every setting and its source
 //   metrics.jsonl          one object a line                 result.json     written last; with it the run is done
-//   (stored_result.h) ckpt/step-XXXXXXXX/    study/run/checkpoint.h                evaluation.json an evaluation under
-//   way samples/               per-image verdicts, some images   delta.safetensors  what was trained env.json
-//   timing.jsonl log.txt   all that depends on machine and clock .lock                  held by flock(2) for the
-//   process's life, so that no stale lock can exist
+//   ckpt/step-XXXXXXXX/    study/run/checkpoint.h                evaluation.json an evaluation under way
+//   samples/               per-image verdicts, some images   delta.safetensors  what was trained
+//   env.json timing.jsonl log.txt   all that depends on machine and clock
+//   .lock                  held by flock(2) for the process's life, so that no stale lock can exist
+//
+// Which result is believed: study/run/stored_result.h.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,7 @@ namespace taut::study {
 
 // "taut" in ASCII: what `file` and this program know a store by.
 inline constexpr int64_t kStoreApplication = 0x74617574;
-inline constexpr int64_t kStoreVersion = 1;
+inline constexpr int64_t kStoreVersion = 2;
 
 // The tables that belong to a run, `run` first. The first column of each is run_id.
 const std::vector<std::string>& store_tables();

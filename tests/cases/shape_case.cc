@@ -1,6 +1,7 @@
 #include "tests/cases/shape_case.h"
 
 #include <charconv>
+#include <cmath>
 #include <vector>
 
 #include "autograd/ops.h"

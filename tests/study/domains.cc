@@ -349,7 +349,7 @@ TEST_CASE("a report tells other domains from changed test images") {
   CHECK(taut(arguments, "ulimit -f 1;").code == 74);
 }
 
-TEST_CASE("real: DeiT-Tiny from photographs to the other domains of PACS" * doctest::skip()) {
+TEST_CASE("real-pacs: DeiT-Tiny from photographs to the other domains of PACS" * doctest::skip()) {
   const char* named = std::getenv("TAUT_SHARED");
   const fs::path shared = fs::path(named != nullptr ? named : TAUT_SOURCE_DIR "/../shared") / "data";
   const std::string weights = (shared / "weights/deit_tiny_patch16_224_lnq.safetensors").string(),

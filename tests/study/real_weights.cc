@@ -28,7 +28,7 @@ nlohmann::json judged(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-TEST_CASE("real: published weights give their published accuracies exactly" * doctest::skip()) {
+TEST_CASE("real-accuracies: published weights give their published accuracies exactly" * doctest::skip()) {
   const struct {
     const char *model, *weights, *data;
     int correct;
@@ -47,7 +47,7 @@ TEST_CASE("real: published weights give their published accuracies exactly" * do
   }
 }
 
-TEST_CASE("real: published weights of CIFAR ResNets are renamed and come back bit-equal, prefixes included" *
+TEST_CASE("real-renamed: published weights of CIFAR ResNets are renamed and come back bit-equal, prefixes included" *
           doctest::skip()) {
   const std::string weights = shared_file("weights/resnet20-12fca82f.th");
   if (weights.empty()) return;
@@ -59,7 +59,7 @@ TEST_CASE("real: published weights of CIFAR ResNets are renamed and come back bi
   CHECK(testing::contents(back) == testing::contents(weights));
 }
 
-TEST_CASE("real: PGD on an adversarially trained net lands in its published band" * doctest::skip()) {
+TEST_CASE("real-pgd: PGD on an adversarially trained net lands in its published band" * doctest::skip()) {
   const std::string weights = shared_file("weights/robust_resnet2b_eps2.pth"),
                     data = shared_file("cifar-10-batches-bin");
   if (weights.empty() || data.empty()) return;
