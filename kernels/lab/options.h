@@ -11,7 +11,7 @@ namespace taut::lab {
 struct BenchOptions {
   Device device = {};
   std::string filter;                      // regular expression over OP/CASE; with shapes the op
-  std::vector<std::string> shapes;         // instead of cases
+  std::vector<std::string> shapes{};       // instead of cases
   std::vector<std::string> dtypes{"f32"};  // and tf32, bf16
   bool every_case = false;                 // else of each op the largest
   bool warm = true, cold = false;
