@@ -157,11 +157,16 @@ Checkpoint read_checkpoint(const std::string& run_folder, int64_t step) {
 void prune_checkpoints(const std::string& run_folder, int64_t keep, const std::function<bool(int64_t)>& planned) {
   const fs::path parent = folder_of(run_folder);
   int64_t kept = 0;
+  bool changed = false;
   for (const int64_t step : steps_in(parent)) {
     const bool stays = planned(step) ? kept < keep : kept == 0;
     if (planned(step) && stays) ++kept;
-    if (!stays) discard(parent / checkpoint_name(step));
+    if (stays) continue;
+    discard(parent / checkpoint_name(step));
+    changed = true;
   }
+  // A run that is done looks at nothing any more: what the power brought back would stay.
+  if (changed) sync_folder(parent.string());
 }
 
 void discard_checkpoint(const std::string& run_folder, int64_t step) {
