@@ -40,7 +40,9 @@ class LibraryFile {
   bool complete() const { return complete_; }  // it is there, and has all that was asked for
 
  private:
+#ifndef TAUT_CUDA_TWIN
   void* handle_ = nullptr;
+#endif
   bool complete_ = true;
 };
 
