@@ -133,7 +133,8 @@ TEST_CASE("drill 8: whatever was not synced is lost at any call of a run, and th
       const int64_t step = newest_step(cut + "/run");
       CHECK(step >= finished);
       ++states;
-      if (states % 41 != 0 && !long_form()) continue;
+      // A run that is done looks at nothing any more: what comes back after its last calls stays.
+      if (states % 41 != 0 && i + 8 < changes.size() && !long_form()) continue;
       const Outcome after = tiny.train("cut/run");
       CAPTURE(after.err);
       REQUIRE(after.code == 0);
