@@ -42,17 +42,21 @@ Heap& heap() {
 
 size_t whole_size(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign + kAlign; }
 
-// Calls f(granule, mask of its bytes) for every granule that [begin, begin + bytes) touches.
+// Calls f(granule, mask of its bytes) for every granule that [begin, begin + bytes) touches; whole granules in a loop
+// that the compiler turns into vectors, as every thread of a block asks for its shared memory.
 template <class F>
 void each_granule(const void* begin, size_t bytes, F f) {
+  if (bytes == 0) return;
+  const auto mask = [](size_t from, size_t to) {
+    return static_cast<uint8_t>((0xFu << from) & (0xFu >> (kGranule - to)));
+  };
   const auto first = reinterpret_cast<uintptr_t>(begin) - reinterpret_cast<uintptr_t>(memory().base);
-  const size_t last = first + bytes;
-  for (size_t at = first; at < last;) {
-    const size_t g = at / kGranule, end = std::min((g + 1) * kGranule, last);
-    const unsigned from = static_cast<unsigned>(at % kGranule), to = static_cast<unsigned>(end - g * kGranule);
-    f(g, static_cast<uint8_t>((0xFu << from) & (0xFu >> (kGranule - to))));
-    at = end;
-  }
+  const size_t end = (first + bytes) / kGranule, head = first % kGranule, tail = (first + bytes) % kGranule;
+  size_t g = first / kGranule;
+  if (g == end) return f(g, mask(head, tail));
+  if (head != 0) f(g++, mask(head, kGranule));
+  for (; g < end; ++g) f(g, uint8_t{0xF});
+  if (tail != 0) f(end, mask(0, tail));
 }
 
 }  // namespace
