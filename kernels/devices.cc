@@ -25,13 +25,14 @@ bool is_compiled(DeviceKind kind) {
 }
 
 BackendState backend_state(DeviceKind kind) {
-  if (kind == DeviceKind::kCpu) return {true, true, name(cpu_isa())};
+  if (kind == DeviceKind::kCpu) return {true, true, name(cpu_isa()), ""};
   if (!is_compiled(kind))
-    return {false, false,
-            kind == DeviceKind::kSimt ? "left out of this kind of build"
-                                      : "nvcc was not found when this program was built"};
+    return {
+        false, false,
+        kind == DeviceKind::kSimt ? "left out of this kind of build" : "nvcc was not found when this program was built",
+        ""};
   const DeviceList list = TAUT_ON_GPU((Device{kind, 0}), find_devices());
-  return {true, list.count > 0, list.note};
+  return {true, list.count > 0, list.note, TAUT_ON_GPU((Device{kind, 0}), libraries())};
 }
 
 Device best_device() { return {backend_state(DeviceKind::kCuda).available ? DeviceKind::kCuda : DeviceKind::kCpu, 0}; }
@@ -42,6 +43,10 @@ void require_device(Device device) {
 
 void synchronize(Device device) {
   if (device.kind != DeviceKind::kCpu) TAUT_ON_GPU(device, synchronize(device.index));
+}
+
+double device_seconds(Device device, const std::function<void()>& work) {
+  return TAUT_ON_GPU(device, seconds_of(work, device.index));
 }
 
 }  // namespace taut

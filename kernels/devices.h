@@ -1,6 +1,7 @@
 // Which devices this build and this machine have, and the state of one: what the host code above the kernels asks.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "kernels/runtime.h"
@@ -9,7 +10,8 @@ namespace taut {
 
 struct BackendState {
   bool compiled = false, available = false;
-  std::string note;  // the devices' names, or why there is none
+  std::string note;       // the devices' names, or why there is none
+  std::string libraries;  // of the vendor, that were found: "cuBLASLt, cuDNN"; own kernels stand in for others
 };
 // Asks the driver; never throws.
 BackendState backend_state(DeviceKind kind);
@@ -22,5 +24,8 @@ void require_device(Device device);
 
 // Waits until the device has done all that was asked of it; errors of kernels come to light here.
 void synchronize(Device device);
+// Seconds that a GPU takes for what `work` asks of it, by its own clock (on the SIMT runner the host's). Not for the
+// CPU.
+double device_seconds(Device device, const std::function<void()>& work);
 
 }  // namespace taut

@@ -35,6 +35,8 @@ Progress::Progress(ProgressMode mode, double total)
 
 Progress::~Progress() { clear_line(); }
 
+void Progress::set_total(double total) { total_ = total; }
+
 void Progress::set_label(const std::string& label) {
   label_ = label;
   show(false);

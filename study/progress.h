@@ -18,6 +18,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void set_label(const std::string& label);
+  void set_total(double total);  // where it is known only now
   // Work done now; it counts for the speed.
   void advance(double units);
   // Work that was done before, by an earlier process.

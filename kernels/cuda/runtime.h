@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 
 #include "kernels/arena.h"
@@ -45,10 +46,15 @@ struct DeviceList {
 TAUT_GPU_BACKENDS(
     // ---- devices and streams ----------------------------------------------------------------------------------------
     DeviceList find_devices();    // never throws
+    std::string libraries();      // of the vendor, that were found: "cuBLASLt, cuDNN"; own kernels stand in for others
     void use_device(int device);  // of this thread from now on; Error(kUnavailable) where it is not there
     int device_in_use();          // the one last used by this thread, 0 at first
     void synchronize(int device); Stream compute_stream(int device);  // where kernels run; uses the device
     Stream copy_stream(int device);                                   // where prefetched data comes
+
+    // Seconds between the begin and the end of what `work` asks of the compute stream, by the device's clock; waits for
+    // it.
+    double seconds_of(const std::function<void()>& work, int device);
 
     // ---- memory -----------------------------------------------------------------------------------------------------
     void* allocate(size_t bytes, int device);          // 256-byte aligned

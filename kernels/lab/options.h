@@ -16,7 +16,7 @@ struct BenchOptions {
   bool every_case = false;                 // else of each op the largest
   bool warm = true, cold = false;
   bool timed = false;    // on the SIMT runner: times, not counts
-  double seconds = 0.3;  // of samples, for each row
+  double seconds = 0.5;  // of samples, for each row
 };
 
 struct ProfileOptions {

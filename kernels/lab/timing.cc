@@ -16,18 +16,19 @@ constexpr int kFewestSamples = 30, kMostSamples = 1000;
 constexpr double kLongest = 20;  // seconds of samples, where 30 of them take longer: not fewer than 3
 constexpr int64_t kLine = 64;
 
+using Clock = std::function<double(const std::function<void()>& work)>;  // seconds that the work takes
+
 struct Sampled {
-  int threads;  // of bench_seconds
   double shortest_sample;
   const std::function<void()>& call;
-  std::function<void()> finish;  // ends a sample; may be none
+  Clock clock;
 
   // Seconds of a call.
   double time(int calls) const {
-    const double begin = bench_seconds(threads);
-    for (int i = 0; i < calls; ++i) call();
-    if (finish) finish();
-    return (bench_seconds(threads) - begin) / calls;
+    return clock([&] {
+             for (int i = 0; i < calls; ++i) call();
+           }) /
+           calls;
   }
 };
 
@@ -58,14 +59,19 @@ Timing measure(const Sampled& sampled, double seconds, const std::function<void(
 }  // namespace
 
 Timing measure(int threads, const std::function<void()>& call, double seconds, const std::function<void()>& before) {
-  return measure({threads, kShortestSample, call, {}}, seconds, before);
+  const Clock clock = [threads](const std::function<void()>& work) {
+    const double begin = bench_seconds(threads);
+    work();
+    return bench_seconds(threads) - begin;
+  };
+  return measure({kShortestSample, call, clock}, seconds, before);
 }
 
 Timing measure_on(Device device, const std::function<void()>& call, double seconds,
                   const std::function<void()>& before) {
   if (device.kind == DeviceKind::kCpu) return measure(num_threads(), call, seconds, before);
-  constexpr int kWallClock = 2;
-  return measure({kWallClock, kShortestOnGpu, call, [device] { synchronize(device); }}, seconds, before);
+  return measure({kShortestOnGpu, call, [device](const auto& work) { return device_seconds(device, work); }}, seconds,
+                 before);
 }
 
 void flush_from_caches(const std::vector<std::pair<const void*, int64_t>>& ranges) {

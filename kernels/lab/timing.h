@@ -20,12 +20,12 @@ struct Timing {
 // At least 30 samples and `seconds` of them (at most 1000), after one call that is not counted; calls shorter than 50
 // us are timed in batches, unless `before`, which is called before each sample and not timed, is given. The clock is
 // bench_seconds(threads) (kernels/lab/peak.h).
-Timing measure(int threads, const std::function<void()>& call, double seconds = 0.3,
+Timing measure(int threads, const std::function<void()>& call, double seconds = 0.5,
                const std::function<void()>& before = {});
 
-// The same for what `call` asks of a device. On a GPU, by wall time: a sample is a millisecond of calls in a row and
-// ends when the device has done them, so that the wait for it is shared out; with `before` it is one call and the wait.
-Timing measure_on(Device device, const std::function<void()>& call, double seconds = 0.3,
+// The same for what `call` asks of a device. On a GPU by its own clock (events), so that neither a launch nor the wait
+// counts where calls follow each other closely: a sample is a millisecond of calls in a row, with `before` one call.
+Timing measure_on(Device device, const std::function<void()>& call, double seconds = 0.5,
                   const std::function<void()>& before = {});
 
 // Host memory leaves every cache of this processor, line by line.

@@ -107,7 +107,11 @@ void remember_products(Device device) {
   static Device used;
   used = device;
   static const bool once = [] {
-    read_products(used, products_file());
+    try {
+      read_products(used, products_file());
+    } catch (const Error& error) {
+      tell("taut: warning: {}; products are timed anew\n", error.what());
+    }
     return std::atexit([] {
              try {
                keep_products(used, products_file());

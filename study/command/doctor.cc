@@ -19,6 +19,7 @@ void add_doctor_command(CLI::App& app, const ExitCode&) {
         rows.push_back({{"backend", name(kind)},
                         {"compiled", state.compiled},
                         {"available", state.available},
+                        {"libraries", state.libraries},
                         {"note", state.note}});
       }
     } else {

@@ -13,6 +13,7 @@ struct Options {
 
 Selftests::Tick ticker(Progress& progress) {
   return [&progress, before = int64_t{0}](int64_t done, int64_t all, const std::string& name) mutable {
+    progress.set_total(static_cast<double>(all));
     progress.advance(static_cast<double>(done - before));
     before = done;
     progress.set_label(fmt::format("{} of {}: {}", done, all, name));

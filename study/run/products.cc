@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/lt.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/error.h"
 #include "study/run/directory.h"
 #include "study/text_file.h"
 #include "tensor/atomic_file.h"
@@ -22,7 +23,12 @@ std::string products_file() {
 }
 
 void read_products(Device device, const std::string& file) {
-  if (!file.empty() && std::filesystem::exists(file)) TAUT_ON_GPU(device, add_lt_choices(read_text_file(file)));
+  std::error_code unreachable;
+  if (file.empty() || !std::filesystem::exists(file, unreachable)) {
+    if (unreachable) fail(Exit::kIo, "{}: cannot be looked at ({})", file, unreachable.message());
+    return;
+  }
+  TAUT_ON_GPU(device, add_lt_choices(read_text_file(file)));
 }
 
 void keep_products(Device device, const std::string& file) {

@@ -161,6 +161,8 @@ TEST_CASE("a product is timed once, is remembered in a file, and damaged lines o
   simt::add_lt_choices("half a line\nname,of,a,product 0123\n\n");
   CHECK(simt::lt_choices() == kept);
   study::read_products(kSimt, folder + "/none");
+  std::filesystem::create_symlink("loop", folder + "/loop");
+  CHECK_THROWS_WITH_AS(study::read_products(kSimt, folder + "/loop/cublaslt.txt"), doctest::Contains("/loop/"), Error);
   std::filesystem::remove_all(folder);
 }
 

@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "finetune/train.h"
 #include "kernels/device_memory.h"
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/graph.h"
 #include "tests/cuda/injected.h"
@@ -39,6 +40,30 @@ TEST_CASE("copies through pinned memory arrive whole although the source changes
     CHECK(same_bytes(there, wanted));
     CHECK(same_bytes(also_there, ops::scale(Var(wanted), 2).value()));
   }
+}
+
+TEST_CASE("a device's clock runs while the work is done, not while it is asked for") {
+  const Injected restored;
+  cuda_twin::set_deferred(true);
+  const Tensor x = numbers(1 << 12).to(kSimt);
+  Tensor y;
+  const double busy = device_seconds(kSimt, [&] {
+    for (int i = 0; i < 16; ++i) y = ops::scale(Var(x), 2).value();
+  });
+  CHECK(busy > device_seconds(kSimt, [] {}));
+  CHECK(same_bytes(y, ops::scale(Var(numbers(1 << 12)), 2).value()));
+  using namespace cuda_twin;
+  cudaEvent_t never = nullptr, untimed = nullptr;
+  REQUIRE(cudaEventCreateWithFlags(&never, cudaEventDefault) == cudaSuccess);
+  REQUIRE(cudaEventCreateWithFlags(&untimed, cudaEventDisableTiming) == cudaSuccess);
+  REQUIRE(cudaEventRecord(untimed, nullptr) == cudaSuccess);
+  float milliseconds = 0;
+  for (const cudaEvent_t event : {never, untimed})
+    CHECK(cudaEventElapsedTime(&milliseconds, event, event) == cudaErrorInvalidResourceHandle);
+  CHECK(cudaEventDestroy(never) == cudaSuccess);
+  CHECK(cudaEventDestroy(untimed) == cudaSuccess);
+  fail_call("cudaEventElapsedTime", 1, cudaErrorUnknown);
+  CHECK_THROWS_WITH_AS(device_seconds(kSimt, [] {}), doctest::Contains("cudaEventElapsedTime"), Error);
 }
 
 TEST_CASE("deferred work gives the bytes of work done at once") {

@@ -1,4 +1,5 @@
 // The command line: exit codes, messages that name what was wrong, and output formats.
+#include <dlfcn.h>
 #include <sqlite3.h>
 
 #include <cmath>
@@ -266,6 +267,26 @@ TEST_CASE("-o json is one array of flat objects and nothing else") {
       CHECK(row.is_object());
       for (const auto& value : row) CHECK(value.is_primitive());
     }
+  }
+}
+
+TEST_CASE("doctor says which of the vendor's libraries were found") {
+  const auto rows = nlohmann::json::parse(taut({"doctor", "--backends", "-o", "json"}).out);
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[0].at("libraries") == "");
+  CHECK(rows[1].at("libraries") == "cuBLASLt, cuDNN");  // the twins
+  const std::string found = rows[2].at("libraries");
+  if (!rows[2].at("compiled").get<bool>()) CHECK(found.empty());
+  // None is found that the loader does not find, in whatever version the toolkit's headers are of.
+  const auto installed = [](const std::string& name) {
+    for (int major = 8; major < 20; ++major)
+      if (dlopen(("lib" + name + ".so." + std::to_string(major)).c_str(), RTLD_LAZY | RTLD_LOCAL) != nullptr)
+        return true;
+    return false;
+  };
+  for (const auto& [name, file] : {std::pair{"cuBLASLt", "cublasLt"}, {"cuDNN", "cudnn"}}) {
+    CAPTURE(name);
+    if (found.find(name) != std::string::npos) CHECK(installed(file));
   }
 }
 

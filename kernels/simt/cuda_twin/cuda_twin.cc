@@ -1,5 +1,6 @@
 #include "kernels/simt/cuda_twin/cuda_twin.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -15,6 +16,7 @@
 namespace taut::cuda_twin {
 
 using Work = std::function<void()>;
+using Clock = std::chrono::steady_clock;
 
 struct CUgraph_st {
   std::vector<Work> nodes;
@@ -31,9 +33,11 @@ struct CUstream_st {
 struct Mark {
   CUstream_st* stream = nullptr;  // null where all before it is done
   size_t left = 0;                // pieces of work of that stream before it
+  Clock::time_point reached;      // when it was
 };
 struct CUevent_st {
   std::shared_ptr<Mark> mark = std::make_shared<Mark>();
+  bool timed = true, recorded = false;
 };
 
 namespace {
@@ -113,12 +117,17 @@ CUstream_st& stream_of(cudaStream_t stream) { return stream == nullptr ? twin().
 void run_one(CUstream_st& s) {
   const Work work = std::move(s.waiting.front());
   s.waiting.pop_front();
+  std::vector<std::shared_ptr<Mark>> reached;
   std::erase_if(twin().marks, [&](const std::weak_ptr<Mark>& known) {
     const std::shared_ptr<Mark> mark = known.lock();
-    if (mark != nullptr && mark->stream == &s && --mark->left == 0) mark->stream = nullptr;
+    if (mark != nullptr && mark->stream == &s && --mark->left == 0) {
+      mark->stream = nullptr;
+      reached.push_back(mark);
+    }
     return mark == nullptr || mark->stream == nullptr;
   });
   work();
+  for (const auto& mark : reached) mark->reached = Clock::now();
 }
 
 void run_all(CUstream_st& s) {
@@ -353,9 +362,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   TAUT_TWIN_CALL("cudaEventCreateWithFlags");
   *event = new CUevent_st;
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
 
@@ -373,8 +383,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     return returned(cudaErrorStreamCaptureUnsupported);
   }
   event->mark = std::make_shared<Mark>();
+  event->recorded = true;
+  event->mark->reached = Clock::now();
   if (s.waiting.empty()) return cudaSuccess;
-  *event->mark = {&s, s.waiting.size()};
+  *event->mark = {&s, s.waiting.size(), {}};
   twin().marks.push_back(event->mark);
   return cudaSuccess;
 }
@@ -382,6 +394,16 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   TAUT_TWIN_CALL("cudaEventSynchronize");
   while (event->mark->stream != nullptr) run_one(*event->mark->stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  TAUT_TWIN_CALL("cudaEventElapsedTime");
+  for (const CUevent_st* event : {begin, end}) {
+    if (!event->timed || !event->recorded) return returned(cudaErrorInvalidResourceHandle);
+    if (event->mark->stream != nullptr) return returned(cudaErrorNotReady);
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(end->mark->reached - begin->mark->reached).count();
   return cudaSuccess;
 }
 
