@@ -133,8 +133,6 @@ std::string warm_up(const Config& c, int64_t steps) {
                      warmup, steps, kProtocolWarmup, kProtocolSteps);
 }
 
-bool is_attacked(const PlanRow& row) { return row.config.text("attack.name") != "none"; }
-
 // What the plan and `study_status` say of a run.
 RunResult planned_run(const PlanRow& row, const std::string& state, const std::string& error) {
   RunResult r;
@@ -148,7 +146,7 @@ RunResult planned_run(const PlanRow& row, const std::string& state, const std::s
             : state == "failed"  ? RunState::kFailed
                                  : RunState::kTodo;
   r.error = error;
-  r.attacked = is_attacked(row);
+  r.attacked = is_attacked(row.config);
   r.steps = row.config.integer("train.steps");
   r.recipe = recipe(row.config, r.steps);
   r.warm_up = warm_up(row.config, r.steps);
@@ -201,7 +199,7 @@ RunResult read_or_failed(const PlanRow& row, const std::string& run, RunResult p
 
 // Of the first run that is attacked.
 std::string attack_phrase(const Plan& plan) {
-  const auto row = std::ranges::find_if(plan.rows, is_attacked);
+  const auto row = std::ranges::find_if(plan.rows, is_attacked, &PlanRow::config);
   if (row == plan.rows.end()) return "none, accuracy on images as they are";
   const Config& c = row->config;
   const attacks::AttackConfig a = attack_config(c);
@@ -276,7 +274,7 @@ std::vector<Setting> settings_of(const Plan& plan) {
 void add_unattacked(const Plan& plan, StudyResults& results) {
   std::vector<std::string> datasets;
   for (const PlanRow& row : plan.rows)
-    if (!is_attacked(row) && std::ranges::count(datasets, row.dataset) == 0) datasets.push_back(row.dataset);
+    if (!is_attacked(row.config) && std::ranges::count(datasets, row.dataset) == 0) datasets.push_back(row.dataset);
   if (!datasets.empty())
     results.notes.push_back(
         fmt::format("not attacked, so that there is no robust accuracy and no area: {}", fmt::join(datasets, ", ")));

@@ -273,6 +273,9 @@ std::vector<std::string> Config::differences(const Config& before) const {
   return list;
 }
 
+bool is_attack(const std::string& name) { return name != "none"; }
+bool is_attacked(const Config& config) { return is_attack(config.text("attack.name")); }
+
 Config read_resolved(const std::string& path) {
   Config config;
   try {

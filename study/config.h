@@ -62,6 +62,11 @@ class Config {
   std::map<std::string, Value> values_;
 };
 
+// Whether the attack of this name (attack.name) attacks: "none" leaves images as they are, and where it stands, counts
+// of robust images are counts of clean ones that nobody may show as robust.
+bool is_attack(const std::string& name);
+bool is_attacked(const Config& config);
+
 // The configuration a run recorded. Throws Error(kBadData) where the file cannot be understood.
 Config read_resolved(const std::string& path);
 

@@ -1,6 +1,7 @@
 #include "study/output.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "kernels/error.h"
@@ -123,7 +124,9 @@ std::string sql(const std::vector<Row>& rows) {
 
 }  // namespace
 
-Row number_or_null(const std::optional<double>& number) { return number ? Row(*number) : Row(nullptr); }
+Row number_or_null(const std::optional<double>& number) {
+  return number && std::isfinite(*number) ? Row(*number) : Row(nullptr);
+}
 
 Format format_by_name(const std::string& name) {
   if (name == "md") return Format::kMarkdown;

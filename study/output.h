@@ -13,7 +13,8 @@ using Row = nlohmann::ordered_json;  // a flat object
 enum class Format { kMarkdown, kCsv, kJson, kJsonl, kSql };
 Format format_by_name(const std::string& name);  // md, csv, json, jsonl, sql; throws Error(kUsage)
 
-Row number_or_null(const std::optional<double>& number);  // what nobody could measure is null, never 0
+// What nobody could measure, or is not finite, is null, never 0.
+Row number_or_null(const std::optional<double>& number);
 
 // Columns are the fields in order of first appearance; a field that a row lacks is empty. SQL makes a table `taut_rows`
 // where there is none and inserts the rows: `taut ... -o sql | sqlite3 results.db`.

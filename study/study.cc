@@ -155,9 +155,8 @@ int64_t run_study(const Plan& plan, const std::string& folder, const StudyOption
       const auto share = [&](const char* correct) {
         return fmt::format("{:.3f}", last.at(correct).get<double>() / std::max(1.0, last.at("n").get<double>()));
       };
-      const bool attacked = row->config.text("attack.name") != "none";
       progress.say(fmt::format("{}: clean {}, {} of {}, {}", row->run_id, share("clean_correct"),
-                               attacked ? "robust " + share("robust_last_correct") : "not attacked",
+                               is_attacked(row->config) ? "robust " + share("robust_last_correct") : "not attacked",
                                last.at("n").dump(), duration(seconds_since(begin))));
     } catch (const std::exception& error) {
       const auto* own = dynamic_cast<const Error*>(&error);

@@ -26,7 +26,7 @@ std::vector<StudiedDataset> planned_datasets(const Plan& plan) {
     ++d->planned;
     const int64_t updates = row.config.integer("train.steps");
     if (updates > 0) d->updates = d->updates == 0 ? updates : std::min(d->updates, updates);
-    d->attacked = d->attacked || row.config.text("attack.name") != "none";
+    d->attacked = d->attacked || is_attacked(row.config);
     d->judges_domains = d->judges_domains || !row.config.texts("eval.domains").empty();
     for (const Departure& departure : departures(row))
       if (std::ranges::find(d->departures, departure) == d->departures.end()) d->departures.push_back(departure);

@@ -180,9 +180,7 @@ std::vector<Departure> departures(const PlanRow& row) {
   if (steps > 0 && steps != kProtocolSteps)
     out.push_back({fmt::format("train.steps {} instead of 20 epochs ({} on CIFAR)", steps, kProtocolSteps)});
   for (const Key& key : all_keys()) {
-    if (!is_protocol(key.name, row.strategy, steps,
-                     paper.text("attack.name") != "none" && c.text("attack.name") != "none"))
-      continue;
+    if (!is_protocol(key.name, row.strategy, steps, is_attacked(paper) && is_attacked(c))) continue;
     if (same_value(key, c, paper)) continue;
     const std::string theirs = key.name == "model.image_size" ? "224" : paper.value_text(key.name);
     out.push_back({fmt::format("{} {} instead of {}", key.name, c.value_text(key.name), theirs),

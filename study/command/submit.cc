@@ -137,7 +137,7 @@ void run_chosen_row(const RowChoice& choice, const Common& common, Device device
   const Json result = run_row(row, manifest.folder, {.share = share, .device = device, .progress = &progress});
   const Row waiting = {
       {"run_id", row.run_id}, {"part", share.part}, {"of", share.of}, {"state", "others are not done"}};
-  print_rows({result.is_null() ? waiting : last_point(result)}, format_by_name(common.format));
+  print_rows({result.is_null() ? waiting : last_point(row.config, result)}, format_by_name(common.format));
 }
 
 void add_submit_command(CLI::App& study, const ExitCode& code, const std::string& command_line) {

@@ -18,7 +18,7 @@ void run_chosen_row(const RowChoice& choice, const Common& common, Device device
 
 void add_submit_command(CLI::App& study, const ExitCode& code, const std::string& command_line);
 
-// What `train` and `run --manifest` print of result.json.
-Row last_point(const nlohmann::ordered_json& result);
+// What `train` and `run --manifest` print of result.json; robust counts are empty where nothing was attacked.
+Row last_point(const Config& config, const nlohmann::ordered_json& result);
 
 }  // namespace taut::study

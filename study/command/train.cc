@@ -7,7 +7,7 @@
 
 namespace taut::study {
 
-Row last_point(const Json& result) {
+Row last_point(const Config& config, const Json& result) {
   const Json& last = result.at("evaluations").back();
   Row row;
   for (const char* field : {"run_id", "dataset", "strategy", "seed", "steps", "trainable", "total"})
@@ -15,6 +15,9 @@ Row last_point(const Json& result) {
   for (const char* field : {"n", "clean_correct", "robust_last_correct", "robust_best_correct", "mean_loss_clean",
                             "mean_loss_adv", "max_perturbation"})
     row[field] = last.at(field);
+  if (!is_attacked(config))
+    for (const char* field : {"robust_last_correct", "robust_best_correct", "mean_loss_adv", "max_perturbation"})
+      row[field] = nullptr;
   return row;
 }
 
@@ -34,7 +37,7 @@ void add_train_command(CLI::App& app, const ExitCode&) {
     Progress progress(progress_mode_by_name(common->progress),
                       run_cost(row) + pretraining_cost(row.config, *out + "/pretrained"));
     const Json result = run(row, *out, {.cache = "", .device = device, .force_resume = *force, .progress = &progress});
-    print_rows({last_point(result)}, format_by_name(common->format));
+    print_rows({last_point(row.config, result)}, format_by_name(common->format));
   });
 }
 

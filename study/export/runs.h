@@ -20,7 +20,7 @@ struct StoredRun {
 
   // A setting, or `otherwise` where it is not recorded.
   std::string param(const std::string& key, const std::string& otherwise = "") const;
-  bool attacked() const { return param("attack.name") != "none"; }
+  bool attacked() const { return is_attack(param("attack.name")); }
   double number(const std::string& key) const;  // NaN where it is not recorded or no number
 };
 

@@ -6,6 +6,7 @@
 #include "nn/model.h"
 #include "study/export/export.h"
 #include "study/export/runs.h"
+#include "study/output.h"
 #include "study/report/markup.h"
 #include "study/run/directory.h"
 #include "study/run/model.h"
@@ -15,8 +16,6 @@ namespace {
 
 // JSON has no NaN, and file names or messages may hold bytes that are no UTF-8.
 std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
-
-Json number_or_null(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 
 // The name of a file that no earlier one has, however the file system treats case.
 std::string unused(std::set<std::string>& names, const std::string& stem, const std::string& end) {

@@ -183,5 +183,28 @@ TEST_CASE("where some settings of a data set are attacked and others are not, ar
   CHECK(some.datasets[0].pairs.size() == 1);
 }
 
+TEST_CASE("the row that a run ends with has robust counts where it was attacked, and else none") {
+  const TempFolder folder;
+  write_text(folder / "tiny.toml", kTinyStudy);
+  const auto row_of = [](const Outcome& o) {
+    REQUIRE_MESSAGE(o.code == 0, o.err);
+    return Json::parse(o.out).at(0);
+  };
+  const std::vector<std::string> robust = {"robust_last_correct", "robust_best_correct", "mean_loss_adv",
+                                           "max_perturbation"};
+  for (const std::string name : {"pgd", "none"}) {
+    CAPTURE(name);
+    const std::string out = folder / name;
+    REQUIRE(taut({"study", "submit", folder / "tiny.toml", "--out", out, "attack.name=" + name}).code == 0);
+    for (const Json& row : {row_of(taut({"train", "-c", folder / "tiny.toml", "attack.name=" + name, "--out",
+                                         out + "-run", "-o", "json"})),
+                            row_of(taut({"study", "run", "--manifest", out, "--index", "0", "-o", "json"}))}) {
+      CHECK(row.at("clean_correct").is_number_integer());
+      CHECK(row.at("mean_loss_clean").is_number());
+      for (const std::string& field : robust) CHECK(row.at(field).is_null() == (name == "none"));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace taut::study
