@@ -89,17 +89,13 @@ std::pair<Var, Var> residual_layer_norm(const Var& h, const Var& r, const Var& w
 
 // ---- batch_norm.cc --------------------------------------------------------------------------------------------------
 
-struct BatchNormed {
-  Var y;
-  Tensor running_mean, running_var;  // afterwards; in evaluation as they were
-};
 // (x - mean) / sqrt(var + eps) * weight + bias over all dimensions but the last (Ioffe and Szegedy, 2015), + residual
 // if that is defined, then a ReLU if `relu`. Training: statistics of the batch, biased variance; the running ones move
-// by `momentum`, with the unbiased variance, as PyTorch's; throws Error(kUsage) for fewer than two values a channel.
-// Evaluation: the running ones. x and residual (..., c), everything else (c).
-BatchNormed batch_norm(const Var& x, const Var& weight, const Var& bias, const Tensor& running_mean,
-                       const Tensor& running_var, bool training, double momentum, double eps, const Var& residual = {},
-                       bool relu = false);
+// by `momentum`, with the unbiased variance, as PyTorch's, in place, so that a step may be recorded (kernels/graph.h);
+// throws Error(kUsage) for fewer than two values a channel. Evaluation: the running ones. x and residual (..., c),
+// everything else (c).
+Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor running_mean, Tensor running_var, bool training,
+               double momentum, double eps, const Var& residual = {}, bool relu = false);
 
 // ---- pool.cc: images (n, h, w, c) -----------------------------------------------------------------------------------
 

@@ -51,8 +51,6 @@ Trainer::Trainer(std::shared_ptr<nn::Model> model, TrainOptions options)
     : model_(std::move(model)), options_(options), optimizer_(make_optimizer(*model_, options_)) {
   const auto& list = optimizer_.parameters();
   head_only_ = std::all_of(list.begin(), list.end(), [&](const auto& p) { return model_->is_head(p.path); });
-  for (const nn::NamedParameter& p : model_->parameters()) state_.push_back(p.var);
-  for (const nn::NamedBuffer& b : model_->buffers()) state_.push_back(b.var);
 }
 
 StepResult Trainer::step(const Tensor& images, const Tensor& labels) {
@@ -79,20 +77,6 @@ void Trainer::differentiate(Net net) {
   for (Tensor& g : grads_)
     if (g.defined()) g = g.contiguous();
   squares_ = nn::sum_of_squares(grads_);
-}
-
-// Of everything a step uses besides the batch: a tensor that was replaced makes it another step.
-std::string Trainer::addresses() const {
-  std::string all;
-  const auto append = [&](const Tensor& t) {
-    const void* const p = t.raw();
-    all.append(reinterpret_cast<const char*>(&p), sizeof p);
-    for (const int64_t size : t.shape()) all.append(reinterpret_cast<const char*>(&size), sizeof size);
-  };
-  append(input_);
-  append(labels_);
-  for (const Var& v : state_) append(v.value());
-  return all;
 }
 
 void Trainer::prefetch(const Tensor& input, const Tensor& labels) {
@@ -144,17 +128,21 @@ void Trainer::fail_on_loss(Net net, double loss) {
 StepResult Trainer::update(Net net, const Tensor& input, const Tensor& labels) {
   StepResult result;
   const Device device = model_->device();
-  // Batch norms that train make new running statistics at every step.
-  const bool alike = device.kind != DeviceKind::kCpu && (head_only_ || model_->buffers().empty());
-  if (alike) {
+  const bool on_gpu = device.kind != DeviceKind::kCpu;
+  if (on_gpu) {
     check_labels(labels, model_->config().classes);  // a replay does not
     if (repeated_ == nullptr) repeated_ = std::make_unique<RepeatedStep>(device);
   }
   bring(input, labels);
-  if (alike)
-    repeated_->run((net == &nn::Model::forward ? "forward" : "classify") + addresses(), [&] { differentiate(net); });
-  else
+  if (on_gpu) {
+    // A tensor that was replaced makes it another step.
+    std::string key = (net == &nn::Model::forward ? "forward " : "classify ") + model_->places();
+    append_place(key, input_);
+    append_place(key, labels_);
+    repeated_->run(key, [&] { differentiate(net); });
+  } else {
     differentiate(net);
+  }
   result.loss = loss_.item();
   if (!std::isfinite(result.loss)) fail_on_loss(net, result.loss);
   result.gradient_norm = std::sqrt(squares_.item());
@@ -168,11 +156,15 @@ StepResult Trainer::update(Net net, const Tensor& input, const Tensor& labels) {
   const double scale = options_.clip > 0 ? nn::clip_factor(result.gradient_norm, options_.clip) : 1;
   result.lr = options_.lr * options_.schedule.factor(steps() + 1);
   optimizer_.step(grads_, result.lr, scale);
-  if (device.kind == DeviceKind::kCpu) {  // nothing of the batch stays
+  if (!on_gpu) {  // nothing of the batch stays
     input_ = labels_ = loss_ = squares_ = Tensor();
     grads_.clear();
   }
   return result;
+}
+
+RepeatedStep::Counts Trainer::counts() const {
+  return repeated_ == nullptr ? RepeatedStep::Counts{} : repeated_->counts();
 }
 
 void Trainer::load_state(const std::map<std::string, Tensor>& state, int64_t steps, const std::string& file) {

@@ -50,6 +50,8 @@ class Trainer {
 
   int64_t steps() const { return optimizer_.steps(); }
   const nn::AdamW& optimizer() const { return optimizer_; }
+  // On a GPU: how often forward and backward pass were called, recorded and replayed; else zeros.
+  RepeatedStep::Counts counts() const;
   // Optimiser state for a checkpoint, and back.
   std::vector<std::pair<std::string, Tensor>> state() const { return optimizer_.state(); }
   void load_state(const std::map<std::string, Tensor>& state, int64_t steps, const std::string& file);
@@ -58,7 +60,6 @@ class Trainer {
   using Net = Var (nn::Model::*)(const Var&);
   StepResult update(Net net, const Tensor& input, const Tensor& labels);
   void differentiate(Net net);
-  std::string addresses() const;
   void bring(const Tensor& input, const Tensor& labels);
   // Throws the error that names where the loss of the batch in input_ stopped being finite.
   [[noreturn]] void fail_on_loss(Net net, double loss);
@@ -70,7 +71,6 @@ class Trainer {
 
   // What a step reads and leaves, at addresses that stay while the shapes do: a GPU replays it (kernels/graph.h).
   std::unique_ptr<RepeatedStep> repeated_;
-  std::vector<Var> state_;  // parameters and buffers
   Tensor input_, labels_, loss_, squares_;
   std::vector<Tensor> grads_;
 

@@ -17,7 +17,7 @@ namespace taut {
 
 BOTH_BACKENDS(
     // Statistics of a batch of rows >= 2, and the running ones afterwards: new = (1 - momentum) running + momentum
-    // batch, with the unbiased variance.
+    // batch, with the unbiased variance. The new ones may be where the old ones are.
     template <class T>
     void batch_norm_statistics(Stream, const T* x, const T* running_mean, const T* running_var, T* mean, T* rstd,
                                T* new_mean, T* new_var, int64_t rows, int64_t cols, T eps, T momentum);

@@ -27,13 +27,8 @@ BatchNorm::BatchNorm(int64_t channels, DType dtype)
       running_var(add_buffer("running_var", Tensor::full({channels}, 1, dtype))) {}
 
 Var BatchNorm::forward(const Var& x, bool relu, const Var& residual) {
-  ops::BatchNormed r = ops::batch_norm(x, weight, bias, running_mean.value(), running_var.value(), training(),
-                                       kMomentum, kEps, residual, relu);
-  if (training()) {
-    running_mean.set_value(std::move(r.running_mean));
-    running_var.set_value(std::move(r.running_var));
-  }
-  return std::move(r.y);
+  return ops::batch_norm(x, weight, bias, running_mean.value(), running_var.value(), training(), kMomentum, kEps,
+                         residual, relu);
 }
 
 Place::Place(std::shared_ptr<Layer> layer) { replace(std::move(layer)); }

@@ -25,7 +25,7 @@ class Conv : public Layer {
 };
 
 // Batch normalisation of the last dimension; weight and bias (c), buffers running_mean and running_var. In training
-// mode a forward pass uses the statistics of its batch and moves the running ones.
+// mode a forward pass uses the statistics of its batch and moves the running ones, in place.
 class BatchNorm : public Module {
  public:
   explicit BatchNorm(int64_t channels, DType dtype);  // ones and zeros

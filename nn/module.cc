@@ -84,6 +84,13 @@ void Module::pass_precision(Precision precision) {
   for (const Child& c : children_) c.module->pass_precision(precision);
 }
 
+std::string Module::places() const {
+  std::string key = training_ ? "training " : "evaluation ";
+  key += std::to_string(static_cast<int>(precision_));
+  visit("", [&](const std::string&, Var& var, bool) { append_place(key, var.value()); });
+  return key;
+}
+
 std::string Module::describe() const {
   std::string text;
   for (const NamedParameter& p : parameters())

@@ -48,6 +48,10 @@ class Module {
   void pass_precision(Precision precision);
   Precision precision() const { return precision_; }
 
+  // What a recorded step (kernels/graph.h) depends on of a module: where parameters and buffers lie, their shapes and
+  // dtypes, and the modes.
+  std::string places() const;
+
   // One line a parameter: path, shape, trainable or frozen.
   std::string describe() const;
 

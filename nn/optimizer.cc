@@ -22,11 +22,6 @@ void put_constants(Tensor& to, const AdamWStep& step, Device device) {
   to.copy_from(Tensor::from(std::span(&c.grad_scale, kNumbers), {kNumbers}));
 }
 
-void append_address(std::string& all, const Tensor& t) {
-  const void* const p = t.raw();
-  all.append(reinterpret_cast<const char*>(&p), sizeof p);
-}
-
 }  // namespace
 
 AdamW::AdamW(std::vector<NamedParameter> parameters, std::vector<bool> decay, AdamWOptions options)
@@ -44,7 +39,7 @@ void AdamW::step(const std::vector<Tensor>& gradients, double lr, double gradien
              gradients.size());
   ++steps_;
   std::vector<Tensor> dense(gradients.size());
-  std::string addresses;
+  std::string places;
   Device device;
   bool put[2] = {false, false};
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -57,7 +52,7 @@ void AdamW::step(const std::vector<Tensor>& gradients, double lr, double gradien
       v_[i] = Tensor::zeros(p.shape(), p.dtype(), device);
     }
     for (const Tensor* t : std::initializer_list<const Tensor*>{&p, &dense[i], &m_[i], &v_[i]})
-      append_address(addresses, *t);
+      append_place(places, *t);
     if (std::exchange(put[decay_[i]], true)) continue;
     const AdamWStep step{.lr = lr,
                          .beta1 = options_.beta1,
@@ -68,11 +63,11 @@ void AdamW::step(const std::vector<Tensor>& gradients, double lr, double gradien
                          .grad_scale = gradient_scale};
     on_float(p.dtype(), "adamw", [&]<class T>() { put_constants<T>(constants_[decay_[i]], step, device); });
   }
-  if (addresses.empty()) return;
+  if (places.empty()) return;
   if (repeated_ == nullptr) repeated_ = std::make_unique<RepeatedStep>(device);
   for (const Tensor& c : constants_)
-    if (c.defined()) append_address(addresses, c);
-  repeated_->run(addresses, [&] {
+    if (c.defined()) append_place(places, c);
+  repeated_->run(places, [&] {
     on_float(constants_[put[1]].dtype(), "adamw", [&]<class T>() {
       std::vector<AdamWTensor<T>> tensors;
       for (size_t i = 0; i < parameters_.size(); ++i) {

@@ -283,4 +283,12 @@ bool same_bytes(const Tensor& a, const Tensor& b) {
   return x.numel() == 0 || std::memcmp(x.raw(), y.raw(), static_cast<size_t>(x.bytes())) == 0;
 }
 
+void append_place(std::string& key, const Tensor& tensor) {
+  const auto append = [&](const auto& value) { key.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  append(tensor.raw());
+  append(tensor.dtype());
+  append(tensor.ndim());
+  for (const int64_t size : tensor.shape()) append(size);
+}
+
 }  // namespace taut

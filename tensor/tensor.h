@@ -109,5 +109,8 @@ class Tensor {
 std::string to_string(const Tensor& tensor, int64_t max_elements = 16);
 // Bit equality of shape, dtype and all elements.
 bool same_bytes(const Tensor& a, const Tensor& b);
+// Adds to `key` where the tensor lies and of what shape and dtype it is, all that a recorded step (kernels/graph.h)
+// depends on of it.
+void append_place(std::string& key, const Tensor& tensor);
 
 }  // namespace taut

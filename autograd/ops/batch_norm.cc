@@ -19,8 +19,8 @@ void check(const Var& x, const Var& weight, const Var& bias, const Tensor& runni
     check_shape(kOp, name, v, channels);
   }
   for (const auto& [name, t] : {std::pair{"running_mean", running_mean}, std::pair{"running_var", running_var}}) {
-    TAUT_CHECK(t.defined() && t.shape() == channels && t.dtype() == x.dtype(),
-               "[batch_norm] expected '{}' {} {}, got {}", name, taut::name(x.dtype()), to_string(channels),
+    TAUT_CHECK(t.defined() && t.shape() == channels && t.dtype() == x.dtype() && t.is_contiguous(),
+               "[batch_norm] expected '{}' {} {}, dense, got {}", name, taut::name(x.dtype()), to_string(channels),
                t.defined() ? to_string(t, 0) : "none");
   }
   TAUT_CHECK(!training || rows_of(x.shape()) >= 2,
@@ -73,42 +73,35 @@ struct SavedBatchNorm {
 
 }  // namespace
 
-BatchNormed batch_norm(const Var& x, const Var& weight, const Var& bias, const Tensor& running_mean,
-                       const Tensor& running_var, bool training, double momentum, double eps, const Var& residual,
-                       bool relu) {
-  if (is_bf16(x)) {
-    BatchNormed result = batch_norm(widened(x), widened(weight), widened(bias), running_mean, running_var, training,
-                                    momentum, eps, widened(residual), relu);
-    result.y = cast(result.y, DType::kBF16);
-    return result;
-  }
+Var batch_norm(const Var& x, const Var& weight, const Var& bias, Tensor running_mean, Tensor running_var, bool training,
+               double momentum, double eps, const Var& residual, bool relu) {
+  if (is_bf16(x))
+    return cast(batch_norm(widened(x), widened(weight), widened(bias), running_mean, running_var, training, momentum,
+                           eps, widened(residual), relu),
+                DType::kBF16);
   check(x, weight, bias, running_mean, running_var, training, residual);
   const Tensor in = dense(x), w = dense(weight), b = dense(bias), r = residual.defined() ? dense(residual) : Tensor();
-  const Tensor old_mean = running_mean.contiguous(), old_var = running_var.contiguous();
   const int64_t rows = rows_of(in.shape()), cols = in.size(-1);
-  BatchNormed result{{}, old_mean, old_var};
-  Tensor out = empty_like(in), mean = old_mean, rstd = empty_as(in, {cols});
+  Tensor out = empty_like(in), mean = running_mean, rstd = empty_as(in, {cols});
   on_float(in.dtype(), kOp, [&]<class T>() {
     const Stream stream = stream_of(in);
     if (training) {
       mean = empty_as(in, {cols});
-      result.running_mean = empty_as(in, {cols});
-      result.running_var = empty_as(in, {cols});
-      ON_DEVICE(in.device(),
-                batch_norm_statistics<T>(stream, in.data<T>(), old_mean.data<T>(), old_var.data<T>(), mean.data<T>(),
-                                         rstd.data<T>(), result.running_mean.data<T>(), result.running_var.data<T>(),
-                                         rows, cols, static_cast<T>(eps), static_cast<T>(momentum)));
+      T *moving_mean = running_mean.data<T>(), *moving_var = running_var.data<T>();
+      ON_DEVICE(in.device(), batch_norm_statistics<T>(stream, in.data<T>(), moving_mean, moving_var, mean.data<T>(),
+                                                      rstd.data<T>(), moving_mean, moving_var, rows, cols,
+                                                      static_cast<T>(eps), static_cast<T>(momentum)));
+      running_mean.bump_version();
+      running_var.bump_version();
     } else {
-      ON_DEVICE(in.device(), batch_norm_rstd<T>(stream, old_var.data<T>(), rstd.data<T>(), cols, static_cast<T>(eps)));
+      ON_DEVICE(in.device(),
+                batch_norm_rstd<T>(stream, running_var.data<T>(), rstd.data<T>(), cols, static_cast<T>(eps)));
     }
     ON_DEVICE(in.device(), batch_norm_forward<T>(stream, in.data<T>(), mean.data<T>(), rstd.data<T>(), w.data<T>(),
                                                  b.data<T>(), optional_data<T>(r), relu, out.data<T>(), rows, cols));
   });
   const Needs wanted = needs_of({x, weight, bias, residual});
-  if (!any(wanted)) {
-    result.y = Var(out);
-    return result;
-  }
+  if (!any(wanted)) return Var(out);
   SavedBatchNorm saved{{}, {}, {}, {}, Saved(kOp, "rstd", rstd), training, rows, cols};
   if (wanted[1] || (training && wanted[0])) {
     saved.x = Saved(kOp, "x", in);
@@ -116,10 +109,9 @@ BatchNormed batch_norm(const Var& x, const Var& weight, const Var& bias, const T
   }
   if (relu) saved.y = Saved(kOp, "y", out);
   saved.weight = Saved(kOp, "weight", w);
-  result.y = record(kOp, out, {x, weight, bias, residual}, [saved](const Grads& dy, const Needs& needs) -> Grads {
+  return record(kOp, out, {x, weight, bias, residual}, [saved](const Grads& dy, const Needs& needs) -> Grads {
     return saved.backward(dy[0].contiguous(), needs);
   });
-  return result;
 }
 
 }  // namespace taut::ops

@@ -74,10 +74,10 @@ Var to_nhwc(const Var& x) { return ops::permute(x, {0, 2, 3, 1}); }
 Var to_nchw(const Var& x) { return ops::permute(x, {0, 3, 1, 2}); }
 
 std::vector<Var> batch_norm(const Inputs& in, const nlohmann::json& attrs) {
-  const ops::BatchNormed r =
-      ops::batch_norm(to_nhwc(in["x"]), in["w"], in["b"], in["running_mean"].value(), in["running_var"].value(),
-                      attrs.at("training"), attrs.at("momentum"), attrs.at("eps"));
-  return {to_nchw(r.y), Var(r.running_mean), Var(r.running_var)};
+  const Tensor mean = in["running_mean"].value().clone(), variance = in["running_var"].value().clone();
+  const Var y = ops::batch_norm(to_nhwc(in["x"]), in["w"], in["b"], mean, variance, attrs.at("training"),
+                                attrs.at("momentum"), attrs.at("eps"));
+  return {to_nchw(y), Var(mean), Var(variance)};
 }
 
 // One number for rows and columns, or a pair.

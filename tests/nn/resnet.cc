@@ -31,9 +31,8 @@ struct Plain {
     return ops::conv2d(x, w, {}, {.stride = stride, .padding = w.size(2) / 2});
   }
   Var norm(const Var& x, const std::string& path) const {
-    return ops::batch_norm(x, at(path + ".weight"), at(path + ".bias"), at(path + ".running_mean").value(),
-                           at(path + ".running_var").value(), model.training(), 0.1, 1e-5)
-        .y;
+    return ops::batch_norm(x, at(path + ".weight"), at(path + ".bias"), at(path + ".running_mean").value().clone(),
+                           at(path + ".running_var").value().clone(), model.training(), 0.1, 1e-5);
   }
   Var images(const Var& x) const { return ops::permute(x, {0, 2, 3, 1}); }
   Var head(const Var& x, const std::string& path) const {

@@ -27,10 +27,13 @@ void add_batch_norm(CaseList& list, const Shape& shape, const Options& o) {
             .inputs = inputs,
             .run =
                 [=](const std::vector<Var>& in) {
-                  const ops::BatchNormed r =
-                      ops::batch_norm(in[0], in[1], in[2], in[3].value(), in[4].value(), o.training, kMomentum, o.eps,
-                                      o.residual ? in[5] : Var(), o.relu);
-                  return std::vector<Var>{r.y};
+                  // In training y does not depend on the running statistics, and they move in place.
+                  const auto running = [&](size_t i) {
+                    const Tensor& given = in[i].value();
+                    return o.training ? Tensor::zeros({cols}, given.dtype(), given.device()) : given;
+                  };
+                  return std::vector<Var>{ops::batch_norm(in[0], in[1], in[2], running(3), running(4), o.training,
+                                                          kMomentum, o.eps, o.residual ? in[5] : Var(), o.relu)};
                 },
             .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
               const T count(static_cast<double>(rows));
@@ -73,9 +76,9 @@ void add_running(CaseList& list, const Shape& shape) {
                   const Device device = in[0].value().device();
                   const Var one(Tensor::full({cols}, 1, in[0].dtype(), device));
                   const Var zero(Tensor::zeros({cols}, in[0].dtype(), device));
-                  const ops::BatchNormed r =
-                      ops::batch_norm(in[0], one, zero, in[1].value(), in[2].value(), true, kMomentum, 1e-5);
-                  return std::vector<Var>{Var(r.running_mean), Var(r.running_var)};
+                  const Tensor mean = in[1].value().clone(), variance = in[2].value().clone();
+                  ops::batch_norm(in[0], one, zero, mean, variance, true, kMomentum, 1e-5);
+                  return std::vector<Var>{Var(mean), Var(variance)};
                 },
             .oracle = [=]<class T>(const Arrays<T>& in) -> Arrays<T> {
               const double n = static_cast<double>(rows);
