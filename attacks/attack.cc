@@ -7,6 +7,7 @@
 #include "attacks/momentum.h"
 #include "attacks/multi_targeted.h"
 #include "attacks/pgd.h"
+#include "attacks/step.h"
 #include "kernels/reduce.h"
 #include "tensor/nearest.h"
 
@@ -60,6 +61,12 @@ const Attack& attack(const std::string& name) {
 }
 
 }  // namespace
+
+Logits::Logits(std::function<Var(const Var& images)> whole, InputStage stage, std::function<std::string()> places)
+    : whole_(std::move(whole)),
+      stage_(std::make_shared<const InputStage>(std::move(stage))),
+      places_(std::move(places)),
+      step_(places_ ? std::make_shared<AttackStep>(true) : nullptr) {}
 
 const std::vector<Attack>& attack_list() {
   static const std::vector<Attack> list = {

@@ -14,6 +14,8 @@
 
 namespace taut::attacks {
 
+class AttackStep;  // attacks/step.h
+
 // A model's first op and what comes after it. An attack that knows them keeps the patches up to date itself: the end of
 // its backward pass, the step and the first op are one kernel (pgd_step_patches, kernels/pgd.h), with the same bytes.
 struct InputStage {
@@ -28,16 +30,22 @@ class Logits {
   template <class F>
   requires std::is_invocable_r_v<Var, F, const Var&> Logits(F whole)
       : whole_(std::move(whole)) {}  // NOLINT: a function is what it stands for
-  Logits(std::function<Var(const Var& images)> whole, InputStage stage)
-      : whole_(std::move(whole)), stage_(std::make_shared<const InputStage>(std::move(stage))) {}
+  // `places` names all that the kernels of a pass depend on but the contents of memory: where the weights lie, their
+  // shapes and dtypes, modes (nn::Module::places). With it a GPU keeps what it recorded of an attack's step from one
+  // batch to the next, and the memory of one step, until the last copy of this is gone.
+  Logits(std::function<Var(const Var& images)> whole, InputStage stage, std::function<std::string()> places = {});
 
   Var operator()(const Var& images) const { return whole_(images); }
   explicit operator bool() const { return static_cast<bool>(whole_); }
   const InputStage* stage() const { return stage_.get(); }  // null where it is not known
+  AttackStep* kept_step() const { return step_.get(); }     // null where nothing is kept
+  std::string places() const { return places_ ? places_() : std::string(); }
 
  private:
   std::function<Var(const Var& images)> whole_;
   std::shared_ptr<const InputStage> stage_;
+  std::function<std::string()> places_;
+  std::shared_ptr<AttackStep> step_;
 };
 
 enum class Norm { kLinf, kL2 };

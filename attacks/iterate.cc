@@ -1,84 +1,17 @@
 #include "attacks/iterate.h"
 
-#include <algorithm>
-#include <optional>
-
 #include "attacks/norm_ball.h"
-#include "autograd/engine.h"
 #include "autograd/ops.h"
-#include "kernels/graph.h"
-#include "kernels/pgd.h"
 
 namespace taut::attacks {
 namespace {
 
-// What is known of an iterate, one number an image, on the images' device: nothing is read on the host before the end.
-struct Verdicts {
-  Tensor predicted, losses, zeros;  // (b): class, cross-entropy, pixels whose gradient is exactly zero
-  Verdicts(const Shape& shape, DType dtype, Device device)
-      : predicted(Tensor::empty(shape, DType::kI64, device)),
-        losses(Tensor::empty(shape, dtype, device)),
-        zeros(Tensor::zeros(shape, DType::kI64, device)) {}
-  void keep(int64_t row, const Verdicts& one) {
-    predicted.slice(0, row, 1).copy_from(one.predicted.reshape({1, -1}));
-    losses.slice(0, row, 1).copy_from(one.losses.reshape({1, -1}));
-    zeros.slice(0, row, 1).copy_from(one.zeros.reshape({1, -1}));
-  }
-};
-
-void judge(const Tensor& logits, const Tensor& labels, Verdicts& verdicts) {
-  const NoGrad no_grad;
-  verdicts.predicted.copy_from(argmax(logits));
-  verdicts.losses.copy_from(ops::cross_entropy(Var(logits), labels, 0, ops::Reduction::kNone).value());
+// Of all iterates, a row each.
+void keep(const Verdicts& one, int64_t row, Verdicts& all) {
+  all.predicted.slice(0, row, 1).copy_from(one.predicted.reshape({1, -1}));
+  all.losses.slice(0, row, 1).copy_from(one.losses.reshape({1, -1}));
+  all.zeros.slice(0, row, 1).copy_from(one.zeros.reshape({1, -1}));
 }
-
-// Elements of each image's part of the gradient that are exactly zero.
-void count_zeros_of(const Tensor& gradient, Tensor& zeros) {
-  const int64_t samples = gradient.size(0), n = gradient.numel() / std::max<int64_t>(samples, 1);
-  on_stored(gradient.dtype(), "attack", [&]<class T>() {
-    ON_DEVICE(gradient.device(),
-              count_zeros<T>(current_stream(gradient.device()), gradient.data<T>(), zeros.data<int64_t>(), samples, n));
-  });
-}
-
-// The gradient of the sum over the images of what is ascended: of each image its own, unscaled.
-Tensor gradient_of(const Objective& objective, const Var& logits, const Tensor& labels, const Var& input) {
-  const Var ascended = objective(logits, labels);
-  const Tensor ones = Tensor::full(ascended.shape(), 1, ascended.dtype(), ascended.value().device());
-  const Tensor g = gradients({ascended}, {ones}, {input}, true)[0];
-  TAUT_CHECK(g.defined(), "[attack] the logits do not depend on the images");
-  return g.contiguous();
-}
-
-// The patches of the iterate, and the step that moves both.
-class PatchStep {
- public:
-  PatchStep(const InputStage& stage, const Tensor& x, const Tensor& adv)
-      : stage_(stage),
-        shape_{x.size(0), x.size(1), x.size(2), x.size(3), stage.patches.patch},
-        mean_(ops::constant(stage.patches.mean, x.dtype(), x.device())),
-        std_(ops::constant(stage.patches.std, x.dtype(), x.device())),
-        patches_(ops::patchify(Var(adv), stage.patches).value()) {}
-
-  const Tensor& patches() const { return patches_; }
-  Var logits(const Var& patches) const { return stage_.logits(patches, {shape_.b, shape_.c, shape_.h, shape_.w}); }
-
-  void ascend(const Tensor& x, const Tensor& gradient, Tensor& adv, const AttackConfig& config) {
-    on_stored(patches_.dtype(), "attack", [&]<class T>() {
-      using R = Real<T>;
-      ON_DEVICE(x.device(), pgd_step_patches<T>(current_stream(x.device()), x.data<R>(), gradient.data<T>(),
-                                                mean_.data<R>(), std_.data<R>(), adv.data<R>(), patches_.data<T>(),
-                                                shape_, static_cast<R>(config.alpha), static_cast<R>(config.eps)));
-    });
-    adv.bump_version();
-    patches_.bump_version();
-  }
-
- private:
-  const InputStage& stage_;
-  PatchShape shape_;
-  Tensor mean_, std_, patches_;
-};
 
 // The record of all iterates, on the host.
 void read(const Verdicts& all, const Tensor& labels, int64_t pixels, AttackResult& result) {
@@ -107,8 +40,8 @@ Tensor start_point(const Tensor& x, const AttackConfig& config, const AttackSeed
   return moves && config.random_start ? random_start(x, config, seed) : x.clone();
 }
 
-AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config, Tensor adv,
-                     const Direction& direction, const Objective& objective, Steps kind) {
+AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
+                     const Tensor& adv, const Objective& objective, const Direction& direction) {
   TAUT_CHECK(x.defined() && x.ndim() == 4 && x.is_contiguous(), "[attack] expected images (b, c, h, w), got {}",
              x.defined() ? to_string(x.shape()) : "none");
   TAUT_CHECK(labels.defined() && labels.dtype() == DType::kI64 && labels.shape() == Shape{x.size(0)},
@@ -118,37 +51,25 @@ AttackResult iterate(const Logits& model, const Tensor& x, const Tensor& labels,
   AttackResult result;
   const int64_t b = x.size(0), steps = config.eps > 0 ? config.steps : 0;
   result.zero_gradient.assign(static_cast<size_t>(b), 0);
-  Verdicts all({steps + 1, b}, x.dtype(), x.device()), now({b}, x.dtype(), x.device());
-  std::optional<PatchStep> fused;
-  if (model.stage() != nullptr && !direction && config.norm == Norm::kLinf && steps > 0)
-    fused.emplace(*model.stage(), x, adv);
-  // Reads adv, its patches and `now` and writes to them alone, in place: one step is every step.
-  const auto step = [&] {
-    const Var input(fused ? fused->patches() : adv, true);
-    const Var logits = fused ? fused->logits(input) : model(input);
-    judge(logits.value(), labels, now);
-    const Tensor g = gradient_of(objective, logits, labels, input);
-    count_zeros_of(g, now.zeros);
-    if (fused)
-      fused->ascend(x, g, adv, config);
-    else
-      ascend(x, direction ? direction(g) : g, adv, config);
-  };
-  RepeatedStep repeated(x.device());
-  for (int64_t k = 0; k < steps; ++k) {
-    if (kind == Steps::kAlike)
-      repeated.run("", step);
-    else
-      step();
-    all.keep(k, now);
+  result.adversarial = adv;
+  Verdicts all({steps + 1, b}, x.dtype(), x.device()), last({b}, x.dtype(), x.device());
+  if (steps > 0) {
+    const bool kept = model.kept_step() != nullptr && x.device().kind != DeviceKind::kCpu;
+    AttackStep own(false);
+    AttackStep& step = kept ? *model.kept_step() : own;
+    const StepRule rule{model, config, objective, direction};
+    step.begin(rule, x, labels, adv);
+    for (int64_t k = 0; k < steps; ++k) {
+      step.take(rule);
+      keep(step.verdicts(), k, all);
+    }
+    result.adversarial = kept ? step.adversarial().clone() : step.adversarial();
   }
   const NoGrad no_grad;
-  const Var logits = model(Var(adv));
-  judge(logits.value(), labels, now);
-  now.zeros.fill(0);
-  all.keep(steps, now);
+  const Var logits = model(Var(result.adversarial));
+  judge(logits.value(), labels, last);
+  keep(last, steps, all);
   read(all, labels, b > 0 ? x.numel() / b : 0, result);
-  result.adversarial = adv;
   result.logits = logits.value();
   return result;
 }

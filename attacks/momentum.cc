@@ -16,23 +16,22 @@ Tensor normalised(const Tensor& gradient) {
   const Var magnitude = ops::add(ops::relu(g), ops::relu(ops::scale(g, -1)));
   const Tensor means = ops::scale(ops::sum(magnitude, 1, true), 1 / static_cast<double>(n)).value();
   // Dividing by 1 leaves a zero gradient zero.
-  std::vector<double> divisors = means.to_doubles();
-  for (double& d : divisors)
-    if (d == 0) d = 1;
-  const Var divisor(Tensor::from(divisors, {b, 1}).to(gradient.dtype()).to(gradient.device()));
-  return ops::div(g, divisor).value().reshape(gradient.shape());
+  const Var ones(Tensor::full({b, 1}, 1, means.dtype(), means.device()));
+  const Var is_zero = ops::sub(ones, Var(means.to(DType::kBool).to(means.dtype())));
+  return ops::div(g, ops::add(Var(means), is_zero)).value().reshape(gradient.shape());
+}
+
+void accumulate(const Tensor& gradient, Tensor& direction) {
+  const NoGrad no_grad;
+  direction.copy_from(ops::add(Var(direction), Var(normalised(gradient))).value());
 }
 
 }  // namespace
 
 AttackResult momentum(const Logits& model, const Tensor& x, const Tensor& labels, const AttackConfig& config,
                       const AttackSeed& seed) {
-  Tensor direction = Tensor::zeros(x.shape(), x.dtype(), x.device());
-  const auto accumulate = [&](const Tensor& gradient) {
-    direction = ops::add(Var(direction), Var(normalised(gradient))).value();
-    return direction;
-  };
-  return iterate(model, x, labels, config, start_point(x, config, seed), accumulate, objective_of(config.loss));
+  return iterate(model, x, labels, config, start_point(x, config, seed), objective_of(config.loss),
+                 {"momentum", accumulate});
 }
 
 }  // namespace taut::attacks

@@ -20,13 +20,12 @@ AttackResult multi_targeted(const Logits& model, const Tensor& x, const Tensor& 
   std::vector<Attempt> attempts;
   for (int64_t round = 0; round < config.restarts; ++round)
     for (int64_t t = 0; t < targets; ++t)
-      attempts.push_back(
-          [&, t](const Tensor& part, const Tensor& its_labels, const AttackSeed& own, std::span<const int64_t> rows) {
-            std::vector<int64_t> towards;
-            for (const int64_t row : rows) towards.push_back(order[static_cast<size_t>(row)][static_cast<size_t>(t)]);
-            return iterate(model, part, its_labels, config, start_point(part, config, own), {},
-                           margin_to(std::move(towards)));
-          });
+      attempts.push_back([&, t](const Tensor& part, const Tensor& its_labels, const AttackSeed& own,
+                                std::span<const int64_t> rows) {
+        std::vector<int64_t> towards;
+        for (const int64_t row : rows) towards.push_back(order[static_cast<size_t>(row)][static_cast<size_t>(t)]);
+        return iterate(model, part, its_labels, config, start_point(part, config, own), margin_to(std::move(towards)));
+      });
   return strongest(x, labels, seed, attempts);
 }
 

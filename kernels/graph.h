@@ -14,6 +14,7 @@ namespace taut {
 // A step may read and write device memory at addresses that stay, and make tensors; those it leaves to the caller (in
 // variables outside it) keep their memory, and a replay writes their new contents there. It must not read device memory
 // on the host, upload from it, or pass a number that changes to a kernel by value: such things stand before or after.
+// The first run under a key, which is a call, may look around once.
 class RepeatedStep {
  public:
   struct Counts {

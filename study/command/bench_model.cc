@@ -117,12 +117,13 @@ Timing time_pgd(const RunModel& model, Inputs& inputs, const attacks::AttackConf
   const auto net = finetune::evaluation_model(*model.net, *model.strategy, model.options);
   const Device device = net->device();
   const Tensor clean = inputs.next(), labels = inputs.labels();
-  if (device.kind != DeviceKind::kCpu) {  // a whole attack, whose steps a graph replays
+  if (device.kind != DeviceKind::kCpu) {  // a whole attack, whose steps a graph replays, as in an evaluation
     attacks::AttackConfig whole = attack;
     whole.steps = kAttackSteps;
     attacks::AttackSeed seed;
     for (int64_t i = 0; i < clean.size(0); ++i) seed.ids.push_back(i);
-    Timing timing = measure([&] { attacks::pgd(logits_of(net), clean, labels, whole, seed); }, threads, device, pace);
+    const attacks::Logits logits = logits_of(net);
+    Timing timing = measure([&] { attacks::pgd(logits, clean, labels, whole, seed); }, threads, device, pace);
     timing.seconds /= kAttackSteps;
     return timing;
   }

@@ -28,7 +28,9 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 attacks::Logits logits_of(const std::shared_ptr<nn::Model>& net) {
   const auto of_patches = [net](const Var& patches, const Shape& images) { return net->forward_of(patches, images); };
-  return {[net](const Var& images) { return net->forward(images); }, {net->input(), of_patches}};
+  return {[net](const Var& images) { return net->forward(images); },
+          {net->input(), of_patches},
+          [net] { return net->places(); }};
 }
 
 attacks::Subject subject_of(const RunModel& model) {

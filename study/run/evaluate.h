@@ -12,7 +12,7 @@ namespace taut::study {
 
 // What is attacked (merged where the strategy can be) and what judges it (built anew, nothing merged).
 attacks::Subject subject_of(const RunModel& model);
-// A net as attacks see it, its input stage included.
+// A net as attacks see it, its input stage included, and where it lies: on a GPU its recorded attack step goes with it.
 attacks::Logits logits_of(const std::shared_ptr<nn::Model>& net);
 
 // Forward passes of one image that a whole evaluation costs.

@@ -61,20 +61,25 @@ AttackConfig config_of(const char* name) {
   return c;
 }
 
+Var value_of(const Objective& objective, const Var& z, const Tensor& y) {
+  return objective.value(z, y, objective.table ? objective.table(y, z.size(1)).to(z.dtype()) : Tensor());
+}
+
 int64_t survivors(const AttackResult& r) { return std::count(r.correct.back().begin(), r.correct.back().end(), 1); }
 
 }  // namespace
 
 TEST_CASE("the margin is the best other logit less the label's, and its gradient is one and minus one") {
-  const Var z(Tensor::from(std::vector<double>{1, 4, 3, /**/ 2, 2, -1}, {2, 3}), true);
-  const Tensor y = Tensor::from(std::vector<int64_t>{2, 0}, {2});
-  const Var m = objective_of(Loss::kMargin)(z, y);
-  CHECK(m.value().to_doubles() == std::vector<double>{1, 0});
-  const Tensor g = gradients({m}, {Tensor::full({2}, 1, DType::kF64)}, {z}, true)[0];
-  CHECK(g.to_doubles() == std::vector<double>{0, 1, -1, -1, 1, 0});
-  CHECK(rivals(z.value(), y) == std::vector<std::vector<int64_t>>{{1, 0}, {1, 2}});
-  CHECK(margin_to({0, 2})(z, y).value().to_doubles() == std::vector<double>{-2, -3});
-  CHECK_THROWS_AS(margin_to({0, 3})(z, y), Error);
+  const Var z(Tensor::from(std::vector<double>{1, 4, 3, /**/ 2, 2, -1, /**/ 3, 5, 5}, {3, 3}), true);
+  const Tensor y = Tensor::from(std::vector<int64_t>{2, 0, 0}, {3});
+  const Var m = value_of(objective_of(Loss::kMargin), z, y);
+  CHECK(m.value().to_doubles() == std::vector<double>{1, 0, 2});
+  const Tensor g = gradients({m}, {Tensor::full({3}, 1, DType::kF64)}, {z}, true)[0];
+  CHECK(g.to_doubles() == std::vector<double>{0, 1, -1, -1, 1, 0, -1, 1, 0});  // of equals the first
+  CHECK(rivals(z.value(), y) == std::vector<std::vector<int64_t>>{{1, 0}, {1, 2}, {1, 2}});
+  CHECK(value_of(margin_to({0, 2, 2}), z, y).value().to_doubles() == std::vector<double>{-2, -3, 2});
+  CHECK_THROWS_AS(value_of(margin_to({0, 3, 1}), z, y), Error);
+  CHECK_THROWS_AS(value_of(margin_to({0}), z, y), Error);
 }
 
 TEST_CASE("multi-targeted PGD breaks exactly the images of a linear model that can be broken") {
