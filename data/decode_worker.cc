@@ -15,10 +15,10 @@
 #include <utility>
 
 #include "data/decode.h"
-#include "data/descriptor.h"
 #include "data/sandbox.h"
 #include "kernels/error.h"
 #include "kernels/fork.h"
+#include "tensor/descriptor.h"
 #include "tensor/retried.h"
 
 namespace taut {

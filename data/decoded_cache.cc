@@ -18,12 +18,12 @@
 #include <utility>
 #include <vector>
 
-#include "data/descriptor.h"
 #include "data/for_all.h"
 #include "data/wrapper.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/tell.h"
+#include "tensor/descriptor.h"
 #include "tensor/retried.h"
 #include "tensor/sha256.h"
 

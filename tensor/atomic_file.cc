@@ -7,30 +7,17 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <utility>
 
 #include "kernels/error.h"
+#include "tensor/descriptor.h"
 #include "tensor/retried.h"
 
 namespace taut {
 namespace {
 
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags)
-      : fd_(retried([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); })) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  // Some file systems report a failed write only here. After a signal the descriptor is closed all the same.
-  bool close() { return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
-
- private:
-  int fd_;
-};
+int open_file(const std::string& path, int flags) {
+  return retried([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
+}
 
 bool write_all(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
@@ -53,7 +40,7 @@ void write_file_atomically(const std::string& path, const std::vector<std::span<
     fail(Exit::kIo, "[{}] cannot {}: {}{}", path, what, reason,
          full ? "; hint: make room on the disk and give the same command again" : "");
   };
-  Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  Descriptor file(open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC));
   if (file.get() < 0) give_up("create its temporary file");
   for (const auto& part : parts)
     if (!write_all(file.get(), part)) give_up("write");
@@ -62,7 +49,7 @@ void write_file_atomically(const std::string& path, const std::vector<std::span<
   if (std::rename(temporary.c_str(), path.c_str()) != 0) give_up("rename into place");
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max(slash, size_t{1}));
-  const Descriptor directory(folder, O_RDONLY | O_DIRECTORY);
+  const Descriptor directory(open_file(folder, O_RDONLY | O_DIRECTORY));
   if (directory.get() < 0 || retried([&] { return ::fsync(directory.get()); }) != 0) give_up("sync its folder");
 }
 

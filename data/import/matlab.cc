@@ -13,9 +13,9 @@
 #include <memory>
 #include <string_view>
 
-#include "data/descriptor.h"
 #include "data/formats.h"
 #include "kernels/error.h"
+#include "tensor/descriptor.h"
 
 namespace taut {
 namespace {

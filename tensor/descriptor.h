@@ -3,6 +3,9 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+#include <utility>
+
 namespace taut {
 
 class Descriptor {
@@ -16,6 +19,9 @@ class Descriptor {
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
   }
+  // For a file that was written: some file systems report a failed write only here. After a signal the descriptor is
+  // closed all the same.
+  bool close() { return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
 
  private:
   int fd_;
