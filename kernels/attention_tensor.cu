@@ -14,6 +14,10 @@ namespace {
 
 using namespace attention;
 
+// The two numbers of a word of bf16.
+__device__ __forceinline__ float low_of(uint32_t pair) { return as_real(static_cast<int32_t>(pair << 16)); }
+__device__ __forceinline__ float high_of(uint32_t pair) { return as_real(static_cast<int32_t>(pair & 0xffff0000u)); }
+
 // out rows of the warp = factors times p (16 x all keys, as operands a) times `values`, all columns.
 template <int kTiles>
 __device__ void multiply_and_write(const Sizes& z, const uint32_t (&p)[kTiles][4], const BF16* values, float factor_g,

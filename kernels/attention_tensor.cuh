@@ -79,8 +79,6 @@ __device__ __forceinline__ void pack_a(const float (&d0)[4], const float (&d1)[4
   a[2] = pack_bf16(d1[0], d1[1]);
   a[3] = pack_bf16(d1[2], d1[3]);
 }
-__device__ __forceinline__ float low_of(uint32_t pair) { return as_real(static_cast<int32_t>(pair << 16)); }
-__device__ __forceinline__ float high_of(uint32_t pair) { return as_real(static_cast<int32_t>(pair & 0xffff0000u)); }
 
 // Rows are held by four lanes each.
 __device__ __forceinline__ float row_sum_of_four(float v) {
