@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kX = 1, kW = 2, kY = 3;  // unique ids of the tensors
 
 // dims in the order (n, c, h, w), of memory in the order (n, h, w, c).
-Descriptor tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, const std::vector<int64_t>& dims) {
+DnnDescriptor tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, const std::vector<int64_t>& dims) {
   const int64_t c = dims[1], h = dims[2], w = dims[3];
   return dnn_tensor(dnn, type, id, dims, {h * w * c, 1, w * c, c});
 }
@@ -57,13 +57,13 @@ Names names_of(DnnPass pass) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
 }
 
-void add_operation(std::vector<Descriptor>& parts, const DnnLibrary& dnn, DnnElement element, DnnPass pass,
+bool add_operation(std::vector<DnnDescriptor>& parts, const DnnLibrary& dnn, DnnElement element, DnnPass pass,
                    const ConvShape& s) {
   const cudnnDataType_t type = element == DnnElement::kBF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
   parts.push_back(tensor(dnn, type, kX, {s.n, s.c_in, s.h, s.w}));
   parts.push_back(tensor(dnn, type, kW, {s.c_out, s.group_in(), s.kh, s.kw}));
   parts.push_back(tensor(dnn, type, kY, {s.n, s.c_out, s.out_h(), s.out_w()}));
-  Descriptor conv(dnn, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+  DnnDescriptor conv(dnn, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   using Pair = std::vector<int64_t>;
   conv.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, std::vector{CUDNN_DATA_FLOAT})
       .set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, std::vector{CUDNN_CROSS_CORRELATION})
@@ -76,7 +76,7 @@ void add_operation(std::vector<Descriptor>& parts, const DnnLibrary& dnn, DnnEle
       .finalize();
   parts.push_back(std::move(conv));
   const Names names = names_of(pass);
-  Descriptor operation(dnn, names.operation);
+  DnnDescriptor operation(dnn, names.operation);
   operation.set(names.conv, parts[3])
       .set(names.x, parts[0])
       .set(names.w, parts[1])
@@ -85,6 +85,7 @@ void add_operation(std::vector<Descriptor>& parts, const DnnLibrary& dnn, DnnEle
       .set(names.beta, CUDNN_TYPE_FLOAT, std::vector{0.0f})
       .finalize();
   parts.push_back(std::move(operation));
+  return true;
 }
 
 std::string key_of(DnnPass pass, const ConvShape& s) {
@@ -102,7 +103,7 @@ bool dnn_conv2d(Stream stream, DnnElement element, DnnPass pass, const void* x, 
   for (const void* p : {x, w, y})
     if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;
   return run_dnn_plan(*dnn, stream, element, key_of(pass, s),
-                      [&](std::vector<Descriptor>& parts) { add_operation(parts, *dnn, element, pass, s); },
+                      [&](std::vector<DnnDescriptor>& parts) { return add_operation(parts, *dnn, element, pass, s); },
                       {{kX, x}, {kW, w}, {kY, y}});
 }
 #endif

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kQ = 1, kK = 2, kV = 3, kOut = 4, kScale = 5;  // unique ids of the tensors
 
-void add_operation(std::vector<Descriptor>& parts, const DnnLibrary& dnn, const AttentionShape& s) {
+void add_operation(std::vector<DnnDescriptor>& parts, const DnnLibrary& dnn, const AttentionShape& s) {
   // (b, heads, t, d) of a fused (b, t, 3, heads, d), and of (b, t, heads, d).
   const auto add = [&](int64_t id, int64_t in_a_token) {
     const std::vector<int64_t> dims{s.b, s.heads, s.t, s.d}, strides{s.t * in_a_token, s.d, in_a_token, 1};
@@ -22,7 +22,7 @@ void add_operation(std::vector<Descriptor>& parts, const DnnLibrary& dnn, const 
   };
   for (const int64_t id : {kQ, kK, kV}) add(id, 3 * s.heads * s.d);
   add(kOut, s.heads * s.d);
-  Descriptor scale(dnn, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+  DnnDescriptor scale(dnn, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   const std::vector<int64_t> ones(4, 1);
   scale.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, std::vector{CUDNN_DATA_FLOAT})
       .set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, ones)
@@ -32,7 +32,7 @@ void add_operation(std::vector<Descriptor>& parts, const DnnLibrary& dnn, const 
       .set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, std::vector<char>{1})
       .finalize();
   parts.push_back(std::move(scale));
-  Descriptor operation(dnn, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR);
+  DnnDescriptor operation(dnn, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR);
   operation.set(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, parts[0])
       .set(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, parts[1])
       .set(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, parts[2])
@@ -53,14 +53,17 @@ bool dnn_attention(Stream stream, const void* qkv, void* out, const AttentionSha
   const auto part = [&](int64_t i) { return static_cast<const char*>(qkv) + i * s.heads * s.d * kBytes; };
   alignas(16) const auto scale = static_cast<float>(s.scale);
   const std::string key = fmt::format("attention {} {} {} {}", s.b, s.t, s.heads, s.d);
-  try {
-    return run_dnn_plan(*dnn, stream, DnnElement::kBF16, key,
-                        [&](std::vector<Descriptor>& parts) { add_operation(parts, *dnn, s); },
-                        {{kQ, part(0)}, {kK, part(1)}, {kV, part(2)}, {kOut, out}, {kScale, &scale}});
-  } catch (const Error& e) {
-    if (e.code() != Exit::kUnavailable) throw;
-    return false;  // a library that is older than its header does not know the operation
-  }
+  const auto operation = [&](std::vector<DnnDescriptor>& parts) {
+    try {
+      add_operation(parts, *dnn, s);
+      return true;
+    } catch (const Error& e) {
+      if (e.code() != Exit::kUnavailable) throw;
+      return false;  // a library that is older than its header does not know it
+    }
+  };
+  return run_dnn_plan(*dnn, stream, DnnElement::kBF16, key, operation,
+                      {{kQ, part(0)}, {kK, part(1)}, {kV, part(2)}, {kOut, out}, {kScale, &scale}});
 }
 #endif
 

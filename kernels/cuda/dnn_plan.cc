@@ -46,7 +46,7 @@ std::mutex& dnn_mutex() {
 // Whether the engine of a configuration gives the same bits in every run, without sums of fewer bits, and in f32
 // without tensor cores, which would round factors to tf32.
 bool is_fit(const DnnLibrary& dnn, DnnElement element, cudnnBackendDescriptor_t configuration) {
-  const Descriptor engine(dnn, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  const DnnDescriptor engine(dnn, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t p = engine.get();
   int64_t count = 0;
   if (dnn.get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &p) !=
@@ -65,20 +65,20 @@ bool is_fit(const DnnLibrary& dnn, DnnElement element, cudnnBackendDescriptor_t 
 }
 
 std::unique_ptr<DnnPlan> make_plan(const DnnLibrary& dnn, cudnnHandle_t handle, DnnElement element,
-                                   const std::function<void(std::vector<Descriptor>&)>& operation) {
+                                   const DnnOperation& operation) {
   auto made = std::make_unique<DnnPlan>();
-  std::vector<Descriptor>& parts = made->parts;
-  operation(parts);
-  Descriptor graph(dnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+  std::vector<DnnDescriptor>& parts = made->parts;
+  if (!operation(parts)) return made;
+  DnnDescriptor graph(dnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, std::vector{handle})
       .set(CUDNN_ATTR_OPERATIONGRAPH_OPS, parts.back());
   if (!graph.try_finalize()) return made;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    Descriptor heuristic(dnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    DnnDescriptor heuristic(dnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
         .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, std::vector{mode});
     if (!heuristic.try_finalize()) continue;
-    std::vector<Descriptor> configurations;
+    std::vector<DnnDescriptor> configurations;
     std::vector<cudnnBackendDescriptor_t> pointers;
     for (int64_t i = 0; i < kCandidates; ++i) {
       configurations.emplace_back(dnn, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
@@ -89,9 +89,9 @@ std::unique_ptr<DnnPlan> make_plan(const DnnLibrary& dnn, cudnnHandle_t handle, 
                 pointers.data()) != CUDNN_STATUS_SUCCESS)
       continue;
     for (int64_t i = 0; i < count && i < kCandidates; ++i) {
-      Descriptor& configuration = configurations[static_cast<size_t>(i)];
+      DnnDescriptor& configuration = configurations[static_cast<size_t>(i)];
       if (!is_fit(dnn, element, configuration.get())) continue;
-      Descriptor plan(dnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+      DnnDescriptor plan(dnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, std::vector{handle})
           .set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
       int64_t one = 0;
@@ -123,9 +123,9 @@ void expect_dnn(cudnnStatus_t status, const char* call) {
          call, static_cast<int>(status));
 }
 
-Descriptor dnn_tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, const std::vector<int64_t>& dims,
-                      const std::vector<int64_t>& strides) {
-  Descriptor d(dnn, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+DnnDescriptor dnn_tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, const std::vector<int64_t>& dims,
+                         const std::vector<int64_t>& strides) {
+  DnnDescriptor d(dnn, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, std::vector{type})
       .set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, dims)
       .set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, strides)
@@ -136,8 +136,7 @@ Descriptor dnn_tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, c
 }
 
 bool run_dnn_plan(const DnnLibrary& dnn, Stream stream, DnnElement element, const std::string& key,
-                  const std::function<void(std::vector<Descriptor>&)>& operation,
-                  const std::vector<DnnOperand>& operands) {
+                  const DnnOperation& operation, const std::vector<DnnOperand>& operands) {
   const std::lock_guard lock(dnn_mutex());
   const int device = device_in_use();
   const cudnnHandle_t handle = handle_of(dnn, device);
@@ -160,7 +159,7 @@ bool run_dnn_plan(const DnnLibrary& dnn, Stream stream, DnnElement element, cons
     ids.push_back(operand.id);
     pointers.push_back(const_cast<void*>(operand.p));
   }
-  Descriptor pack(dnn, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+  DnnDescriptor pack(dnn, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, ids)
       .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers)
       .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, std::vector<void*>{workspace.p})

@@ -16,28 +16,28 @@ namespace taut::TAUT_GPU {
 // Throws Error(kUnavailable) for anything but success.
 void expect_dnn(cudnnStatus_t status, const char* call);
 
-class Descriptor {
+class DnnDescriptor {
  public:
-  Descriptor(const DnnLibrary& dnn, cudnnBackendDescriptorType_t type) : dnn_(&dnn) {
+  DnnDescriptor(const DnnLibrary& dnn, cudnnBackendDescriptorType_t type) : dnn_(&dnn) {
     expect_dnn(dnn.descriptor(type, &p_), "cudnnBackendCreateDescriptor");
   }
-  ~Descriptor() {
+  ~DnnDescriptor() {
     if (p_ != nullptr) dnn_->destroy(p_);
   }
-  Descriptor(Descriptor&& other) noexcept : dnn_(other.dnn_), p_(other.p_) { other.p_ = nullptr; }
-  Descriptor& operator=(Descriptor&&) = delete;
+  DnnDescriptor(DnnDescriptor&& other) noexcept : dnn_(other.dnn_), p_(other.p_) { other.p_ = nullptr; }
+  DnnDescriptor& operator=(DnnDescriptor&&) = delete;
 
   template <class T>
-  Descriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const std::vector<T>& values) {
+  DnnDescriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const std::vector<T>& values) {
     expect_dnn(dnn_->set(p_, name, type, static_cast<int64_t>(values.size()), values.data()),
                "cudnnBackendSetAttribute");
     return *this;
   }
-  Descriptor& set(cudnnBackendAttributeName_t name, const Descriptor& other) {
+  DnnDescriptor& set(cudnnBackendAttributeName_t name, const DnnDescriptor& other) {
     expect_dnn(dnn_->set(p_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &other.p_), "cudnnBackendSetAttribute");
     return *this;
   }
-  Descriptor& finalize() {
+  DnnDescriptor& finalize() {
     expect_dnn(dnn_->finalize(p_), "cudnnBackendFinalize");
     return *this;
   }
@@ -50,13 +50,13 @@ class Descriptor {
 };
 
 // A tensor of 16-byte aligned memory.
-Descriptor dnn_tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, const std::vector<int64_t>& dims,
-                      const std::vector<int64_t>& strides);
+DnnDescriptor dnn_tensor(const DnnLibrary& dnn, cudnnDataType_t type, int64_t id, const std::vector<int64_t>& dims,
+                         const std::vector<int64_t>& strides);
 
 // Everything a plan refers to lives as long as it.
 struct DnnPlan {
-  std::vector<Descriptor> parts;
-  std::optional<Descriptor> plan;  // nothing: no engine for it
+  std::vector<DnnDescriptor> parts;
+  std::optional<DnnDescriptor> plan;  // nothing: no engine for it
   int64_t workspace = 0;
 };
 
@@ -66,12 +66,14 @@ struct DnnOperand {
   const void* p;
 };
 
-// Runs the plan called `key` on the device in use, made at its first call by `operation`: it adds descriptors to the
-// parts, last that of the one operation, finalised. False where there is no engine for it: the heuristic's first counts
-// that is fit for these elements and does not want too much workspace.
+// Adds descriptors to the parts of a plan, last that of its one operation, finalised; false where the library does not
+// know the operation.
+using DnnOperation = std::function<bool(std::vector<DnnDescriptor>& parts)>;
+
+// Runs the plan called `key` on the device in use, made at its first call from `operation`. False where there is no
+// engine for it: the heuristic's first counts that is fit for these elements and does not want too much workspace.
 bool run_dnn_plan(const DnnLibrary& dnn, Stream stream, DnnElement element, const std::string& key,
-                  const std::function<void(std::vector<Descriptor>&)>& operation,
-                  const std::vector<DnnOperand>& operands);
+                  const DnnOperation& operation, const std::vector<DnnOperand>& operands);
 
 }  // namespace taut::TAUT_GPU
 #endif

@@ -26,7 +26,7 @@ namespace {
 struct State {
   std::mutex mutex;
   bool in_use = kKind == DeviceKind::kCuda;
-  int64_t timings = 0, products = 0;
+  int64_t timings = 0, calls = 0;
   std::map<std::string, std::string> choices;  // product -> algorithm, in hexadecimal
 };
 
@@ -45,7 +45,7 @@ State& state() {
 void use_lt(bool on) { state().in_use = on; }
 bool lt_in_use() { return state().in_use; }
 int64_t lt_timings() { return state().timings; }
-int64_t lt_products() { return state().products; }
+int64_t lt_calls() { return state().calls; }
 
 std::string lt_choices() {
   const std::lock_guard lock(state().mutex);
@@ -343,7 +343,7 @@ bool lt_matmul(Stream stream, LtElement element, const LtOperands& o, const Matm
     return false;
   }
   expect(status, "cublasLtMatmul");
-  ++all.products;
+  ++all.calls;
   if (!plan.gelu_after) return true;
   if (element == LtElement::kBF16)
     unary_forward<BF16>(stream, Unary::kGeluErf, static_cast<const BF16*>(operands.c), static_cast<BF16*>(o.c),

@@ -38,7 +38,7 @@ TAUT_GPU_BACKENDS(
     // The choices made so far, a line a product, and choices from an earlier run; lines of another version of the
     // library or another GPU, and lines that are damaged, do nothing.
     std::string lt_choices(); void add_lt_choices(const std::string& text);
-    int64_t lt_timings();    // how many products were timed by this process
-    int64_t lt_products();)  // how many the library was given by it
+    int64_t lt_timings();  // how many products were timed by this process
+    int64_t lt_calls();)   // how many it gave to the library
 
 }  // namespace taut

@@ -65,7 +65,7 @@ UseLibraries::~UseLibraries() {
 }
 
 LibraryCalls library_calls(Device device) {
-  return {TAUT_ON_GPU(device, lt_products()), TAUT_ON_GPU(device, dnn_calls())};
+  return {TAUT_ON_GPU(device, lt_calls()), TAUT_ON_GPU(device, dnn_calls())};
 }
 
 std::string libraries_called_since(const LibraryCalls& before, Device device) {

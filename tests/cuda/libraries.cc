@@ -140,6 +140,24 @@ TEST_CASE("cuDNN's attention is the own kernel's within roundings, and refuses w
   CHECK(!run(shape));
 }
 
+TEST_CASE("a cuDNN that does not know attention is no row to beat; one that fails at it says so") {
+  const lab::UseLibraries in_use(kSimt, true);
+  const Injected restored;
+  const auto run = [](int64_t tokens) {
+    const Tensor qkv = Tensor::zeros({1, tokens, 3, 1, 8}, DType::kBF16, kSimt),
+                 out = Tensor::empty({1, tokens, 8}, DType::kBF16, kSimt);
+    return simt::dnn_attention(current_stream(kSimt), qkv.raw(), out.raw(), {1, tokens, tokens, 1, 8, 1});
+  };
+  constexpr int64_t kDescriptors = 6;  // queries, keys, values, outputs, the scale, the operation
+  cuda_twin::fail_call("cudnnBackendCreateDescriptor", kDescriptors, cuda_twin::cudaErrorUnknown);
+  CHECK(!run(23));
+  cuda_twin::fail_no_more();
+  CHECK(!run(23));
+  CHECK(run(24));
+  cuda_twin::fail_call("cudnnBackendExecute", 1, cuda_twin::cudaErrorUnknown);
+  CHECK_THROWS_WITH_AS(run(24), doctest::Contains("cudnnBackendExecute"), Error);
+}
+
 TEST_CASE("a product is timed once, is remembered in a file, and damaged lines of it do nothing") {
   const lab::UseLibraries in_use(kSimt, true);
   const Injected restored;

@@ -515,6 +515,8 @@ void fail_call(const std::string& function, int64_t nth, cudaError_t error, bool
   twin().failures[function] = {nth, error, and_after};
 }
 
+bool is_to_fail(const char* function) { return failure_of(function) != cudaSuccess; }
+
 void fail_no_more() {
   Twin& t = twin();
   t.failures.clear();

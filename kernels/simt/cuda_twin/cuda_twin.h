@@ -132,5 +132,7 @@ void set_deferred(bool on);
 void fail_call(const std::string& function, int64_t nth, cudaError_t error, bool and_after = false);
 // Nothing fails any more, and a sticky error is forgotten.
 void fail_no_more();
+// For the twins of libraries: whether this call of theirs is one that fails.
+bool is_to_fail(const char* function);
 
 }  // namespace taut::cuda_twin

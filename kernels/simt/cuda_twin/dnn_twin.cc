@@ -35,7 +35,7 @@ struct Contents {
 
 }  // namespace
 
-struct DnnDescriptor {
+struct BackendDescriptor {
   std::shared_ptr<Contents> contents;
 };
 
@@ -347,7 +347,8 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
 }
 
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* descriptor) {
-  *descriptor = new DnnDescriptor{std::make_shared<Contents>(Contents{type, false, -1, {}, {}})};
+  if (is_to_fail("cudnnBackendCreateDescriptor")) return CUDNN_STATUS_NOT_SUPPORTED;
+  *descriptor = new BackendDescriptor{std::make_shared<Contents>(Contents{type, false, -1, {}, {}})};
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -440,6 +441,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor, cudn
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack) {
   if (handle == nullptr || !plan->contents->finalised || !pack->contents->finalised) return CUDNN_STATUS_BAD_PARAM;
+  if (is_to_fail("cudnnBackendExecute")) return CUDNN_STATUS_EXECUTION_FAILED;
   const Contents& p = *pack->contents;
   const Contents& configuration = *plan->contents->others.at(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
   const Contents& described = operation_of(*configuration.others.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH));

@@ -111,9 +111,9 @@ enum cudnnBackendAttributeName_t : int {
 
 constexpr int CUDNN_MAJOR = 9;
 struct DnnHandle;
-struct DnnDescriptor;
+struct BackendDescriptor;
 using cudnnHandle_t = DnnHandle*;
-using cudnnBackendDescriptor_t = DnnDescriptor*;
+using cudnnBackendDescriptor_t = BackendDescriptor*;
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle);
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream);
