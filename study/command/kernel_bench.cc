@@ -10,8 +10,10 @@
 #include "study/command/command.h"
 #include "study/command/kernel_compare.h"
 #include "study/command/ladder_rows.h"
+#include "study/command/measured.h"
 #include "study/command/ncu.h"
 #include "study/command/roofline.h"
+#include "study/command/rows_file.h"
 
 namespace taut::study {
 namespace {
@@ -38,7 +40,7 @@ std::vector<Row> rows_of(const std::vector<Result>& results) {
 }
 
 struct Options {
-  std::string op, gpu = "h100", before, after, picture = "svg";
+  std::string op, shapes_file, gpu = "h100", before, after, picture = "svg";
   std::vector<std::string> shapes, passes, axes, dtypes{"f32"};
   bool every_case = false, warm = false, cold = false, timed = false, sites = false, without_nvcc = false;
   double threshold = 2;
@@ -56,15 +58,46 @@ lab::BenchOptions bench_options(const Options& o, Device device) {
           .timed = o.timed};
 }
 
+// By the benchmark of the CPU's own, beside oneDNN: f32 shapes of matmul and conv2d there, a pass a row.
+bool is_by_passes(const Options& o, Device device) {
+  const bool f32_alone = o.dtypes == std::vector<std::string>{"f32"}, multiplies = o.op == "matmul" || o.op == "conv2d";
+  return !o.shapes.empty() && device.kind == DeviceKind::kCpu && f32_alone && multiplies;
+}
+
+// Options that were given and would do nothing are an error that names them.
+void refuse(const CLI::App& command, const std::vector<std::string>& options, const char* why) {
+  std::string given;
+  for (const std::string& option : options)
+    if (command.count(option) > 0) given += given.empty() ? option : ", " + option;
+  TAUT_CHECK(given.empty(), "[{}] {}; hint: leave out {}", given, why, given);
+}
+
+bool is_counted(const Options& o, Device device) { return device.kind == DeviceKind::kSimt && !o.timed; }
+
+void refuse_what_does_nothing(const CLI::App& bench, const Options& o, Device device) {
+  TAUT_CHECK(!o.op.empty() || !o.shapes_file.empty(), "[kernel bench] expected an op; hint: taut kernel ls");
+  if (is_counted(o, device)) refuse(bench, {"--warm", "--cold"}, "simt counts, whatever the caches hold");
+  if (!o.shapes_file.empty())
+    return refuse(bench, {"--shape", "-a", "--dtype", "--all", "--pass"}, "the file of --shapes says what is timed");
+  const bool f32_alone = o.dtypes == std::vector<std::string>{"f32"};
+  if (!o.axes.empty()) {
+    refuse(bench, {"--shape", "--all", "--pass", "--warm", "--cold"},
+           "a sweep has the sizes of -a, forward, with warm caches");
+    if (!f32_alone) refuse(bench, {"--dtype"}, "a sweep runs in f32");
+    return;
+  }
+  if (!o.shapes.empty()) refuse(bench, {"--all"}, "shapes stand in place of the op's cases");
+  if (is_by_passes(o, device)) return refuse(bench, {"--warm", "--cold"}, "a pass of a product is timed in batches");
+  refuse(bench, {"--pass"},
+         "passes are of f32 shapes of matmul and conv2d on the cpu, others are timed forward and forward+backward");
+}
+
 // Production, a rung or all of a ladder at every point of the sweep; each is validated there before it is timed.
 std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& code) {
   constexpr std::string_view kAll = ":all";
-  TAUT_CHECK(o.shapes.empty() && o.dtypes == std::vector<std::string>{"f32"} && !o.warm && !o.cold,
-             "[-a] a sweep runs in f32 with warm caches; hint: leave out --shape, --dtype, --warm and --cold");
   const bool all = o.op.ends_with(kAll);
   auto [name_of_op, rung] = op_and_rung(all ? o.op.substr(0, o.op.size() - kAll.size()) : o.op);
   const lab::LadderOp& op = lab::ladder_op(name_of_op);
-  const bool counted = device.kind == DeviceKind::kSimt && !o.timed;
   const lab::Rungs rungs = lab::rungs_of(op, device);
   if (!all && rung == 0)
     while (!rungs.list[rung++].production) continue;
@@ -73,7 +106,7 @@ std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& co
     for (const lab::LadderRow& r :
          lab::run_ladder(name_of_op, device, {.rung = rung, .sizes = sizes, .timed = o.timed})) {
       if (!r.verified) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back(rung_row(r, counted));
+      rows.push_back(rung_row(r, is_counted(o, device)));
       rows.back().erase("better");  // which is claimed for the ladder's own sizes
       rows.back().erase("is_better");
       const std::vector<std::string> names = lab::size_names(op);
@@ -82,7 +115,29 @@ std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& co
   return rows;
 }
 
-// By the benchmark of the CPU's own, beside oneDNN: f32 products and convolutions there, a pass a row.
+// The shapes of a run (study/run/used_shapes.h), of one op or all, each with how often the run called it.
+std::vector<Row> bench_recorded(const Options& o, Device device, const Selftests& tests) {
+  std::vector<Row> rows;
+  for (const Row& used : read_rows(o.shapes_file, "taut train --record-shapes FILE")) {
+    const auto text = [&](const char* field) {
+      if (!used.contains(field) || !used.at(field).is_string())
+        fail(Exit::kBadData, "[{}] expected rows with op, shape, dtype and calls, got {}", o.shapes_file, used.dump());
+      return used.at(field).get<std::string>();
+    };
+    lab::BenchOptions options = bench_options(o, device);
+    options.filter = text("op");
+    options.shapes = {text("shape")};
+    options.dtypes = {text("dtype")};
+    if (!o.op.empty() && o.op != options.filter) continue;
+    for (Row& row : tests.bench_ops(options)) {
+      row["calls"] = used.value("calls", Row());
+      rows.push_back(std::move(row));
+    }
+  }
+  TAUT_CHECK(!rows.empty(), "[--shapes] {} has no shape of {}", o.shapes_file, o.op.empty() ? "any op" : o.op);
+  return rows;
+}
+
 std::vector<Row> bench_passes(const Options& o) {
   std::vector<std::string> passes = o.passes;
   if (o.op == "matmul") {
@@ -93,26 +148,15 @@ std::vector<Row> bench_passes(const Options& o) {
   return rows_of(bench_conv2d(o.shapes, passes, num_threads()));
 }
 
-std::vector<Row> bench_cases_or_shapes(const Options& o, Device device, const Selftests& tests) {
-  const bool f32_alone = o.dtypes == std::vector<std::string>{"f32"}, multiplies = o.op == "matmul" || o.op == "conv2d";
-  if (!o.shapes.empty() && device.kind == DeviceKind::kCpu && f32_alone && multiplies) return bench_passes(o);
-  TAUT_CHECK(o.passes.empty(),
-             "[--pass] is for f32 shapes of matmul and conv2d on the cpu; hint: others are timed forward "
-             "and forward+backward");
-  return tests.bench_ops(bench_options(o, device));
-}
-
 void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
   const auto options = std::make_shared<Options>();
   CLI::App* bench = kernel.add_subcommand(
       "bench", "the cases of an op: times and rates against the peaks of the same run, or counts on simt");
   const CommonPtr common = add_common(*bench);
-  bench
-      ->add_option(
-          "op", options->op,
-          "an op, or a regular expression over OP/CASE: softmax, '^matmul/788x'; with -a OP, OP:RUNG or OP:all "
-          "of a ladder")
-      ->required();
+  bench->add_option(
+      "op", options->op,
+      "an op, or a regular expression over OP/CASE: softmax, '^matmul/788x'; with -a OP, OP:RUNG or OP:all "
+      "of a ladder; with --shapes none, for all");
   bench->add_option("--dtype", options->dtypes, "f32, tf32, bf16: what the cases run in, as model.precision; a list")
       ->delimiter(',')
       ->allow_extra_args(false);
@@ -134,6 +178,7 @@ void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
                    "(R / 2), dilation D, G groups; a pair for rows and columns is RxR, sSxS, pPxP, dDxD: "
                    "1x9x9x8x8x3x1:s2x1:p1x0:g4")
       ->delimiter(',');
+  bench->add_option("--shapes", options->shapes_file, "the file of `taut train --record-shapes`: all of its shapes");
   bench
       ->add_option(
           "--pass", options->passes,
@@ -141,11 +186,17 @@ void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
       ->delimiter(',');
   bench->callback([=] {
     const Device device = begin_on_device(*common);
+    refuse_what_does_nothing(*bench, *options, device);
     refuse_debug_build();
     const Format format = format_by_name(common->format);
-    print_rows(
-        options->axes.empty() ? bench_cases_or_shapes(*options, device, tests) : bench_sweep(*options, device, code),
-        format);
+    const auto measured = [&] {
+      if (!options->shapes_file.empty()) return bench_recorded(*options, device, tests);
+      if (!options->axes.empty()) return bench_sweep(*options, device, code);
+      return is_by_passes(*options, device) ? bench_passes(*options) : tests.bench_ops(bench_options(*options, device));
+    };
+    std::vector<Row> rows = measured();
+    if (!is_counted(*options, device)) say_where_measured(device, rows, format);
+    print_rows(rows, format);
   });
 }
 
@@ -172,6 +223,8 @@ void add_profile(CLI::App& kernel, const Selftests& tests) {
     if (options->sites) return;
     fmt::print(stderr, "on a machine with a GPU:\n");
     for (const std::string& line : ncu_lines(rows)) fmt::print(stderr, "  {}\n", line);
+    const std::string note = counters_note(text_of("/proc/driver/nvidia/params"));
+    if (!note.empty()) fmt::print(stderr, "{}\n", note);
   });
 }
 
@@ -191,13 +244,16 @@ void add_roofline(CLI::App& kernel, const Selftests& tests) {
     std::vector<Row> rows;
     std::string title;
     if (device.kind == DeviceKind::kSimt) {
-      TAUT_CHECK(!options->every_case, "[--all] simt counts the largest case of each op; hint: a narrower expression");
+      refuse(*roofline, {"--all"}, "simt counts the largest case of each op");
       const lab::Gpu& gpu = lab::gpu_by_name(options->gpu);
       rows = roofline_of_counts(tests.profile({.filter = options->op, .gpu = options->gpu, .ask_nvcc = false}), gpu);
       title = fmt::format("a model of {}, nothing measured", gpu.name);
     } else {
+      refuse(*roofline, {"--gpu"}, "what is measured needs no model");
       refuse_debug_build();
       rows = tests.bench_ops(bench_options(*options, device));
+      say_where_measured(device, rows,
+                         options->picture == "svg" ? Format::kMarkdown : format_by_name(options->picture));
       title = fmt::format("measured on this machine's {}", device.kind == DeviceKind::kCpu ? "CPU" : "GPU");
     }
     if (options->picture == "svg")

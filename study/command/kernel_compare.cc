@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/error.h"
-#include "study/text_file.h"
+#include "study/command/rows_file.h"
 
 namespace taut::study {
 namespace {
@@ -12,14 +12,6 @@ namespace {
 constexpr const char* kNames[] = {"op",     "case",    "shape", "dtype",  "pass",    "caches",
                                   "device", "threads", "rung",  "kernel", "kernels", "site"};
 constexpr const char* kCounts[] = {"launches", "requests", "sectors", "wavefronts", "barriers", "spill_bytes"};
-
-std::vector<Row> table(const std::string& path) {
-  const Row json = Row::parse(read_text_file(path), nullptr, false);
-  const bool good =
-      json.is_array() && std::all_of(json.begin(), json.end(), [](const Row& r) { return r.is_object(); });
-  if (!good) fail(Exit::kBadData, "[{}] expected an array of rows; hint: taut kernel bench OP -o json", path);
-  return json.get<std::vector<Row>>();
-}
 
 Row name_of(const Row& row) {
   Row name = Row::object();
@@ -53,8 +45,9 @@ Row compared(Row row, const char* what, double a, double b, double noise_a, doub
 }  // namespace
 
 std::vector<Row> compare_benchmarks(const std::string& path_a, const std::string& path_b, double threshold_percent) {
-  const std::vector<Row> before = table(path_a);
-  std::vector<Row> after = table(path_b), rows;
+  constexpr const char* kHint = "taut kernel bench OP -o json";
+  const std::vector<Row> before = read_rows(path_a, kHint);
+  std::vector<Row> after = read_rows(path_b, kHint), rows;
   for (const Row& a : before) {
     const Row name = name_of(a);
     const auto partner = std::find_if(after.begin(), after.end(), [&](const Row& b) { return name_of(b) == name; });

@@ -4,6 +4,8 @@
 #include "study/run/interrupt.h"
 #include "study/run/pretrain.h"
 #include "study/run/run.h"
+#include "study/run/used_shapes.h"
+#include "tensor/atomic_file.h"
 
 namespace taut::study {
 
@@ -26,17 +28,22 @@ void add_train_command(CLI::App& app, const ExitCode&) {
       app.add_subcommand("train", "fine-tune a model and evaluate it on the way; goes on where it stopped");
   const CommonPtr common = add_common(*train);
   add_settings(*train, common, true);
-  const auto out = std::make_shared<std::string>();
+  const auto out = std::make_shared<std::string>(), shapes = std::make_shared<std::string>();
   const auto force = std::make_shared<bool>(false);
   train->add_option("--out", *out, "the run's directory")->required();
+  train->add_option("--record-shapes", *shapes,
+                    "a file for the shapes of single kernels that it calls: taut kernel bench --shapes FILE");
   train->add_flag("--force-resume", *force, "go on although settings changed");
-  train->callback([common, out, force] {
+  train->callback([common, out, force, shapes] {
     const Device device = begin_on_device(*common);
     install_interrupt_handlers();
     const PlanRow row = run_of(*common);
     Progress progress(progress_mode_by_name(common->progress),
                       run_cost(row) + pretraining_cost(row.config, *out + "/pretrained"));
+    std::optional<UsedShapes> used;
+    if (!shapes->empty()) used.emplace(precision_by_name(row.config.text("model.precision")));
     const Json result = run(row, *out, {.cache = "", .device = device, .force_resume = *force, .progress = &progress});
+    if (used) write_file_atomically(*shapes, to_text(used->rows(), Format::kJson));
     print_rows({last_point(row.config, result)}, format_by_name(common->format));
   });
 }
