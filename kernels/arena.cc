@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
 #include "kernels/fork.h"
+#include "kernels/red_zones.h"
 
 namespace taut {
 namespace {
@@ -25,19 +27,17 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlab = size_t{64} << 20;
 
 struct Block {
-  size_t size = 0;     // with guards, a multiple of kAlign
-  size_t payload = 0;  // what was asked for, where the block is guarded
-  bool guarded = false;
+  size_t size = 0;  // with canaries, a multiple of kAlign
+  Canaries canaries;
   BlockPool::Entries entries;
 };
 
 struct Arena {
   std::mutex mutex;
-  bool poison = false;
-  int64_t guard_faults = 0;
+  RedZoneState red_zones;
   BlockPool blocks;
   std::vector<std::pair<char*, size_t>> slabs;  // kept for ever
-  std::unordered_map<char*, Block> used;
+  std::unordered_map<char*, Block> used;        // by what was handed out, which lies behind the first canary
   ArenaStats stats;
 
   void add_slab(size_t bytes) {
@@ -67,9 +67,19 @@ Arena& arena() {
   return *a;
 }
 
-bool guards_intact(const char* p, const Block& block) {
-  const auto untouched = [](char c) { return c == '\xFF'; };
-  return std::all_of(p, p + kAlign, untouched) && std::all_of(p + kAlign + block.payload, p + block.size, untouched);
+// Writes beside the memory at `p`.
+std::optional<RedZoneFault> fault_of(char* p, const Canaries& c) {
+  if (c.word == 0) return {};
+  const auto* const memory = reinterpret_cast<const std::byte*>(p);
+  const std::optional<int64_t> at = c.changed(memory - c.before, memory + c.bytes);
+  if (!at) return {};
+  return RedZoneFault{p, c.bytes, *at};
+}
+
+void write_canaries(char* p, const Canaries& c) {
+  auto* const memory = reinterpret_cast<std::byte*>(p);
+  c.write(memory - c.before, 0, c.before);
+  c.write(memory + c.bytes, c.before + c.bytes, c.size);
 }
 
 }  // namespace
@@ -79,26 +89,30 @@ void* arena_allocate(size_t bytes, Device device) {
   Arena& a = arena();
   if (bytes > (size_t{1} << 46)) fail(Exit::kMemory, "[arena] expected a size below 64 TiB, got {} bytes", bytes);
   const std::lock_guard lock(a.mutex);
-  const size_t guards = a.poison ? 2 * kAlign : 0;
-  const size_t size = std::max(kAlign, (bytes + guards + kAlign - 1) / kAlign * kAlign);
+  const size_t before = a.red_zones.on ? kAlign : 0;
+  const size_t size = std::max(kAlign, (bytes + 2 * before + kAlign - 1) / kAlign * kAlign);
   BlockPool::Taken taken = a.blocks.take(size);
   if (taken.block == nullptr) {
     a.add_slab(size);
     taken = a.blocks.take(size);
   }
-  char* const p = taken.block;
+  char* const p = taken.block + before;
+  Canaries canaries;
+  if (before > 0) canaries = {a.red_zones.next_canary(), before, bytes, size};
   try {
     Block& block = a.used[p];
-    block = {size, bytes, a.poison, std::move(taken.entries)};
+    block = {size, canaries, std::move(taken.entries)};
   } catch (...) {
     a.blocks.give_back(std::move(taken), size);
     throw;
   }
   a.stats.in_use += static_cast<int64_t>(size);
   a.stats.peak = std::max(a.stats.peak, a.stats.in_use);
-  if (!a.poison) return p;
-  std::memset(p, 0xFF, size);
-  return p + kAlign;
+  if (before > 0) {
+    std::memset(p, 0xFF, bytes);
+    write_canaries(p, canaries);
+  }
+  return p;
 }
 
 void arena_release(void* pointer, Device device) noexcept {
@@ -106,15 +120,12 @@ void arena_release(void* pointer, Device device) noexcept {
   if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, release(pointer, device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
-  char* p = static_cast<char*>(pointer);
-  auto it = a.used.find(p);
-  if (it == a.used.end()) {  // the block begins with its guard
-    p -= kAlign;
-    it = a.used.find(p);
-  }
-  if (it->second.guarded && !guards_intact(p, it->second)) ++a.guard_faults;
+  char* const p = static_cast<char*>(pointer);
+  const auto it = a.used.find(p);
+  const Canaries canaries = it->second.canaries;
+  if (const auto fault = fault_of(p, canaries)) a.red_zones.add(*fault);
   const size_t size = it->second.size;
-  BlockPool::Taken taken{p, std::move(it->second.entries)};
+  BlockPool::Taken taken{p - canaries.before, std::move(it->second.entries)};
   a.used.erase(it);
   a.stats.in_use -= static_cast<int64_t>(size);
   a.blocks.give_back(std::move(taken), size);
@@ -149,16 +160,24 @@ pid_t fork_without_tensors() {
   return child;
 }
 
-void set_arena_poison(bool on) {
+void set_red_zones(bool on, Device device) {
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, set_red_zones(on, device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
-  a.poison = on;
+  a.red_zones.turn(on);
 }
 
-int64_t arena_guard_faults() {
+std::vector<RedZoneFault> take_red_zone_faults(Device device) {
+  if (device.kind != DeviceKind::kCpu) return TAUT_ON_GPU(device, take_red_zone_faults(device.index));
   Arena& a = arena();
   const std::lock_guard lock(a.mutex);
-  return a.guard_faults;
+  std::vector<RedZoneFault> all = a.red_zones.take();
+  for (const auto& [p, block] : a.used)
+    if (const auto fault = fault_of(p, block.canaries)) {
+      all.push_back(*fault);
+      write_canaries(p, block.canaries);
+    }
+  return all;
 }
 
 }  // namespace taut

@@ -24,9 +24,4 @@ void arena_release(void* pointer, Device device = {}) noexcept;
 ArenaStats arena_stats(Device device = {});
 void reset_arena_peak(Device device = {});
 
-// For tests. While on, fresh memory is filled with 0xFF bytes (a NaN in every floating type) and flanked by 64 guard
-// bytes of the same, which are looked at when it is released.
-void set_arena_poison(bool on);
-int64_t arena_guard_faults();  // allocations whose guard bytes had changed at release, since the program began
-
 }  // namespace taut

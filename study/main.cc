@@ -9,8 +9,8 @@ int main(int argc, char** argv) {
     return selftest::run_op_cases(device, filter, tick);
   };
   tests.simt = selftest::run_planted_faults;
-  tests.verify_ops = [](taut::Device device, const std::string& filter, const std::string& sizes) {
-    return selftest::run_op_cases(device, filter, {}, sizes);
+  tests.verify_ops = [](taut::Device device, const std::string& filter, const std::string& sizes, bool red_zones) {
+    return selftest::run_op_cases(device, filter, {}, sizes, red_zones);
   };
   tests.profile = selftest::profile_ops;
   tests.kernel_sources = selftest::kernel_sources;

@@ -23,8 +23,9 @@ using Progress = std::function<void(int64_t done, int64_t all, const std::string
 // bf16), `repro`, `detail` (what failed, else empty). Where the device is not there, a row a case with `status` skipped
 // and the reason as `detail`. Throws Error(kUsage) on a bad expression or one that matches nothing. `sizes`
 // (tests/cases/choice.h), where it is not empty, leaves out the cases of other classes of sizes, all of them perhaps.
+// `red_zones` puts them around the device's memory, too (kernels/red_zones.h); the host's has them anyway.
 std::vector<Row> run_op_cases(Device device, const std::string& filter = "", const Progress& progress = {},
-                              const std::string& sizes = "");
+                              const std::string& sizes = "", bool red_zones = false);
 
 // Runs the planted faults of the SIMT runner's detectors and their faultless twins. Fields: `fault`, `kernel`,
 // `planted`, `status` (pass: caught, or a twin left alone), `detail` (what the runner said).

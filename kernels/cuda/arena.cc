@@ -1,6 +1,7 @@
 #include "kernels/cuda/arena.h"
 
 #include <algorithm>
+#include <exception>
 #include <map>
 #include <utility>
 
@@ -80,17 +81,25 @@ void* DeviceArena::allocate(size_t bytes) {
     fail(Exit::kMemory, "[{}] expected a size below 64 TiB, got {} bytes", kBackend, bytes);
   use_device(device_);
   const std::lock_guard lock(mutex_);
-  const size_t size = std::max(kAlign, rounded(bytes, kAlign)) + kGap;
+  const bool guarded = red_zones_.on && pool_ == 0;
+  const size_t before = guarded ? kAlign : 0;
+  const size_t size = std::max(kAlign, rounded(bytes, kAlign)) + 2 * before + kGap;
   Pool& pool = pools_[pool_];
   BlockPool::Taken taken = pool.blocks.take(size);
   if (taken.block == nullptr) {
     add_slab(pool, size, bytes);
     taken = pool.blocks.take(size);
   }
-  char* const p = taken.block;
+  char* const p = taken.block + before;
+  Canaries canaries;
+  if (guarded) canaries = {red_zones_.next_canary(), before, bytes, size - kGap};
   try {
+    if (guarded) {
+      check(cudaMemsetAsync(p, 0xFF, bytes, stream_of(device_)), "cudaMemsetAsync");
+      write_canaries(p, canaries);
+    }
     Block& block = used_[p];
-    block = {size, pool_, std::move(taken.entries)};
+    block = {size, pool_, canaries, std::move(taken.entries)};
   } catch (...) {
     pool.blocks.give_back(std::move(taken), size);
     throw;
@@ -108,12 +117,15 @@ void DeviceArena::release(void* pointer) noexcept {
   const auto it = used_.find(p);
   const size_t size = it->second.size;
   const uint64_t id = it->second.pool;
-  BlockPool::Taken taken{p, std::move(it->second.entries)};
+  const Canaries canaries = it->second.canaries;
+  if (const auto fault = fault_of(p, canaries)) red_zones_.add(*fault);
+  char* const begin = p - canaries.before;
+  BlockPool::Taken taken{begin, std::move(it->second.entries)};
   used_.erase(it);
   stats_.in_use -= static_cast<int64_t>(size);
   Pool& pool = pools_[id];
   pool.blocks.give_back(std::move(taken), size);
-  twin_released(p, size, static_cast<cudaStream_t>(compute_stream(device_).handle));
+  twin_released(begin, size, static_cast<cudaStream_t>(compute_stream(device_).handle));
   if (--pool.out > 0 || !pool.dropped) return;
   give_slabs_back(pool);
   pools_.erase(id);
@@ -127,6 +139,44 @@ ArenaStats DeviceArena::stats() {
 void DeviceArena::reset_peak() {
   const std::lock_guard lock(mutex_);
   stats_.peak = stats_.in_use;
+}
+
+void DeviceArena::write_canaries(char* p, const Canaries& c) const {
+  std::vector<std::byte> front(c.before), back(c.size - c.before - c.bytes);
+  c.write(front.data(), 0, c.before);
+  c.write(back.data(), c.before + c.bytes, c.size);
+  copy_from_host(p - c.before, front.data(), front.size(), device_);
+  copy_from_host(p + c.bytes, back.data(), back.size(), device_);
+}
+
+// A device that failed has nothing more to say: its error comes from whoever asks for something next.
+std::optional<RedZoneFault> DeviceArena::fault_of(const char* p, const Canaries& c) const {
+  if (c.word == 0 || pool_ != 0) return {};
+  try {
+    std::vector<std::byte> front(c.before), back(c.size - c.before - c.bytes);
+    copy_to_host(front.data(), p - c.before, front.size(), device_);
+    copy_to_host(back.data(), p + c.bytes, back.size(), device_);
+    const std::optional<int64_t> at = c.changed(front.data(), back.data());
+    if (at) return RedZoneFault{p, c.bytes, *at};
+  } catch (const std::exception&) {
+  }
+  return {};
+}
+
+void DeviceArena::set_red_zones(bool on) {
+  const std::lock_guard lock(mutex_);
+  red_zones_.turn(on);
+}
+
+std::vector<RedZoneFault> DeviceArena::take_red_zone_faults() {
+  const std::lock_guard lock(mutex_);
+  std::vector<RedZoneFault> all = red_zones_.take();
+  for (const auto& [p, block] : used_)
+    if (const auto fault = fault_of(p, block.canaries)) {
+      all.push_back(*fault);
+      write_canaries(p, block.canaries);
+    }
+  return all;
 }
 
 uint64_t DeviceArena::use_pool(uint64_t pool) noexcept {
@@ -149,5 +199,7 @@ void* allocate(size_t bytes, int device) { return arena_of(device).allocate(byte
 void release(void* pointer, int device) noexcept { arena_of(device).release(pointer); }
 ArenaStats memory_stats(int device) { return arena_of(device).stats(); }
 void reset_memory_peak(int device) { arena_of(device).reset_peak(); }
+void set_red_zones(bool on, int device) { arena_of(device).set_red_zones(on); }
+std::vector<RedZoneFault> take_red_zone_faults(int device) { return arena_of(device).take_red_zone_faults(); }
 
 }  // namespace taut::TAUT_GPU

@@ -7,10 +7,13 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "kernels/arena.h"
 #include "kernels/block_pool.h"
+#include "kernels/red_zones.h"
 #include "kernels/runtime.h"
 
 namespace taut::TAUT_GPU {
@@ -23,6 +26,10 @@ class DeviceArena {
   void release(void* pointer) noexcept;
   ArenaStats stats();
   void reset_peak();
+
+  // kernels/red_zones.h. A graph's memory has none, and while one is recorded none are looked at.
+  void set_red_zones(bool on);
+  std::vector<RedZoneFault> take_red_zone_faults();
 
   // Allocations come from `pool` (0: everybody's) until the next call; returns the one before.
   uint64_t use_pool(uint64_t pool) noexcept;
@@ -38,17 +45,21 @@ class DeviceArena {
   struct Block {
     size_t size = 0;
     uint64_t pool = 0;
+    Canaries canaries;
     BlockPool::Entries entries;
   };
   void add_slab(Pool& pool, size_t size, size_t asked);
   void free_unused_slabs(Pool& pool);
   void give_slabs_back(Pool& pool);
+  void write_canaries(char* p, const Canaries& canaries) const;
+  std::optional<RedZoneFault> fault_of(const char* p, const Canaries& canaries) const;
 
   const int device_;
   std::mutex mutex_;
   std::unordered_map<uint64_t, Pool> pools_;
   uint64_t pool_ = 0;
-  std::unordered_map<char*, Block> used_;
+  RedZoneState red_zones_;
+  std::unordered_map<char*, Block> used_;  // by what was handed out, which lies behind the first canary
   ArenaStats stats_;
 };
 

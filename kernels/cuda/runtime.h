@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/arena.h"
+#include "kernels/red_zones.h"
 #include "kernels/runtime.h"
 
 // clang-format off
@@ -60,6 +61,8 @@ TAUT_GPU_BACKENDS(
     void* allocate(size_t bytes, int device);          // 256-byte aligned
     void release(void* pointer, int device) noexcept;  // kernels of the compute stream may still use it
     ArenaStats memory_stats(int device); void reset_memory_peak(int device);
+    // kernels/red_zones.h; a canary comes to the host to be looked at, which waits for the compute stream.
+    void set_red_zones(bool on, int device); std::vector<RedZoneFault> take_red_zone_faults(int device);
     // Bytes move in the order of the compute stream. To the host: returns when they are there. From the host: returns
     // when the source may change.
     void copy_to_host(void* to, const void* from, size_t bytes, int device);

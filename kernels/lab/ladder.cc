@@ -3,15 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <optional>
 
 #include "kernels/error.h"
 #include "kernels/lab/device_array.h"
+#include "kernels/lab/mismatches.h"
 #include "kernels/lab/peak.h"
 #include "kernels/lab/ranges.h"
 #include "kernels/lab/timing.h"
 #include "kernels/lab/vendor_runs.h"
 #include "kernels/parallel.h"
+#include "kernels/red_zones.h"
 #include "kernels/simt/runner.h"
 
 namespace taut::lab {
@@ -38,8 +42,9 @@ class Placed {
     data_.scratch = scratch_.floats();
   }
 
-  // Runs a rung once, on fresh or restored output.
-  Values run(const Rung& rung) {
+  // Runs a rung once, on fresh or restored output. `beside`, where it is given, gets a text of what was written beside
+  // the memory of the rung, which has red zones then.
+  Values run(const Rung& rung, std::string* beside = nullptr) {
     const Range range = range_of(rung);
     const DeviceArray fresh(bytes(), device_);
     data_.out = fresh.floats();
@@ -47,6 +52,17 @@ class Placed {
     rung.run(current_stream(device_), data_);
     Values got(problem_.out.size());
     copy_memory(got.data(), kCpu, fresh.get(), device_, bytes());
+    if (beside == nullptr) return got;
+    for (const RedZoneFault& fault : take_red_zone_faults(device_)) {
+      std::string what = "memory that the rung made";
+      const auto is_of = [&](const DeviceArray& array) { return !fault.released && fault.memory == array.get(); };
+      if (is_of(fresh)) what = "the output";
+      if (is_of(scratch_)) what = "scratch";
+      for (size_t i = 0; i < in_.size(); ++i)
+        if (is_of(*in_[i])) what = fmt::format("input {}", i);
+      *beside += fmt::format("{}{} has {} bytes, and byte {} was written", beside->empty() ? "" : "; ", what,
+                             fault.bytes, fault.at);
+    }
     return got;
   }
 
@@ -115,6 +131,12 @@ RungCheck judge(const LadderOp& op, const Problem& p, const Rung& rung, int numb
   check.error = error_of(got, rung.production && on_cpu ? first : reference);
   check.pass = check.error <= check.limit;
   if (check.limit == 0) check.pass = std::memcmp(got.data(), reference.data(), got.size() * sizeof(float)) == 0;
+  if (!check.pass) {
+    const Values& right = rung.production && on_cpu ? first : reference;
+    const std::vector<double> a(got.begin(), got.end()), b(right.begin(), right.end());
+    check.detail = fmt::format("error {:.3g} over its limit {:.3g}, {}", check.error, check.limit,
+                               mismatches(a, b, {std::ssize(a)}, check.limit, std::numeric_limits<float>::epsilon()));
+  }
   return check;
 }
 
@@ -226,21 +248,30 @@ std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device, 
   return rows;
 }
 
-std::vector<RungCheck> verify_ladder(const std::string& name_of_op, int rung, Device device, const std::string& sizes,
-                                     uint64_t seed) {
-  const LadderOp& op = ladder_op(name_of_op);
+std::vector<RungCheck> verify_ladder(const LadderOp& op, Device device, const VerifyOptions& options) {
   const Rungs rungs = rungs_of(op, device);
-  expect_rung(op, rungs, rung);
+  expect_rung(op, rungs, options.rung);
+  std::optional<RedZones> red_zones;
+  if (options.red_zones) red_zones.emplace(device);
   std::vector<RungCheck> checks;
-  for (const Sizes& s : sizes_by_class(op, sizes, seed)) {
+  for (const Sizes& s : sizes_by_class(op, options.sizes, options.seed)) {
     const Problem p = op.make(s);
     const Values reference = wanted(op, p);
     Placed placed(op.op, p, device);
-    const Values first = placed.run(rungs.list[0]);
-    for (int i = 0; i < rungs.count; ++i)
-      if (rung == 0 || rung == i + 1)
-        checks.push_back(
-            judge(op, p, rungs.list[i], i + 1, device, i == 0 ? first : placed.run(rungs.list[i]), reference, first));
+    Values first;
+    take_red_zone_faults(device);  // of whoever came before
+    for (int i = 0; i < rungs.count; ++i) {
+      if (i > 0 && options.rung != 0 && options.rung != i + 1) continue;
+      std::string beside;
+      const Values got = placed.run(rungs.list[i], options.red_zones ? &beside : nullptr);
+      if (i == 0) first = got;
+      if (options.rung != 0 && options.rung != i + 1) continue;
+      checks.push_back(judge(op, p, rungs.list[i], i + 1, device, got, reference, first));
+      RungCheck& check = checks.back();
+      if (beside.empty()) continue;
+      check.pass = false;
+      check.detail = check.detail.empty() ? beside : check.detail + "; " + beside;
+    }
   }
   return checks;
 }

@@ -59,10 +59,16 @@ struct RungCheck {
   int rung = 1;
   bool production = false, pass = false;
   double error = 0, limit = 0;  // of the largest magnitude; limit 0: the same bytes
+  std::string detail{};         // what is wrong; empty for a pass
 };
-// Validates rung `rung` of an op (0: every one) at a class of sizes (kernels/lab/problems.h).
-std::vector<RungCheck> verify_ladder(const std::string& op, int rung, Device device, const std::string& sizes,
-                                     uint64_t seed);
+struct VerifyOptions {
+  int rung = 0;                 // 0: every one
+  std::string sizes = "small";  // a class of them (kernels/lab/problems.h)
+  uint64_t seed = 1;            // of random sizes
+  bool red_zones = false;       // around all that a rung gets (kernels/red_zones.h)
+};
+// Validates the rungs of an op.
+std::vector<RungCheck> verify_ladder(const LadderOp& op, Device device, const VerifyOptions& options = {});
 
 // What the SIMT runner counts of one rung at the counted sizes. Throws Error(kUsage) where there is no such rung.
 std::vector<runner::KernelCounts> count_rung(const std::string& op, int rung);

@@ -12,6 +12,7 @@ struct BenchOptions {
   Device device = {};
   std::string filter;                      // regular expression over OP/CASE; with shapes the op
   std::vector<std::string> shapes{};       // instead of cases
+  std::string sizes{};                     // of every case those of a class (tests/cases/choice.h)
   std::vector<std::string> dtypes{"f32"};  // and tf32, bf16
   bool every_case = false;                 // else of each op the largest
   bool warm = true, cold = false;

@@ -55,7 +55,8 @@ struct Selftests {
   using Tick = std::function<void(int64_t done, int64_t all, const std::string& name)>;
   std::function<std::vector<Row>(Device device, const std::string& filter, const Tick& tick)> ops;
   std::function<std::vector<Row>()> simt;
-  std::function<std::vector<Row>(Device device, const std::string& filter, const std::string& sizes)> verify_ops;
+  std::function<std::vector<Row>(Device device, const std::string& filter, const std::string& sizes, bool red_zones)>
+      verify_ops;
   std::function<std::vector<Row>(const lab::ProfileOptions& options)> profile;
   std::function<std::vector<lab::KernelSource>(const lab::ProfileOptions& options)> kernel_sources;
   std::function<std::vector<Row>(const lab::BenchOptions& options)> bench_ops;

@@ -5,19 +5,23 @@
 #include <map>
 #include <utility>
 
+#include "kernels/devices.h"
 #include "kernels/error.h"
 #include "kernels/lab/gpu_model.h"
 #include "kernels/lab/ladder.h"
 #include "kernels/lab/ptxas.h"
+#include "kernels/simt/runner.h"
+#include "study/command/bench_model.h"
 #include "study/command/command.h"
 #include "study/command/ladder_rows.h"
+#include "study/command/measured.h"
 
 namespace taut::study {
 namespace {
 
 struct Options {
-  std::string op, gpu = "h100", sizes = "small", line;
-  bool source = false, ptx = false, sass = false, resources = false, timed = false;
+  std::string op, gpu = "h100", sizes = "small", mode = "C", line;
+  bool source = false, ptx = false, sass = false, resources = false, timed = false, red_zones = false;
   uint64_t seed = 1;
 };
 
@@ -134,28 +138,60 @@ Row row_of(const lab::RungCheck& c, Device device, const Options& o) {
           {"max_error", c.error},
           {"limit", c.limit},
           {"dtype", "f32"},
-          {"repro", fmt::format("taut kernel verify {}:{} --device {} --sizes {} --seed {}", c.op, c.rung,
-                                name(device.kind), o.sizes, o.seed)}};
+          {"repro", fmt::format("taut kernel verify {}:{} --device {} --sizes {} --seed {}{}", c.op, c.rung,
+                                name(device.kind), o.sizes, o.seed, o.red_zones ? " --redzone" : "")},
+          {"detail", c.detail}};
 }
 
+// What `verify` works on: an op and a rung of its ladder (0: all of it), or every op ("").
+std::pair<std::string, int> chosen(const Options& o) {
+  return o.op == "all" ? std::pair<std::string, int>{"", 0} : op_and_rung(o.op);
+}
+
+// Whether the op's cases are part of it. `pgd_step` is a ladder's name alone: its cases say in which norm.
+bool takes_cases(const Options& o, const Selftests& tests) {
+  const auto [op, rung] = chosen(o);
+  const std::vector<lab::LadderOp>& ladders = lab::ladder_ops();
+  const bool has_ladder = std::any_of(ladders.begin(), ladders.end(),
+                                      [name = op](const lab::LadderOp& ladder) { return ladder.op == name; });
+  const bool random = o.sizes.starts_with("random:");
+  TAUT_CHECK(!random || op.empty() || has_ladder, "[--sizes] {} has no ladder, and only ladders take random sizes", op);
+  return rung == 0 && !random && (op.empty() || !has_ladder || has_cases(op, tests));
+}
+
+std::string filter_of(const std::string& op) { return op.empty() ? "" : "^" + op + "/"; }
+
 std::vector<Row> verify_rows(const Options& o, Device device, const Selftests& tests) {
-  const auto [op, rung] = o.op == "all" ? std::pair<std::string, int>{"", 0} : op_and_rung(o.op);
+  const auto [op, rung] = chosen(o);
   std::vector<Row> rows;
   for (const lab::LadderOp& ladder : lab::ladder_ops())
     if (op.empty() || op == ladder.op)
-      for (const lab::RungCheck& check : lab::verify_ladder(ladder.op, rung, device, o.sizes, o.seed))
+      for (const lab::RungCheck& check : lab::verify_ladder(
+               ladder, device, {.rung = rung, .sizes = o.sizes, .seed = o.seed, .red_zones = o.red_zones}))
         rows.push_back(row_of(check, device, o));
-  const bool random = o.sizes.starts_with("random:");
-  TAUT_CHECK(!random || !rows.empty(), "[--sizes] {} has no ladder, and only ladders take random sizes", op);
-  // `pgd_step` is a ladder's name alone: its cases say in which norm.
-  if (rung == 0 && !random && (op.empty() || rows.empty() || has_cases(op, tests)))
-    for (const Row& row : tests.verify_ops(device, op.empty() ? "" : "^" + op + "/", o.sizes)) {
+  if (takes_cases(o, tests))
+    for (const Row& row : tests.verify_ops(device, filter_of(op), o.sizes, o.red_zones)) {
       Row r = {{"op", row.at("op")}, {"version", row.at("op").get<std::string>() + " *"}};
       for (const char* field : {"case", "status", "max_error", "limit", "dtype", "repro", "detail"})
-        r[field] = row.at(field);
+        if (row.contains(field)) r[field] = row.at(field);
       rows.push_back(std::move(r));
     }
   TAUT_CHECK(!rows.empty(), "[kernel verify] nothing called '{}' has {} sizes; hint: `taut kernel ls`", o.op, o.sizes);
+  return rows;
+}
+
+// The same rungs and cases, in f32: times, or counts on simt.
+std::vector<Row> bench_rows(const Options& o, Device device, const Selftests& tests) {
+  const auto [op, rung] = chosen(o);
+  std::vector<Row> rows;
+  for (const lab::LadderOp& ladder : lab::ladder_ops())
+    if (op.empty() || op == ladder.op)
+      for (const lab::Sizes& sizes : lab::sizes_by_class(ladder, o.sizes, o.seed))
+        for (const lab::LadderRow& r : lab::run_ladder(ladder.op, device, {.rung = rung, .sizes = sizes}))
+          rows.push_back(rung_row(r, device.kind == DeviceKind::kSimt));
+  if (takes_cases(o, tests))
+    for (Row& row : tests.bench_ops({.device = device, .filter = filter_of(op), .sizes = o.sizes, .every_case = true}))
+      rows.push_back(std::move(row));
   return rows;
 }
 
@@ -166,13 +202,35 @@ void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   verify->add_option("op", options->op, "all, OP, or OP:RUNG of a ladder")->required();
   verify->add_option("--sizes", options->sizes, "small, train, edge, or random:N (ladders)");
   verify->add_option("--seed", options->seed, "of random sizes");
+  verify->add_flag("--redzone", options->red_zones,
+                   "canaries on either side of all device memory, NaN in what nobody wrote; a GPU then waits for every "
+                   "kernel");
+  verify->add_option("--mode", options->mode, "C: correctness; B: what is right is timed, too (simt: counted)")
+      ->check(CLI::IsMember({"C", "B"}));
   verify->callback([=] {
+    const DeviceKind kind = begin_on_any_device(*common).kind;
+    if (const BackendState state = backend_state(kind); !state.available) {
+      const std::vector<Row> waived{{{"op", options->op}, {"status", "skipped"}, {"detail", state.note}}};
+      *code = tests.exit_code(waived, "");
+      return print_rows(waived, format_by_name(common->format));
+    }
     const Device device = begin_on_device(*common);
-    const std::vector<Row> rows = verify_rows(*options, device, tests);
+    if (options->mode == "B") refuse_debug_build();
+    if (options->red_zones && kind == DeviceKind::kSimt && runner::detectors())
+      fmt::print(
+          stderr,
+          "--redzone: on simt the runner's detectors stop a kernel that reads or writes beside its memory before "
+          "a canary could tell; canaries see what the host's copies do\n");
+    std::vector<Row> rows = verify_rows(*options, device, tests);
     *code = tests.exit_code(rows, "");
     for (const Row& row : rows)
       if (row.at("status") != "pass") fmt::print(stderr, "failed: {}\n", row.at("repro").get<std::string>());
-    print_rows(rows, format_by_name(common->format));
+    const Format format = format_by_name(common->format);
+    if (options->mode == "B" && *code == 0) {
+      rows = bench_rows(*options, device, tests);
+      if (kind != DeviceKind::kSimt) say_where_measured(device, rows, format);
+    }
+    print_rows(rows, format);
   });
 }
 
@@ -195,7 +253,9 @@ void add_ladder(CLI::App& kernel, const ExitCode& code) {
       if (!r.verified || (counted && !r.is_better)) *code = static_cast<int>(Exit::kCheckFailed);
       rows.push_back(rung_row(r, counted));
     }
-    print_rows(rows, format_by_name(common->format));
+    const Format format = format_by_name(common->format);
+    if (!counted) say_where_measured(device, rows, format);
+    print_rows(rows, format);
   });
 }
 

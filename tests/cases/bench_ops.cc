@@ -235,6 +235,8 @@ std::vector<cases::OpCase> cases_of(const lab::BenchOptions& options, cases::Run
   if (!list.empty()) return list;
   constexpr const char* kFlag = "kernel bench";
   list = cases::cases_as(mode, kFlag, options.filter);
+  if (!options.sizes.empty())
+    std::erase_if(list, [&](const cases::OpCase& c) { return !cases::is_in_class(c, options.sizes); });
   return options.every_case ? list : cases::largest_cases(kFlag, options.filter, most_flops, mode);
 }
 

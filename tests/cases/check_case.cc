@@ -4,10 +4,12 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <list>
 
 #include "autograd/engine.h"
-#include "kernels/arena.h"
+#include "kernels/lab/mismatches.h"
 #include "kernels/parallel.h"
+#include "kernels/red_zones.h"
 #include "tests/cases/choice.h"
 #include "tests/cases/differences.h"
 #include "tests/cases/taped_gradients.h"
@@ -39,7 +41,6 @@ bool same_kinds(const std::vector<double>& a, const std::vector<double>& b) {
 class Settings {
  public:
   ~Settings() {
-    set_arena_poison(false);
     set_num_threads(threads_);
     set_cpu_isa_for_testing(isa_);
   }
@@ -52,20 +53,22 @@ class Settings {
 // One check after the other; each that fails adds to `detail`.
 class Checker {
  public:
-  Checker(const OpCase& c, DType dtype, Device device)
+  Checker(const OpCase& c, DType dtype, Device device, bool red_zones)
       : c_(c), dtype_(dtype), device_(device), mask_(differentiable(c)) {
+    red_zones_.emplace_back(Device{});
+    if (red_zones && !on_cpu_) red_zones_.emplace_back(device);
     has_gradients_ = std::find(mask_.begin(), mask_.end(), true) != mask_.end();
   }
 
   Verdict run() {
-    const int64_t faults = arena_guard_faults();
-    set_arena_poison(true);
+    for (const RedZones& zones : red_zones_) take_red_zone_faults(zones.device());  // of whoever came before
     inputs_ = make_inputs(c_, dtype_, device_);
     std::vector<Tensor> before;
     for (const Tensor& t : inputs_) before.push_back(t.clone());
     base_ = run_case(c_, inputs_, mask_);
     for (size_t i = 0; i < inputs_.size(); ++i) expect(same_bytes(inputs_[i], before[i]), "input {} was changed", i);
     for (size_t o = 0; o < base_.outputs.size(); ++o) dy_.push_back(make_upstream(c_, o, base_.outputs[o]));
+    expect_red_zones(base_, inputs_, "in the first run");
     compare_outputs();
     if (has_gradients_) compare_gradients();
     if (!on_cpu_) compare_with_cpu();
@@ -75,12 +78,12 @@ class Checker {
       if (c_.exact && !(dtype_ == DType::kBF16 && c_.stores_between)) exact_integers();
       special_values();
     }
-    set_arena_poison(false);
+    expect_red_zones({}, {}, "in another run");
+    red_zones_.clear();
     if (on_cpu_ && dtype_ == DType::kF64 && has_gradients_ && c_.smooth) {
       const Differences d = central_differences(c_, inputs_, mask_);
-      judge("gradient against central differences", d.analytic, d.numeric, kDifferenceLimit);
+      judge("gradient against central differences", d.analytic, d.numeric, {std::ssize(d.numeric)}, kDifferenceLimit);
     }
-    expect_guards(faults);
     return std::move(verdict_);
   }
 
@@ -93,10 +96,39 @@ class Checker {
     verdict_.judgement.pass = false;
   }
 
-  void judge(const std::string& what, const std::vector<double>& got, const std::vector<double>& wanted, double limit) {
+  void judge(const std::string& what, const std::vector<double>& got, const std::vector<double>& wanted,
+             const Shape& shape, double limit) {
     const double error = relative_error(got, wanted);
     verdict_.judgement.add(error, limit);
-    expect(error <= limit, "{}: error {:.3g} over its limit {:.3g}", what, error, limit);
+    if (error <= limit) return;
+    expect(false, "{}: error {:.3g} over its limit {:.3g}, {}", what, error, limit,
+           lab::mismatches(got, wanted, shape, limit, epsilon()));
+  }
+  double epsilon() const {
+    if (dtype_ == DType::kF64) return std::numeric_limits<double>::epsilon();
+    if (dtype_ == DType::kBF16) return 0x1p-7;
+    return c_.tf32 ? 0x1p-10 : std::numeric_limits<float>::epsilon();
+  }
+
+  // What was written beside memory since the last call. `ran` and `inputs` are alive; what is neither they nor dy, the
+  // op made for itself.
+  void expect_red_zones(const Ran& ran, const std::vector<Tensor>& inputs, const std::string& how) {
+    for (const RedZones& zones : red_zones_)
+      for (const RedZoneFault& fault : take_red_zone_faults(zones.device())) {
+        std::string what = "memory that the op made";
+        const auto look_in = [&](const char* name, const std::vector<Tensor>& tensors) {
+          for (size_t i = 0; i < tensors.size(); ++i) {
+            if (fault.released || !tensors[i].defined() || tensors[i].device() != zones.device()) continue;
+            const auto offset = tensors[i].raw() - static_cast<const std::byte*>(fault.memory);
+            if (offset >= 0 && offset <= static_cast<int64_t>(fault.bytes)) what = fmt::format("{} {}", name, i);
+          }
+        };
+        look_in("gradient", ran.gradients);
+        look_in("upstream gradient", dy_);
+        look_in("output", ran.outputs);
+        look_in("input", inputs);
+        expect(false, "{} has {} bytes, and byte {} was written {}", what, fault.bytes, fault.at, how);
+      }
   }
 
   double limit_of(const std::vector<double>& plain, const std::vector<double>& wanted, double f64_limit) const {
@@ -138,7 +170,7 @@ class Checker {
     for (size_t o = 0; o < wanted.size(); ++o) {
       const std::vector<double> got = base_.outputs[o].to_doubles();
       const double limit = limit_of(plain[o], wanted[o], kF64Limit);
-      judge(fmt::format("output {}", o), got, wanted[o], limit);
+      judge(fmt::format("output {}", o), got, wanted[o], base_.outputs[o].shape(), limit);
       expect_not_all_zero(fmt::format("output {}", o), got);
     }
   }
@@ -155,7 +187,7 @@ class Checker {
       if (!fits) continue;
       const std::vector<double> got = dx.to_doubles();
       const double limit = limit_of(plain[i], wanted[i], kF64GradientLimit);
-      judge(fmt::format("gradient {}", i), got, wanted[i], limit);
+      judge(fmt::format("gradient {}", i), got, wanted[i], dx.shape(), limit);
       expect_not_all_zero(fmt::format("gradient {}", i), got);
     }
   }
@@ -169,6 +201,11 @@ class Checker {
   }
 
   void expect_same(const Ran& ran, const std::vector<bool>& mask, const std::string& how) {
+    expect_same(ran, mask, how, inputs_);
+  }
+  void expect_same(const Ran& ran, const std::vector<bool>& mask, const std::string& how,
+                   const std::vector<Tensor>& inputs) {
+    expect_red_zones(ran, inputs, how);
     for (size_t o = 0; o < ran.outputs.size(); ++o)
       expect(same_bytes(ran.outputs[o], base_.outputs[o]), "output {} has other bytes {}", o, how);
     for (size_t i = 0; i < mask.size(); ++i)
@@ -185,7 +222,7 @@ class Checker {
     }
     std::vector<Tensor> views;
     for (const Tensor& t : inputs_) views.push_back(misaligned(t));
-    expect_same(run_case(c_, views, mask_), mask_, "on misaligned memory");
+    expect_same(run_case(c_, views, mask_), mask_, "on misaligned memory", views);
     if (on_cpu_ && set_cpu_isa_for_testing(cpu_isa() == Isa::kAvx512 ? Isa::kAvx2 : Isa::kAvx512))
       expect_same(run_case(c_, inputs_, mask_), mask_, fmt::format("on {}", name(cpu_isa())));
   }
@@ -270,14 +307,6 @@ class Checker {
     }
   }
 
-  // Guards are looked at when memory is released: nothing of the runs may be alive.
-  void expect_guards(int64_t faults_before) {
-    base_ = {};
-    dy_.clear();
-    inputs_.clear();
-    expect(arena_guard_faults() == faults_before, "bytes beside an allocation were written");
-  }
-
   const OpCase& c_;
   const DType dtype_;
   const Device device_;
@@ -287,6 +316,7 @@ class Checker {
   std::vector<Tensor> inputs_;
   Grads dy_;
   Ran base_;
+  std::list<RedZones> red_zones_;  // of the host's memory and, where they are asked for, the device's
   Verdict verdict_;
 };
 
@@ -332,10 +362,10 @@ Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vect
   return run_with(c, inputs, mask, [&](const std::vector<Tensor>&) { return dy; });
 }
 
-Verdict check_case(const OpCase& c, DType dtype, Device device) {
+Verdict check_case(const OpCase& c, DType dtype, Device device, bool red_zones) {
   const Settings restored;
   try {
-    return Checker(c, dtype, device).run();
+    return Checker(c, dtype, device, red_zones).run();
   } catch (const Error& e) {
     if (device.kind != DeviceKind::kCpu && (e.code() == Exit::kMemory || e.code() == Exit::kUnavailable))
       throw;  // the device's failure, no case's

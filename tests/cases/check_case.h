@@ -31,8 +31,10 @@ Ran run_case(const OpCase& c, const std::vector<Tensor>& inputs, const std::vect
 // Every check of one case in one dtype (f64, f32, or bf16 where the case has it). Off the CPU, f32 cases must have its
 // bytes too (but for Winograd's, which other devices compute directly); a case of a real model's size is run once
 // there.
+// Red zones (kernels/red_zones.h) are on in host memory, and with `red_zones` in the device's, which then waits for
+// every kernel before it reuses memory.
 // Throws Error(kMemory) and Error(kUnavailable) where the device fails, whatever the case.
-Verdict check_case(const OpCase& c, DType dtype, Device device);
+Verdict check_case(const OpCase& c, DType dtype, Device device, bool red_zones = false);
 Verdict check_reject(const RejectCase& c);
 
 }  // namespace taut::cases

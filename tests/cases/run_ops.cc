@@ -52,7 +52,7 @@ void keep_matching(std::vector<Case>& all, const std::regex& filter) {
 }  // namespace
 
 std::vector<Row> run_op_cases(Device device, const std::string& filter, const Progress& progress,
-                              const std::string& sizes) {
+                              const std::string& sizes, bool red_zones) {
   const BackendState state = backend_state(device.kind);
   cases::CaseList list = cases::all_op_cases();
   const std::regex wanted = cases::expression("--filter", filter);
@@ -75,7 +75,7 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter, const Pr
     if (progress) progress(done++, all, c.op + "/" + c.name);
     for (const DType dtype : {DType::kF64, DType::kF32, DType::kBF16}) {
       if (dtype == DType::kBF16 && !c.bf16) continue;
-      const cases::Verdict v = cases::check_case(c, dtype, device);
+      const cases::Verdict v = cases::check_case(c, dtype, device, red_zones);
       const char* const mode = c.tf32 && dtype == DType::kF32 ? "tf32" : name(dtype);
       rows.push_back(device_row(row_of(device, c.op, c.name, mode, v), device, v));
     }

@@ -3,11 +3,17 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "finetune/train.h"
 #include "kernels/block_pool.h"
+#include "kernels/device_memory.h"
 #include "kernels/error.h"
+#include "kernels/red_zones.h"
 #include "kernels/simt/cuda_twin/cuda_twin.h"
+#include "tensor/tensor.h"
 #include "tests/cuda/injected.h"
+#include "tests/selftest.h"
 #include "tests/small_vit.h"
 
 namespace taut {
@@ -40,6 +46,48 @@ TEST_CASE("blocks of a pool are the best fit, merge with free neighbours, and ne
   CHECK(pool.remove_free_slab(1025).first == nullptr);
   CHECK(pool.remove_free_slab(1).first == memory + 1024);
   CHECK(pool.take(1).block == nullptr);
+}
+
+TEST_CASE("with red zones the device's memory has canaries on either side") {
+  const auto write_at = [](void* memory, int64_t at) {
+    const char zero = 0;
+    copy_memory(static_cast<char*>(memory) + at, kSimt, &zero, {}, 1);
+  };
+  const int64_t before = arena_stats(kSimt).in_use;
+  {
+    const RedZones on(kSimt);
+    take_red_zone_faults(kSimt);
+    for (const size_t bytes : {size_t{0}, size_t{1}, size_t{13}, size_t{256}, kMiB})
+      for (const int64_t at : {int64_t{-256}, int64_t{-1}, static_cast<int64_t>(bytes)})
+        for (const bool released : {false, true}) {
+          void* const memory = arena_allocate(bytes, kSimt);
+          CHECK(reinterpret_cast<uintptr_t>(memory) % 256 == 0);
+          CHECK(take_red_zone_faults(kSimt).empty());
+          write_at(memory, at);
+          if (released) arena_release(memory, kSimt);
+          const std::vector<RedZoneFault> faults = take_red_zone_faults(kSimt);
+          REQUIRE(faults.size() == 1);
+          CHECK(faults[0].memory == memory);
+          CHECK(faults[0].bytes == bytes);
+          CHECK(faults[0].at == at);
+          if (!released) arena_release(memory, kSimt);
+          CHECK(take_red_zone_faults(kSimt).empty());
+        }
+    const Tensor fresh = Tensor::empty({5}, DType::kF32, kSimt);
+    for (const double v : fresh.to_doubles()) CHECK(std::isnan(v));
+  }
+  CHECK(arena_stats(kSimt).in_use == before);
+  void* const without = arena_allocate(13, kSimt);
+  write_at(without, 13);
+  CHECK(take_red_zone_faults(kSimt).empty());
+  arena_release(without, kSimt);
+}
+
+TEST_CASE("op cases run with red zones in the device's memory, too") {
+  for (const selftest::Row& row : selftest::run_op_cases(kSimt, "^(softmax/6x13|layer_norm/5x17)", {}, "", true)) {
+    CAPTURE(row.dump());
+    CHECK(row.at("status") == "pass");
+  }
 }
 
 TEST_CASE("a step that repeats finds the addresses of the step before") {

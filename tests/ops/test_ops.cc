@@ -30,6 +30,10 @@ enum class Fault {
   kPrecision,
   kUnwritten,
   kWritesPast,
+  kWritesBefore,
+  kCopiesTooFar,
+  kScratch,
+  kGradientPast,
   kReadsPast,
   kChangesInput,
   kThreads,
@@ -61,6 +65,9 @@ OpCase planted(Fault fault) {
       if (fault == Fault::kPrecision && sizeof(T) == 4) py[3] *= T(1.00001);
       if (fault == Fault::kUnwritten) py[n - 1] = Tensor::empty({1}, a.dtype()).data<T>()[0];
       if (fault == Fault::kWritesPast) py[n] = 0;
+      if (fault == Fault::kWritesBefore) const_cast<T*>(pb)[-1] = 0;
+      if (fault == Fault::kCopiesTooFar) py[n] = pa[n];
+      if (fault == Fault::kScratch) Tensor::empty({n - 1}, a.dtype()).data<T>()[n - 1] = 0;
       if (fault == Fault::kReadsPast) py[n - 1] += T(0) * pa[n];
       if (fault == Fault::kChangesInput) const_cast<T*>(pa)[0] = 0;
       if (fault == Fault::kThreads && num_threads() == 3) py[0] = std::nextafter(py[0], T(9));
@@ -81,6 +88,7 @@ OpCase planted(Fault fault) {
         for (double& v : values) v *= fault == Fault::kZeroGradient ? 0 : 2;
         if (fault == Fault::kGradient) values[0] *= 1.001;
         g[0].copy_from(Tensor::from(values, dy[0].shape()));
+        if (fault == Fault::kGradientPast) g[0].raw()[g[0].bytes() + 1] = std::byte{0};
       }
       if (needs[1]) g[1] = dy[0];
       return g;
@@ -122,10 +130,15 @@ TEST_CASE("a faultless op passes and leaves the settings as they were") {
 
 TEST_CASE("a planted fault is seen and named") {
   check_seen(Fault::kValue, "output 0: error");
+  check_seen(Fault::kValue, "1 of 17 beyond it: [3] ");
   check_seen(Fault::kValue, "output 0: error", DType::kF64);
   check_seen(Fault::kPrecision, "output 0: error");
   check_seen(Fault::kUnwritten, "output 0: error inf");
-  check_seen(Fault::kWritesPast, "bytes beside an allocation");
+  check_seen(Fault::kWritesPast, "output 0 has 68 bytes, and byte 68 was written in the first run");
+  check_seen(Fault::kWritesBefore, "input 1 has 68 bytes, and byte -1 was written in the first run");
+  check_seen(Fault::kCopiesTooFar, "output 0 has 136 bytes, and byte 136 was written", DType::kF64);
+  check_seen(Fault::kScratch, "memory that the op made has 64 bytes, and byte 64 was written");
+  check_seen(Fault::kGradientPast, "has 68 bytes, and byte 69 was written");
   check_seen(Fault::kReadsPast, "output 0: error inf");
   check_seen(Fault::kChangesInput, "input 0 was changed");
   check_seen(Fault::kThreads, "with 3 threads");

@@ -41,7 +41,7 @@ TEST_CASE("rungs are right at every class of sizes, on the CPU too") {
   for (const LadderOp& op : ladder_ops())
     for (const Device device : {kCpu, kSimt})
       for (const char* sizes : {"small", "edge", "random:3"}) {
-        const std::vector<RungCheck> checks = verify_ladder(op.op, 0, device, sizes, 7);
+        const std::vector<RungCheck> checks = verify_ladder(op, device, {.sizes = sizes, .seed = 7, .red_zones = true});
         CHECK(checks.size() >= static_cast<size_t>(rungs_of(op, device).count));
         for (const RungCheck& check : checks) {
           CAPTURE(op.op);
@@ -52,9 +52,45 @@ TEST_CASE("rungs are right at every class of sizes, on the CPU too") {
           CHECK(check.pass);
         }
       }
-  CHECK_THROWS_WITH_AS(verify_ladder("softmax", 0, kCpu, "large", 1), doctest::Contains("random:N"), Error);
-  CHECK_THROWS_WITH_AS(verify_ladder("softmax", 0, kCpu, "random:0", 1), doctest::Contains("random:N"), Error);
-  CHECK_THROWS_WITH_AS(verify_ladder("softmax", 9, kCpu, "small", 1), doctest::Contains("rung"), Error);
+  const LadderOp& op = ladder_op("softmax");
+  CHECK_THROWS_WITH_AS(verify_ladder(op, kCpu, {.sizes = "large"}), doctest::Contains("random:N"), Error);
+  CHECK_THROWS_WITH_AS(verify_ladder(op, kCpu, {.sizes = "random:0"}), doctest::Contains("random:N"), Error);
+  CHECK_THROWS_WITH_AS(verify_ladder(op, kCpu, {.rung = 9}), doctest::Contains("rung"), Error);
+}
+
+TEST_CASE("a rung that writes beside what it got is caught, with the name of it") {
+  // The last rung, and then an element in front of an input and one behind the output; or a result that is wrong.
+  static const auto production = [](Stream stream, const LadderData& d) {
+    const Rungs rungs = rungs_of(ladder_op("softmax"), kCpu);
+    rungs.list[rungs.count - 1].run(stream, d);
+  };
+  static const Rung faulty[] = {{"first", LadderCount::kTime, false, production},
+                                {"writes beside", LadderCount::kTime, false,
+                                 [](Stream stream, const LadderData& d) {
+                                   production(stream, d);
+                                   const_cast<float*>(d.in[0])[-1] = 0;
+                                   d.out[d.size[0] * d.size[1]] = 0;
+                                 }},
+                                {"is wrong", LadderCount::kTime, false,
+                                 [](Stream stream, const LadderData& d) {
+                                   production(stream, d);
+                                   d.out[1] += 1;
+                                 }},
+                                {"production", LadderCount::kTime, true, production}};
+  LadderOp op = ladder_op("softmax");
+  op.rungs = [](Device, Rungs* rungs) { *rungs = {faulty, 4}; };
+  op.edges = {{2, 3}};
+  const std::vector<RungCheck> seen = verify_ladder(op, kCpu, {.sizes = "edge", .red_zones = true});
+  REQUIRE(seen.size() == 4);
+  for (const size_t good : {0, 3}) {
+    CHECK(seen[good].pass);
+    CHECK(seen[good].detail.empty());
+  }
+  CHECK(!seen[1].pass);
+  CHECK(seen[1].detail.find("input 0 has 24 bytes, and byte -1 was written") != std::string::npos);
+  CHECK(seen[1].detail.find("the output has 24 bytes, and byte 24 was written") != std::string::npos);
+  CHECK(!seen[2].pass);
+  CHECK(seen[2].detail.find("1 of 6 beyond it: [1] 1.") != std::string::npos);
 }
 
 TEST_CASE("random sizes depend on the seed alone, and are in range") {

@@ -1,10 +1,14 @@
 // The commands of the kernel lab: what they list and show, how they judge, and what they refuse.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 
+#include "kernels/lab/conv2d_bench.h"
 #include "kernels/lab/problems.h"
+#include "study/command/measured.h"
 #include "study/command/ncu.h"
+#include "study/run/used_shapes.h"
 #include "tests/study/support.h"
 
 namespace taut::study {
@@ -68,6 +72,40 @@ TEST_CASE("kernel verify judges rungs and cases at the sizes asked for") {
   CHECK(taut({"kernel", "repro", repro}).code == 0);
 }
 
+TEST_CASE("kernel verify --redzone looks at canaries, and on simt says who stands before them") {
+  const std::vector<std::string> softmax = {"kernel", "verify",    "softmax", "--sizes",
+                                            "edge",   "--redzone", "-o",      "json"};
+  const Outcome cpu = taut(softmax);
+  CHECK(cpu.code == 0);
+  CHECK(cpu.err.empty());
+  std::vector<std::string> on_simt = softmax;
+  on_simt.insert(on_simt.end(), {"--device", "simt"});
+  const Outcome simt = taut(on_simt);
+  CHECK(simt.code == 0);
+  CHECK(simt.err.find("the runner's detectors") != std::string::npos);
+  CHECK(std::count(simt.err.begin(), simt.err.end(), '\n') == 1);
+  for (const Outcome& o : {cpu, simt})
+    for (const json& row : json::parse(o.out)) CHECK(row.at("status") == "pass");
+  CHECK(taut(on_simt, "TAUT_SIMT_DETECT=0").err.empty());
+  const std::string repro = rows_of({"kernel", "verify", "softmax:2", "--redzone"})[0].at("repro");
+  CHECK(repro.ends_with(" --redzone"));
+}
+
+TEST_CASE("kernel verify --mode B times what it found right; without the device it is waived") {
+#ifndef TAUT_DEBUG_BUILD
+  const json timed = rows_of({"kernel", "verify", "softmax:2", "--sizes", "edge", "--mode", "B", "-t", "1"});
+  REQUIRE(timed.size() == lab::ladder_op("softmax").edges.size());
+  for (const json& row : timed) CHECK(row.at("milliseconds").get<double>() > 0);
+  const json counted = rows_of({"kernel", "verify", "avg_pool", "--sizes", "edge", "--mode", "B", "--device", "simt"});
+  REQUIRE(!counted.empty());
+  for (const json& row : counted) CHECK(row.at("op") == "avg_pool");
+#endif
+  const Outcome waived =
+      taut({"kernel", "verify", "softmax", "--device", "simt"}, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
+  CHECK(waived.code == 77);
+  CHECK(waived.out.find("skipped") != std::string::npos);
+}
+
 TEST_CASE("kernel bench times on the CPU and counts on the SIMT runner") {
 #ifndef TAUT_DEBUG_BUILD
   const json timed = rows_of({"kernel", "bench", "^softmax/6x13-dim-1$", "-t", "1"});
@@ -99,6 +137,93 @@ TEST_CASE("kernel bench times on the CPU and counts on the SIMT runner") {
   CHECK(drawn.out.find("<svg") == 0);
   CHECK(drawn.out.find("softmax/6x13-dim-1 forward") != std::string::npos);
 #endif
+}
+
+TEST_CASE("the shapes of a run are recorded and can be timed by themselves") {
+  const TempFolder folder;
+  write_text(folder / "tiny.toml", kTinyStudy);
+  const std::string file = folder / "shapes.json";
+  const Outcome trained =
+      taut({"train", "-c", folder / "tiny.toml", "--out", folder / "run", "train.steps=2", "--record-shapes", file});
+  CAPTURE(trained.err);
+  REQUIRE(trained.code == 0);
+  std::map<std::string, int64_t> calls;
+  for (const json& row : json::parse(read_text_file(file))) {
+    CHECK(row.at("dtype") == "f32");
+    CHECK(row.at("calls") > 0);
+    calls[row.at("op")] += row.at("calls").get<int64_t>();
+  }
+  for (const char* op : {"matmul", "attention", "layer_norm"}) CHECK(calls[op] > 0);
+  const json counted = rows_of({"kernel", "bench", "layer_norm", "--shapes", file, "--device", "simt"});
+  REQUIRE(!counted.empty());
+  for (const json& row : counted) {
+    CHECK(row.at("op") == "layer_norm");
+    CHECK(row.at("calls") > 0);
+    CHECK(row.at("launches") > 0);
+  }
+  CHECK(rows_of({"kernel", "bench", "--shapes", file, "--device", "simt"}).size() > counted.size());
+  write_text(folder / "junk.json", R"([{"op": "matmul"}])");
+  CHECK(taut({"kernel", "bench", "--shapes", folder / "junk.json", "--device", "simt"}).code == 65);
+  CHECK(taut({"kernel", "bench", "softmax", "--shapes", file, "--device", "simt"}).code == 2);
+}
+
+TEST_CASE("a shape of the lab is the op's own, a convolution's read from its sizes") {
+  const auto of = [](const std::string& op, const Shape& y, const std::vector<Shape>& inputs) {
+    std::vector<Var> in;
+    for (const Shape& shape : inputs) in.emplace_back(Tensor::empty(shape));
+    return lab_shape(op, {Var(Tensor::empty(y))}, in).value_or(std::pair<std::string, std::string>());
+  };
+  using Pair = std::pair<std::string, std::string>;
+  CHECK(of("linear_gelu", {2, 5, 7}, {{2, 5, 3}, {7, 3}, {7}}) == Pair("matmul", "10x7x3"));
+  CHECK(of("residual_layer_norm", {2, 5, 7}, {{2, 5, 7}, {2, 5, 7}, {7}, {7}}) == Pair("layer_norm", "10x7"));
+  CHECK(of("attention", {2, 5, 12}, {{2, 5, 3, 4, 3}}) == Pair("attention", "2x5x4x3"));
+  CHECK(of("attention", {2, 1, 12}, {{2, 5, 3, 4, 3}}) == Pair());  // the head's one query
+  CHECK(of("relu", {2}, {{2}}) == Pair());
+  const struct {
+    HW stride, padding;
+    int64_t kernel, groups;
+  } cases[] = {{1, 1, 3, 1}, {2, 1, 3, 1}, {2, 3, 7, 1}, {2, 0, 1, 1}, {4, 0, 4, 1}, {1, 1, 3, 4}, {{2, 1}, 1, 3, 1}};
+  for (const auto& c : cases) {
+    const ConvShape s{.n = 2,
+                      .h = 16,
+                      .w = 16,
+                      .c_in = 4,
+                      .c_out = 8,
+                      .kh = c.kernel,
+                      .kw = c.kernel,
+                      .stride = c.stride,
+                      .padding = c.padding,
+                      .groups = c.groups};
+    const Pair got =
+        of("conv2d", {2, s.out_h(), s.out_w(), 8}, {{2, 16, 16, 4}, {8, s.group_in(), c.kernel, c.kernel}});
+    CAPTURE(got.second);
+    CHECK(got.first == "conv2d");
+    const ConvShape read = conv_shape_of(got.second);
+    CHECK(read.stride == s.stride);
+    CHECK(read.padding == s.padding);
+    CHECK(read.groups == s.groups);
+    CHECK(read.out_h() == s.out_h());
+    CHECK(read.out_w() == s.out_w());
+  }
+}
+
+TEST_CASE("times say where they were measured; counters that the driver keeps to itself are explained") {
+#ifndef TAUT_DEBUG_BUILD
+  const Outcome o = taut({"kernel", "bench", "^softmax/6x13-dim-1$", "--warm", "-t", "1", "-o", "json"});
+  CHECK(o.err.find("measured on ") == 0);
+  CHECK(o.err.find("1 threads; taut ") != std::string::npos);
+  for (const json& row : json::parse(o.out)) {
+    CHECK(o.err.find(row.at("machine").get<std::string>()) != std::string::npos);
+    CHECK(row.at("build").get<std::string>().find("commit") != std::string::npos);
+  }
+  CHECK(!rows_of({"kernel", "bench", "^softmax/6x13-dim-1$", "--device", "simt"})[0].contains("machine"));
+#endif
+  CHECK(pace_text("x : 1\ncpu MHz\t\t: 2100.4\ncpu MHz : 9", "3700000", "powersave", "1.18 1.00 1.18 2/89 1", 2) ==
+        "2100 of 3700 MHz, governor powersave, load 1.18 on 2 processors");
+  CHECK(pace_text("cpu MHz : 2100", "", "", "", 2) == "2100 MHz");
+  CHECK(counters_note("RmMsg: \"\"\nRmProfilingAdminOnly: 1\n").find("sudo") != std::string::npos);
+  CHECK(counters_note("RmProfilingAdminOnly: 0\n").empty());
+  CHECK(counters_note("").empty());
 }
 
 TEST_CASE("a sweep gives a row at every combination of sizes, each of them verified") {
@@ -246,7 +371,15 @@ TEST_CASE("what the lab cannot do is refused with the code for it") {
       {{"kernel", "bench", ".*-tf32$"}, 2, "--dtype tf32"},
       {{"kernel", "bench", "relu", "-a", "rows=3"}, 2, "pgd_step"},
       {{"kernel", "bench", "softmax", "-a", "n=3"}, 2, "rows cols"},
-      {{"kernel", "bench", "softmax", "-a", "rows=3", "--dtype", "bf16"}, 2, "f32"},
+      {{"kernel", "bench", "softmax", "-a", "rows=3", "--dtype", "bf16"}, 2, "[--dtype] a sweep runs in f32"},
+      {{"kernel", "bench", "softmax", "-a", "rows=3", "--all", "--pass", "nt"}, 2, "[--all, --pass]"},
+      {{"kernel", "bench", "softmax", "--shape", "3x3", "--all"}, 2, "[--all]"},
+      {{"kernel", "bench", "matmul", "--shape", "3x3x3", "--cold"}, 2, "[--cold]"},
+      {{"kernel", "bench"}, 2, "expected an op"},
+      {{"kernel", "bench", "--shapes", "x.json", "--dtype", "bf16"}, 2, "[--dtype]"},
+      {{"kernel", "bench", "--shapes", "/none.json"}, 66, "/none.json"},
+      {{"kernel", "bench", "softmax", "--device", "simt", "--warm"}, 2, "[--warm] simt counts"},
+      {{"kernel", "roofline", "^softmax/6x13-dim-1$", "--gpu", "a100"}, 2, "[--gpu]"},
       {{"kernel", "roofline", "^softmax/", "--device", "simt", "--all"}, 2, "largest"},
       {{"kernel", "roofline", "^softmax/6x13-dim-1$", "-o", "png"}, 2, "png"},
       {{"kernel", "profile", "softmax", "--gpu", "gtx"}, 2, "rtx4090"},

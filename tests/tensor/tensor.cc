@@ -11,6 +11,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/fork.h"
+#include "kernels/red_zones.h"
 
 using namespace taut;
 
@@ -114,21 +115,35 @@ TEST_CASE("sole ownership is visible, and memory goes back with the last owner")
   CHECK(arena_stats().in_use == before);
 }
 
-TEST_CASE("the poisoned arena fills fresh memory with NaN and sees a write beside it") {
-  set_arena_poison(true);
-  const int64_t faults = arena_guard_faults();
+TEST_CASE("with red zones fresh memory is NaN, and a write beside it is told once, alive or released") {
+  const RedZones on{Device{}};
+  take_red_zone_faults();
   {
     const Tensor t = Tensor::empty({3});
     for (const float v : t.span<float>()) CHECK(std::isnan(v));
+    for (const DType dtype : {DType::kF64, DType::kBF16}) {
+      const Tensor a = Tensor::empty({3}, dtype), beside = Tensor::empty({3}, dtype);
+      const auto canary = [](const Tensor& of) { return of.slice(0, 2, 1).raw() + size_of(of.dtype()); };
+      CHECK(std::memcmp(canary(a), canary(beside), 8) != 0);
+      CHECK(std::memcmp(canary(a), canary(a) + 8, 8) == 0);
+    }
   }
-  CHECK(arena_guard_faults() == faults);
-  for (const int64_t beside : {-1, 3}) {
-    Tensor t = Tensor::empty({3});
-    t.data<float>()[beside] = 1;
-    t = Tensor();
-  }
-  set_arena_poison(false);
-  CHECK(arena_guard_faults() == faults + 2);
+  CHECK(take_red_zone_faults().empty());
+  for (const int64_t beside : {-1, 3})
+    for (const bool released : {false, true}) {
+      Tensor t = Tensor::empty({3});
+      const void* const memory = t.raw();
+      t.data<float>()[beside] = 1;
+      if (released) t = Tensor();
+      const std::vector<RedZoneFault> faults = take_red_zone_faults();
+      REQUIRE(faults.size() == 1);
+      CHECK(faults[0].memory == memory);
+      CHECK(faults[0].bytes == 12);
+      CHECK(faults[0].released == released);
+      CHECK(faults[0].at == (beside < 0 ? -1 : 12));
+      t = Tensor();
+      CHECK(take_red_zone_faults().empty());
+    }
 }
 
 TEST_CASE("a process forked without tensors has none of their memory, and here it stays") {
