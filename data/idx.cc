@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "data/formats.h"
-#include "data/import/archive.h"
 #include "kernels/error.h"
+#include "tensor/files/unpacking.h"
 #include "tensor/sha256.h"
 
 namespace taut {
@@ -51,7 +51,7 @@ std::vector<uint8_t> read_idx(const fs::path& file, std::span<int64_t> dims) {
     bytes *= dims[d];
   }
   const auto packed = static_cast<int64_t>(fs::file_size(file));
-  if (gzdirect(in.get()) == 0 && ArchiveLimits::is_bomb(packed, bytes))
+  if (gzdirect(in.get()) == 0 && is_bomb(packed, bytes))
     broken(fmt::format("announces {} bytes in a file of {}: cut, or a bomb", bytes, packed));
   std::vector<uint8_t> data;
   constexpr int64_t kChunk = 1 << 20;

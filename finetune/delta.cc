@@ -72,7 +72,8 @@ void load_delta(const std::string& path, nn::Model& model, const Strategy& strat
   const auto expect = [&](const char* key, const std::string& want) {
     const auto it = file.metadata().find(key);
     const std::string got = it == file.metadata().end() ? "nothing" : it->second;
-    if (got != want) fail(Exit::kBadData, "[{}] delta's {}: expected '{}', got '{}'", path, key, want, got);
+    if (got != want)
+      fail(Exit::kBadData, "[{}] delta's {}: expected '{}', got '{}'", path, key, want, printable(got, 300));
   };
   expect("format", kFormat);
   expect("strategy", strategy.name());
@@ -98,7 +99,7 @@ void load_delta(const std::string& path, nn::Model& model, const Strategy& strat
       it->second.copy_from(t.reshape(parameter.shape()));
   }
   for (const std::string& n : file.names())
-    if (!used.contains(n)) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", path, n);
+    if (!used.contains(n)) fail(Exit::kBadData, "[{}] tensor '{}' is unexpected", path, printable(n));
   for (const auto& [p, t] : values) model.parameter(p).set_value(t);
 }
 

@@ -127,7 +127,7 @@ const nn::NameEntry* Edits::find(const std::string& name) const {
   return it == index_.end() ? nullptr : &entries_[it->second];
 }
 
-const nn::NameEntry& Edits::entry(const std::string& name) const {
+const nn::NameEntry& Edits::expect(const std::string& name) const {
   const nn::NameEntry* e = find(name);
   if (e == nullptr) fail(Exit::kBadData, "[{}] the model has no parameter '{}'", file_, printable(name));
   return *e;
@@ -140,7 +140,7 @@ Tensor Edits::rows(const nn::NameEntry& e) {
 }
 
 void Edits::set(const std::string& name, const Tensor& value) {
-  const nn::NameEntry& e = entry(name);
+  const nn::NameEntry& e = expect(name);
   if (value.shape() != e.shape)
     fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}{}", file_, name, to_string(e.shape),
          to_string(value.shape()),
@@ -150,7 +150,7 @@ void Edits::set(const std::string& name, const Tensor& value) {
 
 void Edits::fold(const std::string& module, const Update& u) {
   const NoGrad no_grad;
-  const nn::NameEntry &weight = entry(module + ".weight"), *bias_entry = find(module + ".bias");
+  const nn::NameEntry &weight = expect(module + ".weight"), *bias_entry = find(module + ".bias");
   const auto refuse = [&](const char* what, const Tensor& t, const std::string& expected) {
     fail(Exit::kBadData, "[{}] {} of '{}': expected {}, got {}", file_, what, printable(module), expected,
          t.defined() ? to_string(t.shape()) : "nothing");
@@ -247,6 +247,10 @@ void write_foreign_delta(const std::string& path, const std::string& folder, Lay
   };
   if (!meta("format").starts_with("taut-delta-"))
     fail(Exit::kBadData, "[{}] expected a delta that a run wrote (delta.safetensors)", path);
+  const std::vector<std::string> strategies = strategy_names();
+  if (std::find(strategies.begin(), strategies.end(), meta("strategy")) == strategies.end())
+    fail(Exit::kBadData, "[{}] delta's strategy: expected {}, got '{}'", path, fmt::join(strategies, ", "),
+         printable(meta("strategy")));
   const std::string options = meta("options");
   OwnDelta delta{path, meta("strategy"), meta("model").starts_with("vit "), 0, 0, 0, 0, 0, 0, {}};
   TAUT_CHECK(delta.is_vit || layout != Layout::kAdapterHub,
@@ -259,8 +263,11 @@ void write_foreign_delta(const std::string& path, const std::string& folder, Lay
     delta.phm_n = std::stoll(option(options, "phm_n"));
     delta.phm_rank = std::stoll(option(options, "phm_rank"));
   } catch (const std::exception&) {
-    fail(Exit::kBadData, "[{}] expected numbers in the delta's options, got '{}'", path, options);
+    fail(Exit::kBadData, "[{}] expected numbers in the delta's options, got '{}'", path, printable(options));
   }
+  if (delta.rank < 1 || !std::isfinite(delta.alpha))
+    fail(Exit::kBadData, "[{}] expected a rank >= 1 and a finite alpha in the delta's options, got '{}'", path,
+         printable(options));
   for (const std::string& name : file.names()) delta.tensors[name] = file.read(name);
   if (delta.is_vit) {
     const auto head = delta.tensors.find("heads.default.1.weight");

@@ -168,6 +168,14 @@ void check_phm(ConfigKeys& keys) {
   keys.expect("phm_bias", true);
 }
 
+// A tensor's name with another adapter's in it.
+std::string with_name(std::string tensor, const std::string& ours, const std::string& name) {
+  for (const std::string where : {"adapters.", "shared_parameters."})
+    if (const size_t at = tensor.find(where + ours + "."); at != std::string::npos)
+      return tensor.replace(at + where.size(), ours.size(), name);
+  return tensor;
+}
+
 using Values = std::vector<std::pair<nn::NameEntry, Tensor>>;
 
 // The bottlenecks' tensors, checked, and the strategy they belong to. A site that the configuration leaves out gets
@@ -208,14 +216,12 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
   Values values;
   int64_t sites = 0;
   for (const nn::NameEntry& e : delta.strategy->added_names(config, delta.options)) {
-    std::string stored = e.external;
-    for (const std::string where : {"adapters.", "shared_parameters."})
-      if (const size_t at = stored.find(where + ours + "."); at != std::string::npos)
-        stored.replace(at + where.size(), ours.size(), hub.name);
+    const std::string stored = with_name(e.external, ours, hub.name);
+    // What a tensor is, its name says with ours in it: the file's may hold anything.
     static const std::regex kLayer("layer\\.([0-9]+)\\.");
     std::smatch match;
-    const bool in_layer = std::regex_search(stored, match, kLayer);
-    const bool is_attention = stored.find("attention_adapters.") != std::string::npos;
+    const bool in_layer = std::regex_search(e.external, match, kLayer);
+    const bool is_attention = e.external.find("attention_adapters.") != std::string::npos;
     const bool absent =
         in_layer && ((is_attention ? !attention : !output) ||
                      std::find(left_out.begin(), left_out.end(), std::stoll(match[1])) != left_out.end());
@@ -230,11 +236,11 @@ Values read_bottlenecks(const HubConfig& hub, const WeightsFile& file, const Edi
              to_string(tensor.shape()));
     };
     check_shape(stored, t, e.shape);
-    const size_t up = stored.find("adapter_up.");
+    const size_t up = e.external.find("adapter_up.");
     if (up != std::string::npos && !stored.ends_with("W_right")) {
       Tensor s = Tensor::full({1}, factor, t.dtype());
       if (scaling != Scaling::kNumber) {
-        const std::string name = stored.substr(0, up) + "scaling";
+        const std::string name = with_name(e.external.substr(0, up) + "scaling", ours, hub.name);
         s = edits.read(file, name);
         check_shape(name, s, {scaling == Scaling::kChannel ? config.dim : 1});
         used.insert(name);
@@ -296,8 +302,13 @@ Json method_config(const OwnDelta& delta) {
   }
   const bool phm = delta.strategy == "compacter";
   int64_t size = 0;
-  for (const auto& [name, t] : delta.tensors)
-    if (name.ends_with(phm ? "adapter_down.0.b" : "adapter_down.0.bias")) size = t.size(0);
+  for (const auto& [name, t] : delta.tensors) {
+    if (!name.ends_with(phm ? "adapter_down.0.b" : "adapter_down.0.bias")) continue;
+    if (t.ndim() != 1 || t.size(0) < 1)
+      fail(Exit::kBadData, "[{}] tensor '{}': expected a bias of (bottleneck), got {}", delta.file, printable(name),
+           to_string(t.shape()));
+    size = t.size(0);
+  }
   if (size < 1) fail(Exit::kBadData, "[{}] expected bottlenecks, got none", delta.file);
   Json config = {{"adapter_residual_before_ln", false},
                  {"cross_adapter", false},

@@ -41,9 +41,9 @@ class Edits {
   void fold(const std::string& module, const Update& update);
   void commit();
   const std::string& file() const { return file_; }
+  const nn::NameEntry& expect(const std::string& name) const;  // Error(kBadData): the model has no such parameter
 
  private:
-  const nn::NameEntry& entry(const std::string& name) const;
   Tensor rows(const nn::NameEntry& e);  // of the copy
 
   nn::Model& model_;

@@ -12,10 +12,12 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <optional>
 #include <regex>
 #include <set>
 
 #include "finetune/layouts.h"
+#include "finetune/module_pattern.h"
 #include "nn/file_names.h"
 #include "tensor/atomic_file.h"
 #include "tensor/safetensors.h"
@@ -38,54 +40,57 @@ constexpr Modules kModules = {
 constexpr Modules kModulesV5 = {R"(.*\.(attention\.(q|k|v)_proj|mlp\.fc[12]))",
                                 R"(.*\.(attention\.(k|v)_proj|mlp\.fc[12]))"};
 
-// A pattern comes out of a file: what could search for ever, or nest deeply, is refused (a repeated group, or more than
-// a few repetitions).
-void check_pattern(const char* key, const std::string& pattern, const std::string& file) {
-  constexpr size_t kMostBytes = 200;
-  constexpr int64_t kMostRepetitions = 4;
-  int64_t repetitions = 0;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const bool repeats = pattern[i] == '*' || pattern[i] == '+' || pattern[i] == '{';
-    repetitions += repeats;
-    if ((repeats && i > 0 && pattern[i - 1] == ')') || repetitions > kMostRepetitions || i >= kMostBytes)
-      fail(Exit::kBadData,
-           "[{}] key '{}': expected a pattern of at most {} bytes and {} repetitions, none of a group, got '{}'", file,
-           key, kMostBytes, kMostRepetitions, printable(pattern, kMostBytes));
-  }
-}
-
-// Whether a pattern is a module's whole name, as Python's re.fullmatch.
-bool matches(const char* key, const std::string& pattern, const std::string& module, const std::string& file,
-             const std::string& before = "") {
-  check_pattern(key, pattern, file);
-  try {
-    return std::regex_match(module, std::regex(before + "(" + pattern + ")"));
-  } catch (const std::regex_error&) {
-    fail(Exit::kBadData, "[{}] key '{}': '{}' is no regular expression", file, key, printable(pattern));
-  }
-}
-
 // What a pattern says of a module: peft matches "(.*\\.)?(PATTERN)$" from the start of its name.
-double alpha_of(const std::map<std::string, double>& patterns, const std::string& module, double otherwise,
-                const std::string& file) {
-  for (const auto& [pattern, alpha] : patterns)
-    if (matches("alpha_pattern", pattern, module, file, "(.*\\.)?")) return alpha;
-  return otherwise;
-}
+class AlphaPatterns {
+ public:
+  AlphaPatterns() = default;
+  AlphaPatterns(const std::map<std::string, double>& patterns, const std::string& file) {
+    // Every pattern may meet every module.
+    constexpr size_t kMostBytes = 16384, kOfOne = 16;
+    size_t bytes = 0;
+    for (const auto& [pattern, alpha] : patterns) bytes += pattern.size() + kOfOne;
+    if (bytes > kMostBytes)
+      fail(Exit::kBadData,
+           "[{}] key 'alpha_pattern': expected patterns of at most {} bytes ({} for each and its own), got {} of {}",
+           file, kMostBytes, kOfOne, patterns.size(), bytes);
+    for (const auto& [pattern, alpha] : patterns)
+      alphas_.emplace_back(ModulePattern(pattern, "alpha_pattern", file, "(.*\\.)?"), alpha);
+  }
+  double of(const std::string& module, double otherwise) const {
+    for (const auto& [pattern, alpha] : alphas_)
+      if (pattern.matches(module)) return alpha;
+    return otherwise;
+  }
 
-// (IA)^3 scales what enters a module that `feedforward_modules` match: a pattern, or the ends of names.
-bool is_feedforward(const Json& config, const std::string& module, const std::string& file) {
-  const Json modules = config.value("feedforward_modules", Json());
-  if (modules.is_string()) return matches("feedforward_modules", modules.get<std::string>(), module, file);
-  return modules.is_array() && std::any_of(modules.begin(), modules.end(), [&](const Json& end) {
-           return end.is_string() && module.ends_with(end.get<std::string>());
-         });
-}
+ private:
+  std::vector<std::pair<ModulePattern, double>> alphas_;
+};
+
+// Modules whose input (IA)^3 scales: `feedforward_modules` is a pattern, or the ends of their names.
+class Feedforward {
+ public:
+  Feedforward(const Json& config, const std::string& file) {
+    const auto it = config.find("feedforward_modules");
+    if (it == config.end()) return;
+    if (it->is_string()) pattern_.emplace(it->get<std::string>(), "feedforward_modules", file);
+    if (!it->is_array()) return;
+    for (const Json& end : *it)
+      if (end.is_string()) ends_.push_back(end.get<std::string>());
+  }
+  bool has(const std::string& module) const {
+    return (pattern_ && pattern_->matches(module)) ||
+           std::any_of(ends_.begin(), ends_.end(), [&](const std::string& end) { return module.ends_with(end); });
+  }
+
+ private:
+  std::optional<ModulePattern> pattern_;
+  std::vector<std::string> ends_;
+};
 
 struct LoraConfig {
   double alpha = 0;
   bool rslora = false, dora = false;
-  std::map<std::string, double> alphas;
+  AlphaPatterns alphas;
 };
 
 LoraConfig check_config(const Json& config, const std::string& file, bool& is_lora) {
@@ -106,7 +111,7 @@ LoraConfig check_config(const Json& config, const std::string& file, bool& is_lo
     lora.alpha = keys.get<double>("lora_alpha", 8);
     lora.rslora = keys.get<bool>("use_rslora", false);
     lora.dora = keys.get<bool>("use_dora", false);
-    lora.alphas = keys.get<std::map<std::string, double>>("alpha_pattern", {});
+    lora.alphas = {keys.get<std::map<std::string, double>>("alpha_pattern", {}), file};
     // Other starts (pissa, olora, ...) changed the base, and the file fits the changed one alone.
     const auto it = config.find("init_lora_weights");
     if (it != config.end() && !it->is_boolean() && *it != "gaussian" && *it != "eva" && *it != "orthogonal")
@@ -135,7 +140,9 @@ bool is_peft_config(const Json& config) { return config.contains("peft_type"); }
 
 ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model& model) {
   bool is_lora = false;
-  const LoraConfig lora = check_config(config, folder + "/adapter_config.json", is_lora);
+  const std::string config_file = folder + "/adapter_config.json";
+  const LoraConfig lora = check_config(config, config_file, is_lora);
+  const Feedforward feedforward(is_lora ? Json() : config, config_file);
   const WeightsFile file = WeightsFile::open(file_in(folder, {"adapter_model.safetensors", "adapter_model.bin"}));
   Edits edits(model, file.path());
   ForeignDelta delta;
@@ -172,6 +179,7 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model&
     }
   }
   for (auto& [module, u] : updates) {
+    edits.expect(module + ".weight");  // a name that the model has is short: patterns may look at it
     if (is_lora == u.l.defined())
       fail(Exit::kBadData, "[{}] module '{}': expected {} as the configuration says", file.path(), printable(module),
            is_lora ? "LoRA" : "(IA)^3");
@@ -180,9 +188,9 @@ ForeignDelta load_peft(const std::string& folder, const Json& config, nn::Model&
            printable(module), lora.dora ? "a" : "no", lora.dora ? " and no bias" : "");
     if (u.a.defined() && u.a.ndim() > 0 && u.a.size(0) > 0) {
       const auto rank = static_cast<double>(u.a.size(0));
-      u.scale = alpha_of(lora.alphas, module, lora.alpha, file.path()) / (lora.rslora ? std::sqrt(rank) : rank);
+      u.scale = lora.alphas.of(module, lora.alpha) / (lora.rslora ? std::sqrt(rank) : rank);
     }
-    u.of_input = !is_lora && is_feedforward(config, module, folder + "/adapter_config.json");
+    u.of_input = feedforward.has(module);
     edits.fold(module, u);
   }
   if (updates.empty()) fail(Exit::kBadData, "[{}] expected adapted modules, got none", file.path());
@@ -279,6 +287,10 @@ void write_peft(const OwnDelta& delta, const std::string& folder, bool v5) {
   } else {
     config.update({{"feedforward_modules", Json::array()}, {"init_ia3_weights", true}});
   }
+  std::set<std::string> names;
+  for (const auto& [name, t] : tensors)
+    if (!names.insert(name).second)
+      fail(Exit::kBadData, "[{}] two tensors are '{}' in peft's layout", delta.file, printable(name));
   make_folder(folder);
   write_safetensors(folder + "/adapter_model.safetensors", tensors, {{"format", "pt"}});
   write_file_atomically(folder + "/adapter_config.json", config.dump(2));

@@ -96,7 +96,18 @@ struct ListedNet {
   std::string name;
   std::shared_ptr<ModelConfig> config;
   int64_t layers;
+  double elements;  // of the layers' weights, but the head's, which may have any number of classes
 };
+
+// Without building it: every weight takes part in a multiply-add for each place of its layer's output.
+double elements_of_weights(const ModelConfig& config) {
+  std::vector<LayerCost> layers = config.layer_costs();
+  layers.pop_back();
+  double elements = 0;
+  for (const LayerCost& layer : layers)
+    elements += layer.flops / 2 / static_cast<double>(numel(layer.output)) * static_cast<double>(layer.output.back());
+  return elements;
+}
 
 const std::vector<ListedNet>& listed_nets() {
   static const std::vector<ListedNet> all = [] {
@@ -104,7 +115,7 @@ const std::vector<ListedNet>& listed_nets() {
     for (const std::string& name : model_names())
       if (const std::shared_ptr<ModelConfig> config = model_config(name);
           dynamic_cast<const VitConfig*>(config.get()) == nullptr)
-        nets.push_back({name, config, std::ssize(config->layer_costs())});
+        nets.push_back({name, config, std::ssize(config->layer_costs()), elements_of_weights(*config)});
     return nets;
   }();
   return all;
@@ -116,10 +127,15 @@ std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames&
   for (const auto& [name, stored] : names.stored())
     if (const size_t dims = file.info(stored).shape.size(); dims == 2 || dims == 4) layers.push_back(name);
   for (const ListedNet& listed : listed_nets()) {
-    // Only nets with as many layers are built to be compared.
-    const auto run = std::count_if(layers.begin(), layers.end(),
-                                   [&](const std::string& name) { return !is_never_run(*listed.config, name); });
-    if (listed.layers != run) continue;
+    // Only nets with as many layers are built to be compared, and only of a size that the file has.
+    int64_t run = 0;
+    double elements = 0;
+    for (const std::string& name : layers) {
+      if (is_never_run(*listed.config, name)) continue;
+      ++run;
+      elements += static_cast<double>(numel(file.info(names.stored().at(name)).shape));
+    }
+    if (listed.layers != run || elements < listed.elements) continue;
     const std::shared_ptr<ModelConfig> config = listed.config->clone();
     const std::shared_ptr<Model> net = config->build();
     std::vector<NameEntry> missing;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "kernels/error.h"
+#include "tensor/files/file_bytes.h"
 
 namespace taut::study {
 namespace {
@@ -30,7 +31,7 @@ std::string readable_cell(const Row& row, const std::string& column) {
       it != row.end() && it->is_number_float() ? fmt::format("{:.6g}", it->get<double>()) : cell(row, column);
   for (size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
   std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
+  return printable(text, std::string::npos);  // a name out of a file does not command a terminal
 }
 
 // Characters of UTF-8 text, what fmt pads by.
@@ -142,8 +143,10 @@ std::string to_text(const std::vector<Row>& rows, Format format) {
   if (format == Format::kSql) return rows.empty() ? "" : sql(rows);
   if (format == Format::kCsv) return rows.empty() ? "" : csv(rows);
   std::string out;
+  // Paths may be no UTF-8, which JSON is: U+FFFD stands for what is none.
+  const auto dump = [](const Row& row) { return row.dump(-1, ' ', false, Row::error_handler_t::replace); };
   for (const Row& row : rows)
-    out += (format == Format::kJson && !out.empty() ? ",\n" : "") + row.dump() + (format == Format::kJsonl ? "\n" : "");
+    out += (format == Format::kJson && !out.empty() ? ",\n" : "") + dump(row) + (format == Format::kJsonl ? "\n" : "");
   return format == Format::kJson ? "[" + out + "]\n" : out;
 }
 

@@ -10,8 +10,8 @@
 namespace taut {
 namespace {
 
-constexpr std::pair<const char*, const char*> kTypes[] = {{"F32", "<f4"}, {"F16", "<f2"}, {"F64", "<f8"},
-                                                          {"I32", "<i4"}, {"I64", "<i8"}, {"U8", "|u1"}};
+constexpr std::pair<const char*, const char*> kTypes[] = {
+    {"F32", "<f4"}, {"F16", "<f2"}, {"F64", "<f8"}, {"I32", "<i4"}, {"I64", "<i8"}, {"U8", "|u1"}, {"BOOL", "|b1"}};
 
 void put(std::string& to, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) to += static_cast<char>(value >> (8 * i));

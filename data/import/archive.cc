@@ -12,6 +12,7 @@
 #include "data/formats.h"
 #include "data/import/entry_path.h"
 #include "kernels/error.h"
+#include "tensor/files/unpacking.h"
 
 namespace taut {
 namespace fs = std::filesystem;
@@ -50,7 +51,7 @@ class Sentry {
       refuse(entry,
              fmt::format("is announced with {} bytes; at most {} are accepted", bytes, ArchiveLimits::kEntryBytes));
     total_ += bytes;
-    if (total_ > ArchiveLimits::kTotalBytes || ArchiveLimits::is_bomb(packed_, total_))
+    if (total_ > ArchiveLimits::kTotalBytes || is_bomb(packed_, total_))
       refuse(entry, fmt::format("makes {} bytes out of an archive of {}: a bomb", total_, packed_));
     if (++entries_ > ArchiveLimits::kEntries) refuse(entry, "is one entry too many");
   }

@@ -15,16 +15,9 @@
 namespace taut {
 
 struct ArchiveLimits {
-  static constexpr int64_t kEntryBytes = int64_t{1} << 30;       // of one entry
-  static constexpr int64_t kTotalBytes = int64_t{4} << 40;       // of all entries
-  static constexpr int64_t kRatio = 100;                         // unpacked to packed, above
-  static constexpr int64_t kRatioFreeBytes = int64_t{64} << 20;  // this much
+  static constexpr int64_t kEntryBytes = int64_t{1} << 30;  // of one entry
+  static constexpr int64_t kTotalBytes = int64_t{4} << 40;  // of all entries
   static constexpr int64_t kEntries = 50'000'000;
-
-  // What unpacks to far more than it is.
-  static constexpr bool is_bomb(int64_t packed, int64_t unpacked) {
-    return unpacked - kRatioFreeBytes > kRatio * packed;
-  }
 };
 
 struct ArchiveEntry {

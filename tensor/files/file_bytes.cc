@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "kernels/error.h"
 #include "tensor/retried.h"
@@ -92,14 +93,19 @@ std::string printable(std::string_view text, size_t longest) {
   std::string out;
   while (!text.empty()) {
     const size_t n = sequence(text);
-    const bool control = n == 1 && (text[0] < 32 || text[0] == 127);
-    const std::string next = n == 0 || control ? fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]))
-                                               : std::string(text.substr(0, n));
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+    const bool shown =
+        (n == 1 && byte(0) >= 0x20 && byte(0) != 0x7F) || (n == 2 && (byte(0) != 0xC2 || byte(1) >= 0xA0)) || n > 2;
+    const std::string next = shown ? std::string(text.substr(0, n)) : fmt::format("\\x{:02x}", byte(0));
     if (out.size() + next.size() > longest) return out + "...";
     out += next;
-    text.remove_prefix(n == 0 ? 1 : n);
+    text.remove_prefix(shown ? n : 1);
   }
   return out;
+}
+
+std::string stem(const FileBytes& file) {
+  return printable(std::filesystem::path(file.path()).stem().string(), std::string::npos);
 }
 
 }  // namespace taut

@@ -53,8 +53,10 @@ T load(std::string_view text, size_t at) {
 
 // Whether a text is UTF-8 without overlong forms, surrogates and numbers past U+10FFFF.
 bool is_utf8(std::string_view text);
-// A text from a file as it may stand in a message: printable ASCII and valid UTF-8 as they are, other bytes as \xNN, at
-// most `longest` bytes.
+// A text from a file as it may stand in a message: printable ASCII and valid UTF-8 as they are but control characters
+// (C0, DEL, C1), other bytes as \xNN, at most `longest` bytes.
 std::string printable(std::string_view text, size_t longest = 100);
+// What a tensor is called whose file gives it no name: the file's name without its ending, printable.
+std::string stem(const FileBytes& file);
 
 }  // namespace taut

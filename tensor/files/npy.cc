@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
 #include "kernels/error.h"
 
@@ -86,13 +85,13 @@ class HeaderText {
     struct Type {
       const char *descr, *dtype;
     };
-    constexpr Type kTypes[] = {{"<f4", "F32"}, {"<f2", "F16"}, {"<f8", "F64"},
-                               {"<i8", "I64"}, {"<i4", "I32"}, {"|u1", "U8"}};
+    constexpr Type kTypes[] = {{"<f4", "F32"}, {"<f2", "F16"}, {"<f8", "F64"}, {"<i8", "I64"},
+                               {"<i4", "I32"}, {"|u1", "U8"},  {"|b1", "BOOL"}};
     for (const Type& t : kTypes)
       if (descr == t.descr) return t.dtype;
     const bool bfloat = descr == "|V2" || descr == "<V2";
     if (bfloat && options.v2_is_bf16) return "BF16";
-    bad("expected '<f4', '<f2', '<f8', '<i8', '<i4' or '|u1', got '{}'{}", printable(descr),
+    bad("expected '<f4', '<f2', '<f8', '<i8', '<i4', '|u1' or '|b1', got '{}'{}", printable(descr),
         bfloat ? "; hint: it may be bfloat16; taut weights convert --v2-is-bf16 reads it as that"
         : descr.starts_with('|') && descr.find('O') == 1 ? ": objects are pickles, which are not run"
         : descr.starts_with('>')                         ? "; hint: save x.astype(x.dtype.newbyteorder('<'))"
@@ -163,7 +162,7 @@ StoredTensor array(std::string name, const Header& header, const std::byte* elem
 FileContents parse_npy(FileBytes file, const NpyOptions& options) {
   const Header header = parse_header(file.text(0, file.size()), file.size(), fmt::format("[{}]", file.path()), options);
   const std::byte* elements = file.data() + header.length;
-  std::string name = std::filesystem::path(file.path()).stem().string();
+  std::string name = stem(file);
   return {std::move(file), "npy", {array(std::move(name), header, elements)}, {}};
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <filesystem>
 #include <set>
 
 #include "kernels/error.h"
@@ -117,8 +116,6 @@ const Value& state_dict(const Pickle& pickle, const std::string& path, std::map<
 // Where the bytes of each storage of a pickle are.
 using Storages = std::vector<const std::byte*>;
 
-std::string stem(const std::string& path) { return std::filesystem::path(path).stem().string(); }
-
 void add_tensor(FileContents& contents, const Pickle& pickle, const Storages& storages, std::string name,
                 const Value& value) {
   const PickledTensor& t = pickle.tensors()[static_cast<size_t>(value.integer)];
@@ -133,7 +130,7 @@ FileContents contents_of(FileBytes file, const char* format, const Pickle& pickl
   FileContents contents{std::move(file), format, {}, {}};
   const std::string& path = contents.file.path();
   if (pickle.root().kind == Kind::kTensor) {
-    add_tensor(contents, pickle, storages, stem(path), pickle.root());
+    add_tensor(contents, pickle, storages, stem(contents.file), pickle.root());
     return contents;
   }
   const Value& dict = state_dict(pickle, path, contents.metadata);

@@ -7,6 +7,7 @@
 
 #include "kernels/error.h"
 #include "tensor/files/stored_tensor.h"
+#include "tensor/files/unpacking.h"
 
 namespace taut {
 namespace {
@@ -107,6 +108,7 @@ ZipArchive::ZipArchive(FileBytes file) : file_(std::move(file)) {
     fail(Exit::kBadData, "[{}] the zip directory ends at byte {}, expected {}: it does not hold {} entries",
          file_.path(), at, end, directory.entries);
   check_disjoint();
+  check_total();
   for (const ZipEntry& e : entries_)
     if (!e.deflated && crc_of(file_.data() + e.begin, e.size) != e.crc)
       fail(Exit::kBadData, "[{}] zip entry '{}': its checksum is wrong; hint: the file is damaged, fetch it again",
@@ -264,6 +266,17 @@ void ZipArchive::check_disjoint() const {
     if (in_order[i - 1]->begin + in_order[i - 1]->packed > in_order[i]->header)
       fail(Exit::kBadData, "[{}] zip entries '{}' and '{}' overlap", file_.path(), printable(in_order[i - 1]->name),
            printable(in_order[i]->name));
+}
+
+// Together they hold less than 2^64 bytes: none is more than kMaxRatio times its own bytes of the file.
+void ZipArchive::check_total() const {
+  uint64_t total = 0;
+  for (const ZipEntry& e : entries_)
+    if (is_bomb(static_cast<int64_t>(file_.size()), static_cast<int64_t>(total += e.size)))
+      fail(Exit::kBadData,
+           "[{}] zip entry '{}': makes {} bytes out of a file of {}: a bomb; hint: numpy.savez stores "
+           "arrays as they are",
+           file_.path(), printable(e.name), total, file_.size());
 }
 
 Inflater::Inflater(FileBytes file, ZipEntry entry)

@@ -2,7 +2,8 @@
 //
 // Refused: compression other than deflate, encryption, several disks, bytes behind the archive, names that occur twice,
 // are not UTF-8 or lead out of a folder (absolute, "..", "\"), symbolic links, entries that overlap or leave the file,
-// sizes on which directory and local header disagree or that deflate cannot reach, wrong checksums.
+// sizes on which directory and local header disagree or that deflate cannot reach, entries that together unpack to far
+// more than the file is (tensor/files/unpacking.h), wrong checksums.
 #pragma once
 
 #include <map>
@@ -48,6 +49,7 @@ class ZipArchive {
   ZipEntry parse_entry(uint64_t at, uint64_t end, uint64_t& next) const;
   void parse_local_header(ZipEntry& entry, uint16_t flags, uint64_t directory) const;
   void check_disjoint() const;
+  void check_total() const;
 
   FileBytes file_;
   std::vector<ZipEntry> entries_;

@@ -66,10 +66,16 @@ std::string weights_of(std::string_view text) {
   if (!text.starts_with(kTensors) && text != kTensors.substr(0, kTensors.size() - 1)) return std::string(text);
   text.remove_prefix(std::min(kTensors.size(), text.size()));
   constexpr int64_t kMostBytes = 1 << 20;
-  std::string header;
+  std::string header, metadata;
   int64_t end = 0;
   while (!text.empty()) {
     const std::string_view line = line_of(text);
+    if (line.starts_with('@')) {
+      const size_t key = std::min(line.find(' '), line.size());
+      metadata += fmt::format("{}{}:{}", metadata.empty() ? "" : ",", json_text(line.substr(1, key - 1)),
+                              json_text(line.substr(std::min(key + 1, line.size()))));
+      continue;
+    }
     const size_t dtype = line.find(' '), shape = line.find(' ', std::min(dtype, line.size() - 1) + 1);
     if (line.empty() || dtype == std::string_view::npos) continue;
     Shape sizes;
@@ -87,6 +93,8 @@ std::string weights_of(std::string_view text) {
                    end, end + bytes);
     end += std::min(bytes, kMostBytes + 1);
   }
+  if (!metadata.empty())
+    header = fmt::format(R"("__metadata__":{{{}}}{}{})", metadata, header.empty() ? "" : ",", header);
   return safetensors("{" + header + "}", end > kMostBytes ? 0 : static_cast<size_t>(end));
 }
 

@@ -18,7 +18,8 @@ std::vector<FilePart> split_files(std::string_view input);
 std::string join_files(const std::vector<FilePart>& files);
 
 // A file of weights: the given bytes, or, where they begin with the line "tensors", the safetensors file of what the
-// further lines name ("NAME DTYPE 2,3", "NAME DTYPE" for a scalar); of more than a mebibyte the header alone.
+// further lines name ("NAME DTYPE 2,3", "NAME DTYPE" for a scalar; "@KEY TEXT" for metadata); of more than a mebibyte
+// the header alone.
 std::string weights_of(std::string_view text);
 
 // A folder of this process that goes when it ends.

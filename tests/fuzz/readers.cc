@@ -50,6 +50,7 @@ constexpr Reader kReaders[] = {
     {"weights", [](const FileBytes& f) { read_all(parse_weights(f, {}, no_further_file)); }, weights_seeds, true},
     {"sharded", read_sharded, sharded_seeds, true},
     {"adapter", read_adapter, adapter_seeds, true},
+    {"delta", read_delta, delta_seeds, true},
     {"convert", read_convert, convert_seeds, true},
 };
 

@@ -27,10 +27,11 @@ std::vector<Seed> shard_index_seeds();
 std::vector<Seed> weights_seeds();
 std::vector<Seed> sharded_seeds();
 std::vector<Seed> adapter_seeds();
+std::vector<Seed> delta_seeds();
 std::vector<Seed> convert_seeds();
 
 // A reader under test: parses a file and reads every tensor of it. Throws Error(kBadData) where it refuses the file.
-// The last three read several files, which one input stands for (folder.h).
+// The last four read several files, which one input stands for (folder.h).
 struct Reader {
   const char* name;
   void (*read)(const FileBytes& file);

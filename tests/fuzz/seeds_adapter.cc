@@ -1,6 +1,5 @@
 // Folders with adapters of other libraries: sound ones of every kind, and what a hostile configuration, head or file of
 // tensors may try.
-#include "finetune/strategy.h"
 #include "tests/fuzz/build_files.h"
 #include "tests/fuzz/folder.h"
 #include "tests/fuzz/models.h"
@@ -22,16 +21,23 @@ std::string hub_with(const std::string& config, const std::string& name = "n") {
 std::string hub_lora_with(const std::string& keys) {
   return hub_with(R"("architecture":"lora","r":2,"alpha":4)" + keys);
 }
+// Of the ResNet.
+const std::string kConv = "base_model.model.layer1.0.conv1", kNorm = "base_model.model.layer2.0.bn1";
+const std::string kConvLora =
+    "tensors\n" + kConv + ".lora_A.weight F32 2,4,3,3\n" + kConv + ".lora_B.weight F32 4,2,1,1";
+const std::string kNorms = "\n" + kNorm + ".weight F32 6\n" + kNorm + ".bias F32 6\n" + kNorm +
+                           ".running_mean F32 6\n" + kNorm + ".running_var F32 6\n" + kNorm +
+                           ".num_batches_tracked I64";
+
 std::string head_with(const std::string& keys) { return hub_with(R"("head_type":"image_classification")" + keys, "h"); }
 
-// What the library `adapters` stores of a strategy under the name n.
-std::string hub_tensors(const char* strategy, const finetune::StrategyOptions& options) {
+// What the library `adapters` stores of a strategy under a name.
+std::string hub_tensors(const char* strategy, const std::string& under = "n") {
   std::string lines = "tensors";
-  for (const nn::NameEntry& e : finetune::strategy(strategy).added_names(adapted_config(), options)) {
+  for (const nn::NameEntry& e : finetune::strategy(strategy).added_names(adapted_config(), small_options())) {
     std::string name = e.external;
-    for (const std::string where : {"adapters.", "shared_parameters."})
-      if (const size_t at = name.find(where + strategy + "."); at != std::string::npos)
-        name.replace(at + where.size(), std::string(strategy).size(), "n");
+    const size_t at = name.find(fmt::format("s.{}.", strategy)) + 2;
+    name.replace(at, std::string(strategy).size(), under);
     lines += "\n" + name + " F32 ";
     for (size_t i = 0; i < e.shape.size(); ++i) lines += (i ? "," : "") + std::to_string(e.shape[i]);
   }
@@ -49,6 +55,11 @@ std::vector<Seed> adapter_seeds() {
                         const std::string& reason = "") {
     folder("peft: " + name, {{"adapter_config.json", config}, {"adapter_model.safetensors", tensors}}, reason);
   };
+  const auto conv = [&](const std::string& name, const std::string& config, const std::string& tensors,
+                        const std::string& reason = "") {
+    folder("conv: " + name, {{"resnet", ""}, {"adapter_config.json", config}, {"adapter_model.safetensors", tensors}},
+           reason);
+  };
   const auto hub = [&](const std::string& name, const std::string& config, const std::string& tensors,
                        const std::string& reason = "") {
     folder("hub: " + name, {{"a/adapter_config.json", config}, {"a/adapter.safetensors", tensors}}, reason);
@@ -58,6 +69,9 @@ std::vector<Seed> adapter_seeds() {
     folder("head: " + name, {{"head_config.json", config}, {"model_head.safetensors", tensors}}, reason);
   };
 
+  std::string optional;
+  for (int i = 0; i < 60; ++i) optional += ".?";
+
   peft("LoRA", lora_with(""), kLora);
   peft("LoRA by patterns", lora_with(R"(,"alpha_pattern":{"layer.0.*query":8},"use_rslora":true)"), kLora);
   peft("DoRA and a bias", lora_with(R"(,"use_dora":true)"), kLora + "\n" + kPeft + ".lora_magnitude_vector F32 8");
@@ -66,17 +80,18 @@ std::vector<Seed> adapter_seeds() {
            ".base_layer.bias F32 8\nbase_model.model.classifier.weight F32 3,8");
   peft("(IA)^3", R"({"peft_type":"IA3"})",
        "tensors\n" + kPeft + ".ia3_l F32 8,1\nbase_model.model.vit.encoder.layer.1.output.dense.ia3_l F16 1,12");
+  peft("(IA)^3 of inputs by a pattern of many ways",
+       R"({"peft_type":"IA3","feedforward_modules":")" + optional + "z\"}", "tensors\n" + kPeft + ".ia3_l F32 8,1");
   hub("LoRA", hub_lora_with(""), kHubLora);
   hub("(IA)^3", hub_with(R"("architecture":"lora","composition_mode":"scale","r":1,"alpha":1)"),
       "tensors\n" + kQuery + ".loras.n.lora_B F32 8,1");
-  finetune::StrategyOptions options;
-  options.bottleneck = 4;
-  options.phm_n = 2;
   const std::string both = R"("mh_adapter":true,"output_adapter":true,"non_linearity":"gelu","original_ln_after":true)";
   const std::string phm = R"(,"phm_layer":true,"factorized_phm_W":true,"shared_phm_rule":true,"phm_bias":true)";
-  const std::string adapters = hub_tensors("adapter", options), compacter = hub_tensors("compacter", options);
+  const std::string adapters = hub_tensors("adapter"), compacter = hub_tensors("compacter");
   hub("adapters", hub_with(both), adapters);
   hub("Compacter", hub_with(both + phm + R"(,"phm_dim":2)"), compacter);
+  const std::string numbered = "layer.99999999999999999999.adapter_up.shared_parameters.compacter";
+  hub("a name like a layer's", hub_with(both + phm + R"(,"phm_dim":2)", numbered), hub_tensors("compacter", numbered));
   head("alone", head_with(""), kHead);
   folder("an adapter and a head",
          {{"a/adapter_config.json", hub_lora_with("")},
@@ -114,10 +129,23 @@ std::vector<Seed> adapter_seeds() {
   peft("a type that is a number", R"({"peft_type":1})", kLora, "key 'peft_type': expected another type");
   peft("alpha that is a text", R"({"peft_type":"LORA","lora_alpha":"4"})", kLora, "key 'lora_alpha'");
   peft("alpha past all numbers", R"({"peft_type":"LORA","lora_alpha":1e999})", kLora, "expected a JSON object");
-  peft("a pattern that repeats a group", lora_with(R"(,"alpha_pattern":{"(a*)*b":1})"), kLora, "none of a group");
+  peft("patterns that repeat and nest", lora_with(R"(,"alpha_pattern":{"(a*)*b":1,"(?:\\w+\\.)*query":2,"x|.?y":3})"),
+       kLora);
+  peft("a pattern of 2^60 ways", lora_with(",\"alpha_pattern\":{\"" + optional + "z\":1}"), kLora);
+  peft("a pattern of 4000^4 ways", lora_with(R"(,"alpha_pattern":{".*.*.*.*z":1})"),
+       "tensors\nbase_model.model." + std::string(3900, 'a') + ".lora_A.weight F32 2,8", "the model has no parameter");
+  peft("a pattern that looks ahead", lora_with(R"(,"alpha_pattern":{"(?=.*(?=.*(?=.*(?=.*z))))x":1})"), kLora,
+       "expected a regular expression without counted repetitions and groups other than");
+  peft("a pattern that counts", lora_with(R"(,"alpha_pattern":{"a{99999}":1})"), kLora, "without counted repetitions");
+  peft("a pattern that refers back", lora_with(R"(,"alpha_pattern":{"(a*)\\2":1})"), kLora,
+       "expected a regular expression that is one");
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += (i ? "," : "") + fmt::format("\"x{}\":1", i);
+  peft("1000 patterns", lora_with(",\"alpha_pattern\":{" + many + "}"), kLora, "of at most 16384 bytes");
   peft("a pattern of 1000 bytes", lora_with(",\"alpha_pattern\":{\"" + std::string(1000, 'a') + "\":1}"), kLora,
        "at most 200 bytes");
-  peft("a pattern that is none", lora_with(R"(,"alpha_pattern":{"[":1})"), kLora, "is no regular expression");
+  peft("a pattern that is none", lora_with(R"(,"alpha_pattern":{"[":1})"), kLora,
+       "expected a regular expression that is one");
   peft("patterns that are numbers", lora_with(R"(,"alpha_pattern":[1])"), kLora, "key 'alpha_pattern'");
   peft("a changed base", lora_with(R"(,"init_lora_weights":"pissa")"), kLora, "key 'init_lora_weights'");
   peft("rank 0", lora_with(""), "tensors\n" + kPeft + ".lora_A.weight F32 0,8\n" + kPeft + ".lora_B.weight F32 8,0",
@@ -182,6 +210,38 @@ std::vector<Seed> adapter_seeds() {
        "hint: model.classes=4");
   head("a scalar", head_with(""), "tensors\nheads.h.1.weight F32\nheads.h.1.bias F32 3", "expected (3, 8), got ()");
   head("and more", head_with(""), kHead + "\nheads.h.2.bias F32 3", "'heads.h.2.bias' is unexpected");
+
+  const std::string down = "base_model.model.layer2.0.downsample.0", fc = "base_model.model.fc";
+  const std::string ia3 = R"({"peft_type":"IA3","feedforward_modules":".*conv2"})";
+  conv("LoRA", lora_with(""), kConvLora);
+  conv("LoRA of a shortcut, the head and a batch norm", lora_with(R"(,"modules_to_save":["bn1","fc"])"),
+       "tensors\n" + down + ".lora_A.weight F32 1,4,1,1\n" + down + ".lora_B.weight F32 6,1,1,1\n" + fc +
+           ".weight F32 3,6\n" + fc + ".bias F32 3" + kNorms);
+  conv("LoRA of the head", lora_with(""),
+       "tensors\n" + fc + ".lora_A.weight F32 2,6\n" + fc + ".lora_B.weight F32 3,2\n" + fc + ".lora_B.bias F32 3");
+  conv("DoRA", lora_with(R"(,"use_dora":true)"), kConvLora + "\n" + kConv + ".lora_magnitude_vector F32 4,1,1,1");
+  conv("(IA)^3", ia3,
+       "tensors\n" + kConv + ".ia3_l F32 1,4,1,1\nbase_model.model.layer2.0.conv2.ia3_l F32 1,6,1,1\n" + fc +
+           ".ia3_l F32 3,1");
+  conv("A of another kernel", lora_with(""), "tensors\n" + kConv + ".lora_A.weight F32 2,4,1,1", "lora_A of");
+  conv("A of a linear layer", lora_with(""), "tensors\n" + kConv + ".lora_A.weight F32 2,4", "lora_A of");
+  conv("A as large as a file may say", lora_with(""), "tensors\n" + kConv + ".lora_A.weight F32 4294967296,4,3,3",
+       "tensor");
+  conv("B of a linear layer", lora_with(""),
+       "tensors\n" + kConv + ".lora_A.weight F32 2,4,3,3\n" + kConv + ".lora_B.weight F32 4,2", "lora_B of");
+  conv("a bias that has no place", lora_with(""), kConvLora + "\n" + kConv + ".lora_B.bias F32 4", "lora_B.bias");
+  conv("LoRA of a batch norm", lora_with(""), "tensors\nbase_model.model.bn1.lora_A.weight F32 2,4",
+       "is no linear layer and no convolution");
+  conv("(IA)^3 of another width", ia3, "tensors\n" + kConv + ".ia3_l F32 1,5,1,1", "(1, 4, 1, 1)");
+  conv("statistics of another width", lora_with(""), kConvLora + "\n" + kNorm + ".running_var F32 4",
+       "expected (6), got (4)");
+  conv("statistics that are integers", lora_with(""), kConvLora + "\n" + kNorm + ".running_var I64 6",
+       "expected floating numbers");
+  conv("a counter of nothing", lora_with(""), kConvLora + "\nbase_model.model.x.num_batches_tracked I64",
+       "expected floating numbers");
+  folder("conv: AdapterHub's",
+         {{"resnet", ""}, {"a/adapter_config.json", hub_lora_with("")}, {"a/adapter.safetensors", kHubLora}},
+         "AdapterHub's library has transformers only");
   return seeds;
 }
 

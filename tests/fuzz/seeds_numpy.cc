@@ -101,6 +101,9 @@ std::vector<Seed> npz_seeds() {
       "its compressed data is damaged");
   add("deflated: more behind", {.name = "x.npy", .data = deflated(zeros) + "more", .method = 8, .size = zeros.size()},
       "4 bytes follow its compressed data");
+  // A tenth of a megabyte of it is a hundred of zeros.
+  const std::string many = npy(npy_header("<f4", "(25000000,)"), 0) + std::string(100'000'000, '\0');
+  add("deflated: a bomb", {.name = "x.npy", .data = many, .deflate = true}, "bytes out of a file of ... a bomb");
   add("an empty entry", {.name = "x.npy", .data = ""}, "expected an array of NumPy");
   seeds.push_back({"no arrays", zip({}), "got an empty archive"});
   return seeds;

@@ -74,6 +74,7 @@ TEST_CASE("shard index") { check_all("shard_index"); }
 TEST_CASE("weights") { check_all("weights"); }
 TEST_CASE("sharded") { check_all("sharded"); }
 TEST_CASE("adapter") { check_all("adapter"); }
+TEST_CASE("delta") { check_all("delta"); }
 TEST_CASE("convert") { check_all("convert"); }
 
 TEST_CASE("WeightsFile::open, the door for all of them, gives each file the verdict and the reason of its reader") {

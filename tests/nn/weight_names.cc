@@ -231,6 +231,19 @@ TEST_CASE("convolutional nets are recognised by their shapes, and lose their pre
   for (const std::string& file : {in, out}) std::filesystem::remove(file);
 }
 
+TEST_CASE("a file with a net's number of layers and nothing in them takes no memory of that net's size") {
+  const std::string file = temp("taut_test_layers.safetensors");
+  std::vector<std::pair<std::string, Tensor>> layers;  // as many as a ResNet-152 has
+  for (int i = 0; i < 156; ++i) layers.emplace_back(fmt::format("layer{}.weight", i), Tensor::zeros({1, 1, 1, 1}));
+  write_safetensors(file, layers);
+  const WeightsFile opened = WeightsFile::open(file);
+  reset_arena_peak();
+  const int64_t before = arena_stats().peak;
+  CHECK(!recognise(opened));
+  CHECK(arena_stats().peak - before < 1 << 20);
+  std::filesystem::remove(file);
+}
+
 TEST_CASE("sizes that are known are called by their name") {
   VitConfig c;
   c.depth = 12;

@@ -201,6 +201,34 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
         std::string::npos);
 }
 
+TEST_CASE("weights: names out of a file command no terminal, and files may have names that are no UTF-8") {
+  const TempFolder folder;
+  const std::string file = folder / "escapes.safetensors", raw = "\x1b]0;OWNED\x07\xc2\x9b" "31mred \xc3\xa9";
+  write_safetensors(file, {{raw, Tensor::zeros({1})}});
+  const Outcome table = taut({"weights", "inspect", file});
+  CAPTURE(table.out);
+  REQUIRE(table.code == 0);
+  CHECK(table.out.find("\\x1b]0;OWNED\\x07\\xc2\\x9b31mred \xc3\xa9 |") != std::string::npos);
+  for (const char* control : {"\x1b", "\x07", "\xc2\x9b"}) CHECK(table.out.find(control) == std::string::npos);
+  // Data stays what it is.
+  CHECK(nlohmann::json::parse(taut({"weights", "inspect", file, "-o", "json"}).out)[0].at("name") == raw);
+
+  const std::string array = folder / "\xff.npy", flags = folder / "flags.npz", bits = folder / "bits.safetensors";
+  write_npz(flags, {{"f", Tensor::from(std::vector<double>{1, 0, 1}, {3}).to(DType::kBool)}});
+  const Outcome typed = taut({"weights", "inspect", flags, "-o", "json"});
+  CAPTURE(typed.err);
+  REQUIRE(typed.code == 0);
+  CHECK(nlohmann::json::parse(typed.out)[0].at("dtype") == "BOOL");
+  // The array of the archive, which is stored as it is.
+  const std::string zip = read_text_file(flags);
+  const size_t begin = zip.find("\x93NUMPY");
+  write_file_atomically(array, zip.substr(begin, zip.find("PK\x01\x02") - begin));
+  const Outcome named = taut({"weights", "inspect", array, "-o", "json"});
+  CAPTURE(named.err);
+  REQUIRE(named.code == 0);
+  CHECK(nlohmann::json::parse(named.out)[0].at("name") == "\\xff");
+}
+
 TEST_CASE("a run's delta as peft's and AdapterHub's folders judges like the delta") {
   const TempFolder folder;
   write_text(folder / "tiny.toml", kTinyStudy);
