@@ -56,7 +56,7 @@ std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options
 // case that matches runs in a dtype.
 std::vector<Row> bench_op_cases(const lab::BenchOptions& options);
 
-// The ops that have cases: `op`, `cases`.
+// The ops that have cases: `op`, `dtype` (those of all its cases), `cases`.
 std::vector<Row> op_rows();
 
 // Runs every *.safetensors file of a folder of golden cases, in order of name. Fields: `case`, `kind`, `status` (pass,

@@ -50,7 +50,7 @@ std::vector<Row> list_rows(const std::string& op, const Selftests& tests) {
     rows.push_back({{"op", row.at("op")},
                     {"version", row.at("op")},
                     {"devices", "cpu, simt, cuda"},
-                    {"dtype", "f32, f64"},
+                    {"dtype", row.at("dtype")},
                     {"production", "*"},
                     {"cases", row.at("cases")}});
   }

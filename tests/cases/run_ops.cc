@@ -91,13 +91,19 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter, const Pr
 
 std::vector<Row> op_rows() {
   std::vector<Row> rows;
-  for (const cases::OpCase& c : cases::all_op_cases().cases) {
-    const auto same = [&](const Row& row) { return row.at("op") == c.op; };
-    const auto row = std::find_if(rows.begin(), rows.end(), same);
-    if (row == rows.end())
-      rows.push_back({{"op", c.op}, {"cases", 1}});
-    else
-      (*row)["cases"] = row->at("cases").get<int>() + 1;
+  const std::vector<cases::OpCase> all = cases::all_op_cases().cases;
+  for (const cases::OpCase& c : all) {
+    const auto of_this_op = [&](const cases::OpCase& other) { return other.op == c.op; };
+    const auto listed = [&](const Row& row) { return row.at("op") == c.op; };
+    if (std::any_of(rows.begin(), rows.end(), listed)) continue;
+    const auto some = [&](bool cases::OpCase::*precision) {
+      return std::any_of(all.begin(), all.end(),
+                         [&](const cases::OpCase& other) { return of_this_op(other) && other.*precision; });
+    };
+    rows.push_back({{"op", c.op},
+                    {"dtype", fmt::format("f32, f64{}{}", some(&cases::OpCase::bf16) ? ", bf16" : "",
+                                          some(&cases::OpCase::tf32) ? ", tf32" : "")},
+                    {"cases", std::count_if(all.begin(), all.end(), of_this_op)}});
   }
   return rows;
 }

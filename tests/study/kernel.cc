@@ -43,6 +43,8 @@ TEST_CASE("kernel ls lists every rung and every op, and marks one production a l
   }
   CHECK(ops.size() > 50);
   for (const json& row : rows_of({"kernel", "ls", "--op", "softmax"})) CHECK(row.at("op") == "softmax");
+  CHECK(rows_of({"kernel", "ls", "--op", "linear"}).back().at("dtype") == "f32, f64, bf16, tf32");
+  CHECK(rows_of({"kernel", "ls", "--op", "sgd"}).back().at("dtype") == "f32, f64");
 }
 
 TEST_CASE("kernel show prints the source of a rung and of an op, and what its kernels take") {
