@@ -259,7 +259,7 @@ TEST_CASE("a delta that does not fit a convolutional net is refused and says why
     return all;
   };
   Json pattern = ia3;
-  pattern["feedforward_modules"] = "(a*)*b";
+  pattern["feedforward_modules"] = "(?=a*)b";
   const struct {
     Json config;
     Tensors tensors;

@@ -18,6 +18,7 @@ std::vector<Seed> arrays() {
   add("i8", npy_header("<i8", "(2,)"), 16);
   add("i4", npy_header("<i4", "(2,)"), 8);
   add("u1", npy_header("|u1", "(5,)"), 5);
+  add("b1", npy_header("|b1", "(2,)"), 2);
   add("one number", npy_header("<f4", "()"), 4);
   add("no elements", npy_header("<f4", "(0, 3)"), 0);
   add("other quotes and order", R"({"shape":(2,),"descr":"<f4","fortran_order":False})", 8);

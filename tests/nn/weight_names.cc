@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <regex>
 
+#include "kernels/arena.h"
 #include "nn/convert.h"
 #include "nn/models.h"
 #include "nn/recognise.h"

@@ -12,6 +12,7 @@
 #include "study/command/model_tree.h"
 #include "study/output.h"
 #include "tensor/atomic_file.h"
+#include "tensor/npz_writer.h"
 #include "tensor/safetensors.h"
 #include "tests/study/support.h"
 
@@ -203,7 +204,9 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
 
 TEST_CASE("weights: names out of a file command no terminal, and files may have names that are no UTF-8") {
   const TempFolder folder;
-  const std::string file = folder / "escapes.safetensors", raw = "\x1b]0;OWNED\x07\xc2\x9b" "31mred \xc3\xa9";
+  const std::string file = folder / "escapes.safetensors", raw =
+                                                               "\x1b]0;OWNED\x07\xc2\x9b"
+                                                               "31mred \xc3\xa9";
   write_safetensors(file, {{raw, Tensor::zeros({1})}});
   const Outcome table = taut({"weights", "inspect", file});
   CAPTURE(table.out);
@@ -213,7 +216,7 @@ TEST_CASE("weights: names out of a file command no terminal, and files may have 
   // Data stays what it is.
   CHECK(nlohmann::json::parse(taut({"weights", "inspect", file, "-o", "json"}).out)[0].at("name") == raw);
 
-  const std::string array = folder / "\xff.npy", flags = folder / "flags.npz", bits = folder / "bits.safetensors";
+  const std::string array = folder / "\xff.npy", flags = folder / "flags.npz";
   write_npz(flags, {{"f", Tensor::from(std::vector<double>{1, 0, 1}, {3}).to(DType::kBool)}});
   const Outcome typed = taut({"weights", "inspect", flags, "-o", "json"});
   CAPTURE(typed.err);

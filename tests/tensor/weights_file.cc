@@ -14,6 +14,7 @@
 #include <set>
 
 #include "tensor/atomic_file.h"
+#include "tensor/npz_writer.h"
 #include "tensor/safetensors.h"
 #include "tensor/sha256.h"
 #include "tensor/shard_writer.h"
@@ -339,4 +340,23 @@ TEST_CASE("original files: PyTorch's old and new format, safetensors") {
     CHECK(largest > 0.1);
     CHECK(largest < 1e4);
   }
+}
+
+TEST_CASE("every type that NumPy has comes back out of an .npz as it went in") {
+  const Folder folder;
+  const std::string path = (folder.path / "all.npz").string();
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const DType dtype : {DType::kF32, DType::kF64, DType::kI32, DType::kI64, DType::kU8, DType::kBool})
+    tensors.emplace_back(name(dtype), Tensor::from(std::vector<double>{1, 0, 1}, {3}).to(dtype));
+  write_npz(path, tensors);
+  const WeightsFile file = WeightsFile::open(path);
+  REQUIRE(file.tensors().size() == tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    CAPTURE(name);
+    const Tensor back = file.read(name);
+    CHECK(back.dtype() == tensor.dtype());
+    CHECK(back.to_doubles() == tensor.to_doubles());
+  }
+  CHECK_THROWS_WITH_AS(write_npz(path, {{"x", Tensor::zeros({1}, DType::kBF16)}}), doctest::Contains("got BF16"),
+                       Error);
 }
