@@ -136,7 +136,8 @@ def select_kernel_frame():
 def kernel_name(r):
     text = gdb.execute(f"info symbol {int(r['kernel'])}", to_string=True)
     name = text.split(" in section")[0].replace("(anonymous namespace)::", "")
-    return name.split("(")[0].split("::")[-1].strip()
+    path, arguments = re.match(r"([^<(]*)(<.*?>)?(?:\(|$)", name).groups(default="")
+    return path.split("::")[-1].split(" ")[-1] + arguments
 
 
 def set_convenience():
