@@ -57,27 +57,34 @@ __global__ void few_backward_input_kernel(const T* dy, const T* w, T* dx, ConvSh
 
 // ---- a group for each channel ---------------------------------------------------------------------------------------
 
+// Its weights are those of one group with one input channel, kept as (tap, channel).
+ConvShape as_one_group(ConvShape s) {
+  s.groups = s.c_in = 1;
+  return s;
+}
+
 // One chain over the taps.
 template <class T>
-__global__ void depthwise_kernel(Windows<T, false> windows, const T* w, int64_t kh, int64_t kw, PhaseTaps rows,
-                                 PhaseTaps columns, Pixels<T> to, int64_t count) {
+__global__ void depthwise_kernel(Windows<T, false> windows, const T* w, int64_t kw, PhaseTaps rows, PhaseTaps columns,
+                                 Pixels<T> to, int64_t count) {
   for (int64_t at = thread_in_grid(); at < count; at += threads_in_grid()) {
     const int64_t channel = at % windows.c, position = at / windows.c;
     const Windows<T, false> mine = windows.item(channel);
     T sum = 0;
     for (int64_t u = 0; u < rows.count; ++u)
       for (int64_t v = 0; v < columns.count; ++v)
-        sum = fma(mine.element(position, u * columns.count + v), w[(channel * kh + rows.tap(u)) * kw + columns.tap(v)],
-                  sum);
+        sum = fma(mine.element(position, u * columns.count + v),
+                  w[(rows.tap(u) * kw + columns.tap(v)) * windows.c + channel], sum);
     to.store(position, channel, sum);
   }
 }
 
+// dw (tap, channel).
 template <class T>
 __global__ void depthwise_backward_weight_kernel(Windows<T, false> windows, const T* dy, T* dw, int64_t taps,
                                                  int64_t positions, int64_t block) {
   for (int64_t at = thread_in_grid(); at < windows.c * taps; at += threads_in_grid()) {
-    const int64_t channel = at / taps, tap = at % taps;
+    const int64_t channel = at % windows.c, tap = at / windows.c;
     const Windows<T, false> mine = windows.item(channel);
     T sum = 0;
     for (int64_t begin = 0; begin < positions; begin += block) {
@@ -101,8 +108,10 @@ void conv2d_forward(Stream stream, const T* x, const T* w, const T* bias, T* y, 
   const Pixels<T> to{y, bias, s.out_h(), s.out_w(), s.c_out, s.group_out(), s.out_h(), s.out_w(), HW(1), 0, 0};
   if (is_depthwise(s)) {
     const int64_t count = s.rows_out() * s.c_out;
-    return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw,
-                  PhaseTaps::all(s.kh), PhaseTaps::all(s.kw), to, count);
+    const DeviceScratch<T> kept(s.weights());
+    reorder_weights<T>(stream, w, kept, as_one_group(s), WeightOrder::kOutputsLast, false);
+    return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows,
+                  static_cast<const T*>(kept), s.kw, PhaseTaps::all(s.kh), PhaseTaps::all(s.kw), to, count);
   }
   const int64_t k = s.kh * s.kw * s.group_in(), out = s.group_out();
   const bool one_tap = s.kh * s.kw == 1;  // weights are dense along k
@@ -120,15 +129,18 @@ void conv2d_backward_input(Stream stream, const T* dy, const T* w, T* dx, const 
     return launch(few_backward_input_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, dy, w, dx, s,
                   k_block(s.c_out));
   }
-  const bool as_stored = is_depthwise(s) || s.kh * s.kw == 1;
+  const bool as_stored = s.kh * s.kw == 1;
   const DeviceScratch<T> kept(as_stored ? 0 : s.weights());
-  if (!as_stored) reorder_weights<T>(stream, w, kept, s, WeightOrder::kInputsLast, false);
+  if (!as_stored && is_depthwise(s))
+    reorder_weights<T>(stream, w, kept, as_one_group(s), WeightOrder::kOutputsLast, false);
+  else if (!as_stored)
+    reorder_weights<T>(stream, w, kept, s, WeightOrder::kInputsLast, false);
   const T* const weights = as_stored ? w : kept;
   for_each_phase<T>(s, dx, [&](const PhaseTaps& rows, const PhaseTaps& columns, const Pixels<T>& to) {
     const Windows<T, false> windows = windows_of_phase(dy, s, rows, columns, to);
     if (is_depthwise(s)) {
       const int64_t count = s.n * to.rows_h * to.rows_w * s.c_in;
-      return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, w, s.kh, s.kw, rows,
+      return launch(depthwise_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, windows, weights, s.kw, rows,
                     columns, to, count);
     }
     launch_product<T>(stream, windows,
@@ -141,11 +153,13 @@ template <class T>
 void conv2d_backward_weight(Stream stream, const T* dy, const T* x, T* dw, const ConvShape& s) {
   if (is_linear(s)) return linear_backward_weight(stream, dy, x, dw, s.rows_out(), s.c_in, s.c_out);
   const int64_t taps = s.kh * s.kw, positions = s.rows_out();
-  if (is_depthwise(s))
-    return launch(depthwise_backward_weight_kernel<T>, grid_for(s.c_in * taps, kThreads), kThreads, 0, stream,
-                  windows_of<T, false>(x, s), dy, dw, taps, positions, k_block(positions));
-  const int64_t out = s.group_out();
   const DeviceScratch<T> kept(s.weights());
+  if (is_depthwise(s)) {
+    launch(depthwise_backward_weight_kernel<T>, grid_for(s.c_in * taps, kThreads), kThreads, 0, stream,
+           windows_of<T, false>(x, s), dy, static_cast<T*>(kept), taps, positions, k_block(positions));
+    return reorder_weights<T>(stream, kept, dw, as_one_group(s), WeightOrder::kOutputsLast, true);
+  }
+  const int64_t out = s.group_out();
   launch_product<T>(stream, windows_of<T, true>(x, s), Matrix<T>{dy, 1, s.c_out, out, out},
                     WeightGradients<T>{kept, taps * s.group_in(), out}, positions, s.groups);
   reorder_weights<T>(stream, kept, dw, s, WeightOrder::kOutputsLast, true);

@@ -128,7 +128,8 @@ void add_conv2d_cases(CaseList& list) {
   add_row(list, {{3, 6, 5, 33}, {18, 33, 3, 3}, {.padding = 2}, false, true});
   add_row(list, {{0, 8, 8, 16}, {16, 16, 3, 3}, {.padding = 1}, true, true});
   add_row(list, {{1, 3, 3, 391}, {17, 391, 3, 3}, {.padding = 1}, false, true});
-  // Layers of ResNets.
+  // A layer of a MobileNet, and layers of ResNets.
+  add_row(list, {{1, 28, 28, 64}, {64, 1, 3, 3}, {.padding = 1, .groups = 64}});
   add_row(list, {{1, 14, 14, 64}, {64, 64, 3, 3}, {.padding = 1}, false, true});
   add_row(list, {{2, 4, 4, 128}, {128, 128, 3, 3}, {.padding = 1}, false, true});
   add_row(list, {{2, 32, 32, 3}, {64, 3, 3, 3}, {.padding = 1}});
