@@ -67,6 +67,11 @@ void add_norm_cases(CaseList& list) {
   add_row(list, {3, 193}, 1e-6, -2, 2);  // one more than a warp's registers are laid out for
   add_row(list, {33, 768}, 1e-12, -2, 2);
   add_row(list, {3, 1001}, 1e-6, -2, 2);
+  // Widths of ViT-S, ViT-L and ViT-H; beyond 1024 a row does not stay in a warp's registers.
+  add_row(list, {8, 384}, 1e-6, -2, 2);
+  add_row(list, {4, 1024}, 1e-6, -2, 2);
+  add_row(list, {4, 1280}, 1e-6, -2, 2);
+  add_row(list, {2, 1031}, 1e-6, -2, 2);
   add_row(list, {5, 65}, 1e-6, 99, 101, "-far-from-zero");
   const auto zeros = [](Shape s) { return Var(Tensor::zeros(std::move(s))); };
   list.reject(

@@ -92,9 +92,21 @@ struct BinaryRow {
 
 void add_binary(CaseList& list, const BinaryRow& row) {
   const std::pair<Shape, Shape> shapes[] = {
-      {{1}, {1}},         {{5, 7}, {5, 7}},          {{5, 7}, {7}},          {{5, 7}, {5, 1}},        {{5, 7}, {1}},
-      {{5, 1}, {1, 7}},   {{2, 3, 5}, {3, 1}},       {{67}, {67}},           {{0, 3}, {3}},           {{}, {}},
-      {{17}, {5, 3, 17}}, {{2, 1, 3, 1}, {4, 1, 5}}, {{2, 197, 192}, {192}}, {{2, 50, 64}, {50, 64}},
+      {{1}, {1}},
+      {{5, 7}, {5, 7}},
+      {{5, 7}, {7}},
+      {{5, 7}, {5, 1}},
+      {{5, 7}, {1}},
+      {{5, 1}, {1, 7}},
+      {{2, 3, 5}, {3, 1}},
+      {{67}, {67}},
+      {{0, 3}, {3}},
+      {{}, {}},
+      {{17}, {5, 3, 17}},
+      {{2, 1, 3, 1}, {4, 1, 5}},
+      {{2, 197, 192}, {192}},
+      {{2, 50, 64}, {50, 64}},
+      {{33, 64}, {1, 33, 64}},
   };
   for (const auto& [a, b] : shapes) {
     list.add({.op = row.op,
@@ -129,6 +141,15 @@ void add_pointwise_cases(CaseList& list) {
                     .oracle = broadcast([](auto a, auto b) { return a / b; }),
                     .away = 0.5,
                     .exact = false});
+
+  // One input twice: its gradients are added.
+  list.add({.op = "add",
+            .name = "33x64-to-itself",
+            .inputs = {{.shape = {33, 64}}},
+            .run = [](const std::vector<Var>& in) { return std::vector<Var>{ops::add(in[0], in[0])}; },
+            .oracle = each([](auto x) { return x + x; }),
+            .exact = true,
+            .bf16 = true});
 
   add_unary(list, {"exp", ops::exp, each([](auto x) { return exp(x); }), -3, 3});
   add_unary(list, {"log", ops::log, each([](auto x) { return log(x); }), 0.1, 5});
@@ -169,11 +190,13 @@ void add_pointwise_cases(CaseList& list) {
          .zeros = factor == 0});
   }
 
-  for (const Shape& shape : {Shape{1, 1}, Shape{5, 7}, Shape{3, 2, 17}, Shape{0, 4}, Shape{197, 768}}) {
+  const std::pair<Shape, bool> biased[] = {{{1, 1}, false}, {{5, 7}, false},     {{3, 2, 17}, false},
+                                           {{0, 4}, false}, {{197, 768}, false}, {{33, 192}, true}};
+  for (const auto& [shape, frozen] : biased) {
     const int64_t n = shape.back();
     list.add({.op = "bias_gelu",
-              .name = shape_name(shape),
-              .inputs = {{.shape = shape, .low = -3, .high = 3}, {.shape = {n}}},
+              .name = shape_name(shape) + (frozen ? "-frozen-bias" : ""),
+              .inputs = {{.shape = shape, .low = -3, .high = 3}, {.shape = {n}, .differentiable = !frozen}},
               .run = [](const std::vector<Var>& in) { return std::vector<Var>{ops::bias_gelu(in[0], in[1])}; },
               .oracle = [n]<class T>(const Arrays<T>& in) -> Arrays<T> {
                 Array<T> y(in[0].shape);
