@@ -31,14 +31,14 @@ std::vector<Row> run_op_cases(Device device, const std::string& filter = "", con
 // `planted`, `status` (pass: caught, or a twin left alone), `detail` (what the runner said).
 std::vector<Row> run_planted_faults();
 
-// Runs the largest case of each op that `filter` matches, forward and backward in f32, or a rung of an op's ladder, on
-// the SIMT runner, and says of each kernel what was counted, what ptxas knows (where nvcc is), and what a model of the
-// GPU makes of it. Fields: `kernel`, `source`, `case`, `gpu`, `launches`, `blocks`, `threads`, `shared_bytes`,
-// `registers`, `spill_bytes` (null where nvcc is not), `occupancy_percent`, `occupancy_limiter`, `requests`, `sectors`,
-// `ideal_sectors`, `sector_percent`, `bytes_moved` and `bytes_minimum` of global memory, `wavefronts`,
-// `ideal_wavefronts`, `conflict_percent`, `active_lanes`, `barriers`, `warp_functions`, `switches` (of the
-// runner between stacks), `fmas`, `bound_microseconds`, `limiter`. With
-// `sites`, a row for every access of the source instead: `site`, `memory`, `access`, `bytes` and its counts.
+// Runs the cases of each op that `filter` matches (tests/cases/profiled.h), forward and backward, or a rung of an op's
+// ladder, on the SIMT runner, and says of each kernel what was counted, what ptxas knows (where nvcc is), and what a
+// model of the GPU makes of it. Fields: `kernel`, `source`, `case`, `gpu`, `launches`, `blocks`, `threads`,
+// `shared_bytes`, `registers`, `spill_bytes` and the version of `nvcc` that they are of (null where nvcc is not),
+// `occupancy_percent`, `occupancy_limiter`, `requests`, `sectors`, `ideal_sectors`, `sector_percent`, `bytes_moved` and
+// `bytes_minimum` of global memory, `wavefronts`, `ideal_wavefronts`, `conflict_percent`, `active_lanes`, `barriers`,
+// `warp_functions`, `switches` (of the runner between stacks), `fmas`, `bound_microseconds`, `limiter`. With `sites`, a
+// row for every access of the source instead: `site`, `memory`, `access`, `bytes` and its counts.
 std::vector<Row> profile_ops(const lab::ProfileOptions& options);
 // Where those kernels are written.
 std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options);

@@ -22,7 +22,7 @@ struct BenchOptions {
 
 struct ProfileOptions {
   std::string filter;  // regular expression over OP/CASE, or the op of a rung
-  int rung = 0;        // of the op's ladder; 0: of each op that matches the largest case
+  int rung = 0;        // of the op's ladder; 0: of each op that matches the largest case and some for other kernels
   std::string gpu = "h100";
   bool sites = false;  // a row for every access instead of every kernel
   bool ask_nvcc = true;

@@ -149,6 +149,19 @@ std::map<std::string, Resources> ptxas_resources(const std::string& source, cons
   return asked.all();
 }
 
+const std::string& nvcc_version() {
+  static const std::string version = [] {
+    const std::string nvcc = TAUT_NVCC;
+    std::string found;
+    if (nvcc.empty() || access(nvcc.c_str(), X_OK) != 0) return found;
+    run(fmt::format("'{}' --version", nvcc), [&](const std::string& line) {
+      if (const std::string word = word_after(line, ", V", " \n"); !word.empty()) found = word;
+    });
+    return found;
+  }();
+  return version;
+}
+
 std::map<std::string, std::string> ptx_of(const std::string& source, const Gpu& gpu) {
   const TemporaryFile file;
   compile(source, gpu, "-ptx", file.path());

@@ -13,6 +13,8 @@ namespace taut::lab {
 // from): what the build kept, where it compiled for this GPU, else by nvcc, some seconds a file. Empty where neither is
 // there.
 std::map<std::string, Resources> ptxas_resources(const std::string& source, const Gpu& gpu);
+// "13.0.88"; empty where nvcc is not there.
+const std::string& nvcc_version();
 
 // Text by kernel name. Throws Error(kUnavailable) where nvcc, the source tree or, for machine code, cuobjdump is not
 // there, or where the file does not compile.

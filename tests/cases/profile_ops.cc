@@ -8,7 +8,7 @@
 #include "kernels/lab/ptxas.h"
 #include "kernels/simt/counts.h"
 #include "tests/cases/check_case.h"
-#include "tests/cases/choice.h"
+#include "tests/cases/profiled.h"
 #include "tests/selftest.h"
 
 namespace taut::selftest {
@@ -64,6 +64,7 @@ Row kernel_row(const std::string& what, const lab::Gpu& gpu, const runner::Kerne
       {"shared_bytes", k.shared_bytes},
       {"registers", nullptr},
       {"spill_bytes", nullptr},
+      {"nvcc", nullptr},
       {"occupancy_percent", occupancy.percent},
       {"occupancy_limiter", occupancy.limiter},
       {"requests", all.requests},
@@ -86,6 +87,7 @@ Row kernel_row(const std::string& what, const lab::Gpu& gpu, const runner::Kerne
   if (resources != nullptr) {
     row["registers"] = resources->registers;
     row["spill_bytes"] = resources->spill_bytes;
+    if (const std::string& nvcc = lab::nvcc_version(); !nvcc.empty()) row["nvcc"] = nvcc;
   }
   return row;
 }
@@ -128,7 +130,7 @@ std::vector<Run> runs_of(const lab::ProfileOptions& options) {
     return {{fmt::format("{}:{}", options.filter, options.rung), lab::count_rung(options.filter, options.rung)}};
   std::vector<Run> runs;
   for (const cases::RunAs mode : {cases::RunAs::kF32, cases::RunAs::kTf32, cases::RunAs::kBf16})
-    for (const cases::OpCase& c : cases::largest_cases("kernel", options.filter, kMostFlops, mode))
+    for (const cases::OpCase& c : cases::profiled_cases("kernel", options.filter, kMostFlops, mode))
       runs.push_back(run_counted(c, mode));
   return runs;
 }
