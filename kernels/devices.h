@@ -10,8 +10,10 @@ namespace taut {
 
 struct BackendState {
   bool compiled = false, available = false;
-  std::string note;       // the devices' names, or why there is none
-  std::string libraries;  // of the vendor, that were found: "cuBLASLt, cuDNN"; own kernels stand in for others
+  std::string note;  // the devices' names, or why there is none
+  // Of the vendor's libraries those that were found, "cuBLASLt, cuDNN", of simt their twins; own kernels stand in for
+  // others.
+  std::string libraries;
 };
 // Asks the driver; never throws.
 BackendState backend_state(DeviceKind kind);

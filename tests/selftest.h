@@ -45,8 +45,8 @@ std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options
 
 // Times cases, or an op at free shapes (tests/cases/shape_case.h): `op`, `case`, `dtype` (f32, tf32, bf16), `pass`
 // (forward, forward+backward), `device`, `caches` (warm, or cold: inputs flushed before every call), `threads`,
-// `samples`, `milliseconds` (median, and its `p10_` and `p90_`), `noise_percent` (interquartile range over the median),
-// `gflops` (of the plain formula; one operation for each number that comes out where a case states none),
+// `samples`, `milliseconds` (median, and `min_`, `p10_` and `p90_`), `noise_percent` (interquartile range over the
+// median), `gflops` (of the plain formula; one operation for each number that comes out where a case states none),
 // `gb_per_second` (inputs read once, outputs written once), `flops_per_byte`, the peaks of the same run (`peak_gflops`:
 // the CPU's f32 multiply-adds, a GPU's matrix rate in this dtype; `copy_gb_per_second`) and `percent_of_peak`, the
 // least time they allow over the median. On a GPU a row of the own kernels, `kernels` own, and where the vendor's

@@ -1,5 +1,6 @@
-// How long a GPU works, by its own clock: events on the compute stream, so that neither the launches nor the wait
-// count.
+// How long a GPU works, by its own clock: events on the compute stream. The wait does not count, nor what the host does
+// while the stream has something to do; on an idle stream the first event is reached at once, and the first launch
+// counts.
 #include <functional>
 
 #include "kernels/cuda/check.h"

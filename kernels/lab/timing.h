@@ -23,8 +23,9 @@ struct Timing {
 Timing measure(int threads, const std::function<void()>& call, double seconds = 0.5,
                const std::function<void()>& before = {});
 
-// The same for what `call` asks of a device. On a GPU by its own clock (events), so that neither a launch nor the wait
-// counts where calls follow each other closely: a sample is a millisecond of calls in a row, with `before` one call.
+// The same for what `call` asks of a device. On a GPU by its own clock (events): the wait does not
+// count, nor a launch while the stream has something to do. A sample is a millisecond of calls in a row, with `before`
+// one call.
 Timing measure_on(Device device, const std::function<void()>& call, double seconds = 0.5,
                   const std::function<void()>& before = {});
 

@@ -43,8 +43,9 @@ void add_train_command(CLI::App& app, const ExitCode&) {
     std::optional<UsedShapes> used;
     if (!shapes->empty()) used.emplace(precision_by_name(row.config.text("model.precision")));
     const Json result = run(row, *out, {.cache = "", .device = device, .force_resume = *force, .progress = &progress});
-    if (used) write_file_atomically(*shapes, to_text(used->rows(), Format::kJson));
     print_rows({last_point(row.config, result)}, format_by_name(common->format));
+    // A run that was finished before called nothing: what is known of it stays.
+    if (used && !used->rows().empty()) write_file_atomically(*shapes, to_text(used->rows(), Format::kJson));
   });
 }
 

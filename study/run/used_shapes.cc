@@ -36,7 +36,9 @@ std::optional<std::pair<std::string, std::string>> lab_shape(const std::string& 
   const Shape &x = inputs[0].shape(), &y = outputs[0].shape();
   if (numel(x) == 0 || x.empty()) return {};
   const int64_t rows = numel(x) / x.back();
-  if (op == "linear" || op == "linear_gelu") return {{"matmul", fmt::format("{}x{}x{}", rows, y.back(), x.back())}};
+  // Of LoRA's layers the product with the frozen weight.
+  if (op == "linear" || op == "linear_gelu" || op == "low_rank")
+    return {{"matmul", fmt::format("{}x{}x{}", rows, y.back(), x.back())}};
   if (op == "layer_norm" || op == "residual_layer_norm") return {{"layer_norm", fmt::format("{}x{}", rows, x.back())}};
   if (op == "attention" && y[1] == x[1]) return {{"attention", fmt::format("{}x{}x{}x{}", x[0], x[1], x[3], x[4])}};
   if (op == "conv2d")

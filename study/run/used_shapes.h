@@ -14,8 +14,8 @@
 namespace taut::study {
 
 // Of an op that is recorded for gradients, the op and shape of `taut kernel bench OP --shape SHAPE`: linear layers as
-// matmul, conv2d, attention of all tokens, layer norms. Stride and padding of a convolution follow from its sizes (half
-// an odd kernel, else the least that fits; no dilation). Nothing for other ops.
+// matmul (of LoRA's the frozen product), conv2d, attention of all tokens, layer norms. Stride and padding of a
+// convolution follow from its sizes (half an odd kernel, else the least that fits; no dilation). Nothing for other ops.
 std::optional<std::pair<std::string, std::string>> lab_shape(const std::string& op, const std::vector<Var>& outputs,
                                                              const std::vector<Var>& inputs);
 

@@ -32,6 +32,7 @@ const std::vector<Further>& further_cases() {
       {"batch_norm/2x7x7x512-eval-residual-relu", {f32}},
       {"conv2d/2x32x32x3,64x3x3x3-pad1", {f32, bf16}},  // images' three channels
       {"conv2d/1x28x28x64,64x1x3x3-pad1-groups64", {f32}},
+      {"count_zeros/32x1000", {bf16}},
       {"pgd_step_linf/2x67-paper", {f32}},  // no multiple of 4 elements
   };
   return all;

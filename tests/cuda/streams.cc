@@ -1,7 +1,9 @@
 // Order on streams with a twin that does nothing before somebody waits: host code that forgets to wait reads rubbish.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "attacks/pgd.h"
 #include "autograd/ops.h"
@@ -43,14 +45,24 @@ TEST_CASE("copies through pinned memory arrive whole although the source changes
 }
 
 TEST_CASE("a device's clock runs while the work is done, not while it is asked for") {
+  using namespace std::chrono;
   const Injected restored;
   cuda_twin::set_deferred(true);
   const Tensor x = numbers(1 << 12).to(kSimt);
   Tensor y;
-  const double busy = device_seconds(kSimt, [&] {
+  const auto work = [&] {
     for (int i = 0; i < 16; ++i) y = ops::scale(Var(x), 2).value();
+  };
+  work();  // the stream has something to do
+  constexpr milliseconds kPause{50};
+  const auto begin = steady_clock::now();
+  const double busy = device_seconds(kSimt, [&] {
+    work();
+    std::this_thread::sleep_for(kPause);
   });
-  CHECK(busy > device_seconds(kSimt, [] {}));
+  // Whatever else the machine does: the pause lies within the host's time and outside the device's.
+  CHECK(busy > 0);
+  CHECK(busy + duration<double>(kPause).count() <= duration<double>(steady_clock::now() - begin).count());
   CHECK(same_bytes(y, ops::scale(Var(numbers(1 << 12)), 2).value()));
   using namespace cuda_twin;
   cudaEvent_t never = nullptr, untimed = nullptr;

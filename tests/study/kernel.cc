@@ -177,6 +177,7 @@ TEST_CASE("a shape of the lab is the op's own, a convolution's read from its siz
   };
   using Pair = std::pair<std::string, std::string>;
   CHECK(of("linear_gelu", {2, 5, 7}, {{2, 5, 3}, {7, 3}, {7}}) == Pair("matmul", "10x7x3"));
+  CHECK(of("low_rank", {2, 5, 7}, {{2, 5, 3}, {7, 3}, {7}, {4, 3}, {7, 4}}) == Pair("matmul", "10x7x3"));
   CHECK(of("residual_layer_norm", {2, 5, 7}, {{2, 5, 7}, {2, 5, 7}, {7}, {7}}) == Pair("layer_norm", "10x7"));
   CHECK(of("attention", {2, 5, 12}, {{2, 5, 3, 4, 3}}) == Pair("attention", "2x5x4x3"));
   CHECK(of("attention", {2, 1, 12}, {{2, 5, 3, 4, 3}}) == Pair());  // the head's one query
