@@ -224,7 +224,15 @@ std::vector<FoundEntry> FileNames::find(const std::vector<NameEntry>& map, int64
 
 std::vector<std::string> FileNames::others(const std::vector<FoundEntry>& found) const {
   std::set<std::string> used;
-  for (const FoundEntry& f : found) used.insert(f.stored);
+  std::map<std::string, std::set<int64_t>> layers;
+  for (const FoundEntry& f : found) {
+    used.insert(f.stored);
+    if (f.layer >= 0) layers[f.stored].insert(f.layer);
+  }
+  for (const auto& [stored, read] : layers)
+    if (const int64_t blocks = file_.info(stored).shape[0]; blocks > std::ssize(read))
+      fail(Exit::kBadData, "[{}] tensor '{}' stacks {} blocks, expected {}; hint: another model, or a damaged file",
+           file_.path(), printable(stored), blocks, read.size());
   std::vector<std::string> names;
   for (const std::string& n : file_.names())
     if (!used.contains(n)) names.push_back(n);

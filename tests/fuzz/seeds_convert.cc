@@ -84,14 +84,22 @@ std::vector<Seed> convert_seeds() {
   });
   changed("without a head", "timm", NameStyle::kHf,
           [](Lines& all) { std::erase_if(all, [](const Line& l) { return l.name.starts_with("classifier"); }); });
-  changed("stacked blocks", "hf", NameStyle::kGoogle, [](Lines& all) {
+  const auto stack = [](Lines& all) {
     for (Line& l : all) {
       const size_t at = l.name.find("encoderblock_0");
       if (at == std::string::npos) continue;
       l.name.erase(at + 12, 2);
       l.shape.insert(l.shape.begin(), 1);
     }
-  });
+  };
+  changed("stacked blocks", "hf", NameStyle::kGoogle, stack);
+  changed(
+      "more stacked blocks in one tensor", "hf", NameStyle::kGoogle,
+      [&](Lines& all) {
+        stack(all);
+        line(all, "query/kernel").shape[0] = 5;
+      },
+      "stacks 5 blocks, expected 1");
   changed(
       "one parameter under two names", "hf", NameStyle::kTimm,
       [](Lines& all) {

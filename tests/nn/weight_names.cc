@@ -114,6 +114,12 @@ TEST_CASE("Google's .npz loads bit-equal in the paper's and big_vision's spellin
   CHECK(loads(big_vision));
   CHECK(loads(stacked(big_vision, config.depth)));
   CHECK(recognise(WeightsFile::open(file))->vit->depth == config.depth);
+  VitConfig shallow = config;
+  shallow.depth = config.depth - 1;
+  Vit fewer(shallow);
+  CHECK_THROWS_WITH_AS(
+      load_weights(fewer, file),
+      doctest::Contains(fmt::format("stacks {} blocks, expected {}", config.depth, shallow.depth).c_str()), Error);
 
   // A layer before the head is part of the function unless the head is made anew.
   Tensors with_pre_logits = paper;
