@@ -2,12 +2,9 @@
 // head (backward: on a few queries for dQ, then on a few keys for dK and dV, so that nothing is added by two blocks).
 // Rows of K and V come through shared memory 32 at a time, a lane a row; whole rows of scores stay in shared memory, so
 // the softmax needs no second pass and no rescaling.
-#include "kernels/attention.h"
-
 #include <initializer_list>
 
-#include "kernels/device.cuh"
-#include "kernels/k_block.h"
+#include "kernels/attention_head.cuh"
 #include "kernels/sums.cuh"
 
 namespace taut::TAUT_GPU {
@@ -15,18 +12,6 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
 constexpr int kKeys = 16;  // of a block, backward for keys
-
-// One head of one image: rows of q, k and v are `token` apart.
-template <class T>
-struct Head {
-  const T *q, *k, *v;
-  int64_t token;
-  __device__ Head(const T* qkv, const AttentionShape& s, int64_t at)
-      : q(qkv + at / s.heads * s.t * 3 * s.heads * s.d + at % s.heads * s.d),
-        k(q + s.heads * s.d),
-        v(k + s.heads * s.d),
-        token(3 * s.heads * s.d) {}
-};
 
 // to[r][e] (rows `line` apart) = factor from[first + r][e] for r < rows; zeros from row `end` on.
 template <class T>
@@ -36,28 +21,6 @@ __device__ void load_rows(const T* from, int64_t distance, int64_t first, int64_
     const int64_t r = e / d, column = e % d;
     to[r * line + column] = first + r < end ? factor * from[(first + r) * distance + column] : T(0);
   }
-}
-
-// sum over i < n of a(i) b(i): a chain a block of k, block sums in order.
-template <class T, class A, class B>
-__device__ __forceinline__ T product(int64_t n, A&& a, B&& b) {
-  const int64_t block = k_block(n);
-  T sum = 0;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const int64_t end = begin + block < n ? begin + block : n;
-    T chain = 0;
-    for (int64_t i = begin; i < end; ++i) chain = fma(a(i), b(i), chain);
-    sum = begin == 0 ? chain : sum + chain;
-  }
-  return sum;
-}
-
-// out[e] for e = lane, lane + 32, ... < d: factor times the product over j < t of row[j] and m[j][e].
-template <class T>
-__device__ void multiply_row(const T* row, int64_t t, const T* m, int64_t distance, int64_t d, T factor, T* out) {
-  for (int64_t e = lane(); e < d; e += kWarpSize)
-    out[e] = factor * product<T>(
-                          t, [&](int64_t j) { return row[j]; }, [&](int64_t j) { return m[j * distance + e]; });
 }
 
 // ---- forward --------------------------------------------------------------------------------------------------------
@@ -239,17 +202,33 @@ size_t bytes(std::initializer_list<int64_t> counts) {
 
 constexpr size_t kMostShared = size_t{96} << 10;  // what every GPU from sm_80 on gives a block
 
+// Shared memory of each kernel's block.
+template <class T>
+size_t forward_bytes(const AttentionShape& s, int64_t queries) {
+  return bytes<T>({queries * s.d, kWarpSize * (s.d + 1), queries * s.t});
+}
+template <class T>
+size_t queries_bytes(const AttentionShape& s, int64_t queries) {
+  return bytes<T>(
+      {queries * s.d, queries * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), queries * s.t, queries * s.t});
+}
+template <class T>
+size_t keys_bytes(const AttentionShape& s) {
+  return bytes<T>({kKeys * s.d, kKeys * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), kKeys * (kWarpSize + 1),
+                   kKeys * (kWarpSize + 1), 4 * kKeys * s.d});
+}
+
 }  // namespace
 
 template <class T>
 void attention_forward(Stream stream, const T* qkv, T* out, Real<T>* stats, const AttentionShape& s) {
   if (s.b * s.heads * s.tq * s.d == 0) return;
+  if (forward_bytes<T>(s, 4) > most_shared_bytes()) return long_forward(stream, qkv, out, stats, s);
   const auto run = [&](auto kernel, int64_t queries) {
     launch(kernel, rows_of_blocks(pieces(s.tq, queries), static_cast<unsigned>(s.b * s.heads)), kThreads,
-           bytes<T>({queries * s.d, kWarpSize * (s.d + 1), queries * s.t}), stream, qkv, out, stats, s,
-           static_cast<T>(s.scale));
+           forward_bytes<T>(s, queries), stream, qkv, out, stats, s, static_cast<T>(s.scale));
   };
-  if (bytes<T>({16 * s.d, kWarpSize * (s.d + 1), 16 * s.t}) <= kMostShared)
+  if (forward_bytes<T>(s, 16) <= kMostShared)
     run(attention_forward_kernel<T, 16>, 16);
   else
     run(attention_forward_kernel<T, 4>, 4);
@@ -262,18 +241,17 @@ void attention_backward(Stream stream, const T* qkv, const Real<T>* stats, const
   const DeviceScratch<T> mean(s.b * s.heads * s.tq);
   const auto heads = static_cast<unsigned>(s.b * s.heads);
   const auto run = [&](auto kernel, int64_t queries) {
-    launch(kernel, rows_of_blocks(pieces(s.t, queries), heads), kThreads,
-           bytes<T>({queries * s.d, queries * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), queries * s.t,
-                     queries * s.t}),
-           stream, qkv, stats, dout, dqkv, static_cast<T*>(mean), s, static_cast<T>(s.scale));
+    launch(kernel, rows_of_blocks(pieces(s.t, queries), heads), kThreads, queries_bytes<T>(s, queries), stream, qkv,
+           stats, dout, dqkv, static_cast<T*>(mean), s, static_cast<T>(s.scale));
   };
-  if (bytes<T>({32 * s.d, 2 * kWarpSize * (s.d + 1), 32 * s.t}) <= kMostShared)
+  if (queries_bytes<T>(s, 4) > most_shared_bytes())
+    long_queries<T>(stream, qkv, stats, dout, dqkv, mean, s);
+  else if (queries_bytes<T>(s, 16) <= kMostShared)
     run(attention_backward_queries_kernel<T, 16>, 16);
   else
     run(attention_backward_queries_kernel<T, 4>, 4);
-  launch(attention_backward_keys_kernel<T>, rows_of_blocks(pieces(s.t, kKeys), heads), kThreads,
-         bytes<T>({kKeys * s.d, kKeys * s.d, kWarpSize * (s.d + 1), kWarpSize * (s.d + 1), kKeys * (kWarpSize + 1),
-                   kKeys * (kWarpSize + 1), 4 * kKeys * s.d}),
+  if (keys_bytes<T>(s) > most_shared_bytes()) return long_keys<T>(stream, qkv, stats, dout, mean, dqkv, s);
+  launch(attention_backward_keys_kernel<T>, rows_of_blocks(pieces(s.t, kKeys), heads), kThreads, keys_bytes<T>(s),
          stream, qkv, stats, dout, static_cast<const T*>(mean), dqkv, s, static_cast<T>(s.scale));
 }
 

@@ -111,6 +111,12 @@ void add_attention_cases(CaseList& list) {
   // f32 rows of scores too long for 16 queries in shared memory: backward, and forward too.
   add_row(list, 1, 577, 1, 64, 1);
   add_row(list, 1, 1490, 1, 16, 1);
+  // Beyond any block's shared memory: backward for queries, forward too, and heads too wide for all three kernels.
+  add_row(list, 1, 2600, 1, 4, 1);  // of the smaller GPUs' blocks
+  add_row(list, 1, 3, 1, 400);
+  add_row(list, 1, 7400, 1, 3, 1);
+  add_row(list, 1, 14600, 1, 2, 1);
+  add_row(list, 1, 3, 1, 2000);
   // On tensor cores these are streamed: too many tokens, or too wide for that many.
   add_row(list, 1, 260, 2, 64, 67);
   add_row(list, 1, 257, 1, 24, 0, 8, "-far-apart");
