@@ -1,4 +1,4 @@
-// L-infinity: an element a thread. Euclidean: whole sums over each sample first (kernels/sums.cuh).
+// L-infinity: an element a thread. Euclidean distances and counts: whole sums over each sample (kernels/sums.cuh).
 #include "kernels/pgd.h"
 
 #include "kernels/convert.h"
@@ -126,16 +126,13 @@ __global__ void linf_distance_kernel(const T* x, const T* adv, T* distance, int6
   }
 }
 
-// A warp a sample. The counts are whole numbers, so their order is nothing.
+// Counts are whole numbers, so the order of their sums is nothing.
 template <class T>
-__global__ void count_zeros_kernel(const T* g, int64_t* zeros, int64_t samples, int64_t n) {
-  for (int64_t s = warp_in_grid(); s < samples; s += warps_in_grid()) {
-    int64_t count = 0;
-    for (int64_t i = lane(); i < n; i += kWarpSize) count += widen(g[s * n + i]) == Real<T>(0);
-    for (int step = 16; step > 0; step /= 2) count += __shfl_xor_sync(kAllLanes, count, step);
-    if (lane() == 0) zeros[s] = count;
-  }
-}
+struct Zeros {
+  const T* g;
+  int64_t n;
+  __device__ int64_t operator()(int64_t s, int64_t i) const { return widen(g[s * n + i]) == Real<T>(0); }
+};
 
 template <class T>
 struct DifferenceSquares {
@@ -198,7 +195,7 @@ void pgd_start_l2(Stream stream, const T* x, const T* direction, const T* radius
 
 template <class T>
 void count_zeros(Stream stream, const T* g, int64_t* zeros, int64_t samples, int64_t n) {
-  launch(count_zeros_kernel<T>, grid_of_warps(samples, kThreads), kThreads, 0, stream, g, zeros, samples, n);
+  whole_sums(stream, zeros, samples, n, Zeros<T>{g, n});
 }
 
 template <class T>

@@ -21,6 +21,7 @@ const std::vector<Further>& further_cases() {
       {"sum_dim/197x192-dim1", {f32}},
       {"attention/1x577x3x1x64-q1", {f32}},    // 4 queries a block backward
       {"attention/1x1490x3x1x16-q1", {f32}},   // and forward
+      {"attention/1x3x3x1x2000", {f32}},       // rows beyond shared memory
       {"attention/1x50x3x2x64", {bf16}},       // at most 64 tokens
       {"attention/1x240x3x1x16", {bf16}},      // at most 256
       {"attention/1x260x3x2x64-q67", {bf16}},  // streamed
@@ -32,7 +33,9 @@ const std::vector<Further>& further_cases() {
       {"batch_norm/2x7x7x512-eval-residual-relu", {f32}},
       {"conv2d/2x32x32x3,64x3x3x3-pad1", {f32, bf16}},  // images' three channels
       {"conv2d/1x28x28x64,64x1x3x3-pad1-groups64", {f32}},
+      {"batch_norm/2x7x7x512-eval-relu-frozen-gains", {f32}},
       {"count_zeros/32x1000", {bf16}},
+      {"count_zeros/2x9000", {f32}},        // counts of chunks are summed
       {"pgd_step_linf/2x67-paper", {f32}},  // no multiple of 4 elements
   };
   return all;

@@ -5,7 +5,7 @@ namespace taut::cases {
 namespace {
 
 struct Options {
-  bool training = true, residual = false, relu = false;
+  bool training = true, residual = false, relu = false, frozen_gains = false;
   double eps = 1e-5, low = -2, high = 2;
   std::string what = {};
 };
@@ -16,14 +16,15 @@ constexpr double kMomentum = 0.1;
 void add_batch_norm(CaseList& list, const Shape& shape, const Options& o) {
   const int64_t cols = shape.back(), rows = numel(shape) / cols;
   std::vector<Input> inputs = {{.shape = shape, .low = o.low, .high = o.high},
-                               {.shape = {cols}, .low = 0.5, .high = 1.5},
+                               {.shape = {cols}, .low = 0.5, .high = 1.5, .differentiable = !o.frozen_gains},
                                {.shape = {cols}},
                                {.shape = {cols}, .differentiable = false},
                                {.shape = {cols}, .low = 0.5, .high = 2, .differentiable = false}};
   if (o.residual) inputs.push_back({.shape = shape});
   list.add({.op = "batch_norm",
-            .name = fmt::format("{}-{}{}{}{}", shape_name(shape), o.training ? "train" : "eval",
-                                o.residual ? "-residual" : "", o.relu ? "-relu" : "", o.what),
+            .name = fmt::format("{}-{}{}{}{}{}", shape_name(shape), o.training ? "train" : "eval",
+                                o.residual ? "-residual" : "", o.relu ? "-relu" : "",
+                                o.frozen_gains ? "-frozen-gains" : "", o.what),
             .inputs = inputs,
             .run =
                 [=](const std::vector<Var>& in) {
@@ -107,6 +108,7 @@ void add_batch_norm_cases(CaseList& list) {
     add_batch_norm(list, {2, 1}, {.training = training, .eps = 0.1});
     add_batch_norm(list, {1, 65, 33, 8}, {.training = training, .relu = true});  // more chunks than partial sums
     add_batch_norm(list, {2, 7, 7, 512}, {.training = training, .residual = true, .relu = true});
+    add_batch_norm(list, {2, 7, 7, 512}, {.training = training, .relu = true, .frozen_gains = true});
     add_batch_norm(list, {65, 5}, {.training = training, .low = 99, .high = 101, .what = "-far-from-zero"});
   }
   add_batch_norm(list, {0, 3, 3, 4}, {.training = false});

@@ -147,7 +147,8 @@ void add_values(CaseList& list, int64_t rows, int64_t cols) {
 }  // namespace
 
 void add_reduce_cases(CaseList& list) {
-  for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 17}, {33, 5}, {32, 1000}}) add_values(list, rows, cols);
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 17}, {33, 5}, {32, 1000}, {2, 9000}})
+    add_values(list, rows, cols);
   add_whole(list, "sum", false);
   add_whole(list, "mean", true);
   list.reject(
