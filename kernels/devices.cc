@@ -35,7 +35,11 @@ BackendState backend_state(DeviceKind kind) {
   return {true, list.count > 0, list.note, TAUT_ON_GPU((Device{kind, 0}), libraries())};
 }
 
-Device best_device() { return {backend_state(DeviceKind::kCuda).available ? DeviceKind::kCuda : DeviceKind::kCpu, 0}; }
+Device best_device() {
+  if (!is_compiled(DeviceKind::kCuda)) return {};
+  const DeviceList list = TAUT_ON_GPU((Device{DeviceKind::kCuda, 0}), find_devices());
+  return list.count > 0 ? Device{DeviceKind::kCuda, list.first} : Device{};
+}
 
 void require_device(Device device) {
   if (device.kind != DeviceKind::kCpu) TAUT_ON_GPU(device, use_device(device.index));

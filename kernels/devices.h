@@ -19,7 +19,7 @@ struct BackendState {
 BackendState backend_state(DeviceKind kind);
 bool is_compiled(DeviceKind kind);  // the same of this build alone, without asking anybody
 
-// The first GPU where this build and this machine have one, else the CPU.
+// The first GPU that runs this build where this machine has one, else the CPU.
 Device best_device();
 // Throws Error(kUnavailable) with the reason where the device is not there.
 void require_device(Device device);

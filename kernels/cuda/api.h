@@ -25,5 +25,6 @@ constexpr size_t kGap = 0, kSlab = size_t{64} << 20;
 // The twin alone knows which bytes of a slab belong to somebody.
 inline void twin_allocated(void*, size_t, cudaStream_t) {}
 inline void twin_released(void*, size_t, cudaStream_t) {}
+inline void twin_watches_copies(bool) {}
 }  // namespace taut::TAUT_GPU
 #endif

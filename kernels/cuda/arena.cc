@@ -166,6 +166,7 @@ std::optional<RedZoneFault> DeviceArena::fault_of(const char* p, const Canaries&
 void DeviceArena::set_red_zones(bool on) {
   const std::lock_guard lock(mutex_);
   red_zones_.turn(on);
+  twin_watches_copies(!on);
 }
 
 std::vector<RedZoneFault> DeviceArena::take_red_zone_faults() {

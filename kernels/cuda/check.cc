@@ -1,17 +1,25 @@
 #include "kernels/cuda/check.h"
 
+#include <fmt/format.h>
+
 #include "kernels/error.h"
 
 namespace taut::TAUT_GPU {
 namespace {
 
-const char* likely_cause(cudaError_t status) {
+std::string likely_cause(cudaError_t status) {
   switch (status) {
+    case cudaErrorMemoryAllocation: {
+      size_t free = 0, total = 0;
+      if (cudaMemGetInfo(&free, &total) != cudaSuccess) return "memory is out; hint: a smaller batch";
+      return fmt::format(
+          "memory is out, of the GPU ({} MiB of {} free) or of the driver's on the host; hint: a smaller batch",
+          free >> 20, total >> 20);
+    }
     case cudaErrorInsufficientDriver:
       return "there is no NVIDIA driver, or it is older than the toolkit of this build; hint: nvidia-smi";
     case cudaErrorNoDevice: return "the driver sees no GPU; hint: CUDA_VISIBLE_DEVICES, permissions of /dev/nvidia*";
     case cudaErrorInvalidDevice: return "no GPU has this number; hint: `taut doctor --backends`";
-    case cudaErrorMemoryAllocation: return "the GPU's memory is full; hint: a smaller batch";
     case cudaErrorUnsupportedPtxVersion:
     case cudaErrorNoKernelImageForDevice:
       return "the kernels of this build are for another GPU or a newer driver; hint: cmake -DTAUT_CUDA_ARCH=...";

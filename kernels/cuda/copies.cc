@@ -30,6 +30,20 @@ struct AheadSlot {
   cudaEvent_t arrived = nullptr, may_begin = nullptr;
 };
 
+char* pinned(size_t bytes) {
+  void* p = nullptr;
+  const cudaError_t status = cudaMallocHost(&p, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail(Exit::kMemory,
+         "[{}] cudaMallocHost: the host gives no {} bytes of pinned memory for copies; hint: more memory of the host "
+         "(ulimit -l, a container's limit), or a smaller batch",
+         kBackend, bytes);
+  }
+  check(status, "cudaMallocHost");
+  return static_cast<char*>(p);
+}
+
 struct Staging {
   std::mutex mutex;
   Slot slots[2];
@@ -38,9 +52,7 @@ struct Staging {
   void prepare() {
     for (Slot& s : slots) {
       if (s.memory != nullptr) continue;
-      void* p = nullptr;
-      check(cudaMallocHost(&p, kSlotBytes), "cudaMallocHost");
-      s.memory = static_cast<char*>(p);
+      s.memory = pinned(kSlotBytes);
       check(cudaEventCreateWithFlags(&s.done, cudaEventDisableTiming), "cudaEventCreateWithFlags");
     }
   }
@@ -118,9 +130,7 @@ void copy_ahead(void* to, const void* from, size_t bytes, int device) {
     if (slot.memory != nullptr) check(cudaFreeHost(slot.memory), "cudaFreeHost");
     slot.memory = nullptr;
     slot.bytes = 0;
-    void* p = nullptr;
-    check(cudaMallocHost(&p, bytes), "cudaMallocHost");
-    slot.memory = static_cast<char*>(p);
+    slot.memory = pinned(bytes);
     slot.bytes = bytes;
   }
   std::memcpy(slot.memory, from, bytes);

@@ -29,6 +29,16 @@ std::string reason(cudaError_t status) {
   return fmt::format("{} ({})", cudaGetErrorString(status), cudaGetErrorName(status));
 }
 
+// Why a GPU cannot run this build's kernels, which are compiled for TAUT_CUDA_LEAST_ARCH and, as PTX, for what comes
+// after it; empty where it can.
+std::string unfit(const cudaDeviceProp& p) {
+  const int arch = 10 * p.major + p.minor;
+  if (arch >= TAUT_CUDA_LEAST_ARCH) return {};
+  return fmt::format(
+      "is sm_{}, this program was built for sm_{} and what comes after it; hint: TAUT_CUDA_ARCH={} ./run build", arch,
+      TAUT_CUDA_LEAST_ARCH, arch);
+}
+
 struct Streams {
   cudaStream_t compute = nullptr, copy = nullptr;
 };
@@ -62,12 +72,17 @@ DeviceList find_devices() {
   int driver = 0, toolkit = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&toolkit);
+  int fit = 0;
   for (int i = 0; i < list.count; ++i) {
     cudaDeviceProp p{};
     if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
-    list.note += fmt::format("{}{}: {}, {:.0f} GiB, sm_{}{}", i == 0 ? "" : "; ", i, p.name,
-                             static_cast<double>(p.totalGlobalMem) / (1 << 30), p.major, p.minor);
+    const std::string reason = unfit(p);
+    if (reason.empty() && fit++ == 0) list.first = i;
+    list.note += fmt::format("{}{}: {}, {:.0f} GiB, {}", i == 0 ? "" : "; ", i, p.name,
+                             static_cast<double>(p.totalGlobalMem) / (1 << 30),
+                             reason.empty() ? fmt::format("sm_{}{}", p.major, p.minor) : reason);
   }
+  if (fit == 0) list.count = 0;
   list.note += fmt::format("; driver for CUDA {}, toolkit {}", version_text(driver), version_text(toolkit));
   return list;
 }
@@ -83,6 +98,10 @@ void use_device(int device) {
   if (device >= count)
     fail(Exit::kUnavailable, "[{}] expected a device below {}, got {}; hint: `taut doctor --backends`", kBackend, count,
          device);
+  cudaDeviceProp p{};
+  check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
+  if (const std::string reason = unfit(p); !reason.empty())
+    fail(Exit::kUnavailable, "[{}] device {}, {}, {}", kBackend, device, p.name, reason);
   check(cudaSetDevice(device), "cudaSetDevice");
   in_use = device;
 }

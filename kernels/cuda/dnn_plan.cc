@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "kernels/arena.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
 
@@ -43,8 +44,8 @@ std::mutex& dnn_mutex() {
   return mutex;
 }
 
-// Whether the engine of a configuration gives the same bits in every run, without sums of fewer bits, and in f32
-// without tensor cores, which would round factors to tf32.
+// Whether the engine of a configuration gives the same bits in every run, without sums of fewer bits, of floats without
+// factors of fewer bits than asked for, and in f32 without tensor cores, which would round factors to tf32.
 bool is_fit(const DnnLibrary& dnn, DnnElement element, cudnnBackendDescriptor_t configuration) {
   const DnnDescriptor engine(dnn, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t p = engine.get();
@@ -59,6 +60,7 @@ bool is_fit(const DnnLibrary& dnn, DnnElement element, cudnnBackendDescriptor_t 
   notes.resize(static_cast<size_t>(count));
   for (const auto note : notes)
     if (note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
+        (note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS && element != DnnElement::kBF16) ||
         (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && element == DnnElement::kF32))
       return false;
   return true;
@@ -166,6 +168,7 @@ bool run_dnn_plan(const DnnLibrary& dnn, Stream stream, DnnElement element, cons
       .finalize();
   expect_dnn(dnn.set_stream(handle, static_cast<cudaStream_t>(stream.handle)), "cudnnSetStream");
   expect_dnn(dnn.execute(handle, plan->plan->get(), pack.get()), "cudnnBackendExecute");
+  end_call(stream, "cudnnBackendExecute");
   ++plans_run;
   return true;
 }

@@ -15,6 +15,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/lt_library.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
@@ -40,6 +41,18 @@ State& state() {
   return *s;
 }
 
+// FNV-1a (Fowler, Noll, Vo): a line of a file whose digits were damaged is no choice.
+uint64_t checksum_of(const std::string& line) {
+  uint64_t sum = 0xcbf29ce484222325;
+  for (const char c : line) sum = (sum ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return sum;
+}
+
+std::string line_of(const std::string& product, const std::string& algorithm) {
+  const std::string line = product + " " + algorithm;
+  return fmt::format("{} {:016x}", line, checksum_of(line));
+}
+
 }  // namespace
 
 void use_lt(bool on) { state().in_use = on; }
@@ -50,7 +63,7 @@ int64_t lt_calls() { return state().calls; }
 std::string lt_choices() {
   const std::lock_guard lock(state().mutex);
   std::string text;
-  for (const auto& [product, algorithm] : state().choices) text += product + " " + algorithm + "\n";
+  for (const auto& [product, algorithm] : state().choices) text += line_of(product, algorithm) + "\n";
   return text;
 }
 
@@ -298,7 +311,8 @@ void add_lt_choices(const std::string& text) {
   cublasLtMatmulAlgo_t parsed;
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
-    if (fields >> product >> algorithm && from_hexadecimal(algorithm, parsed)) state().choices[product] = algorithm;
+    if (fields >> product >> algorithm && from_hexadecimal(algorithm, parsed) && line == line_of(product, algorithm))
+      state().choices[product] = algorithm;
   }
 }
 
@@ -324,8 +338,13 @@ bool lt_matmul(Stream stream, LtElement element, const LtOperands& o, const Matm
   const Memory workspace(kWorkspace, device);
   const std::string key = key_of(*lt, device, element, s, plan, adds);
   cublasLtMatmulAlgo_t algorithm;
-  const auto known = all.choices.find(key);
-  if (known == all.choices.end() || !from_hexadecimal(known->second, algorithm)) {
+  cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
+  if (const auto known = all.choices.find(key); known != all.choices.end()) {
+    if (from_hexadecimal(known->second, algorithm))
+      status = product.run(handle, operands.c, algorithm, workspace, stream);
+    if (status != CUBLAS_STATUS_SUCCESS) all.choices.erase(known);  // of a file, and not this library's: timed anew
+  }
+  if (status != CUBLAS_STATUS_SUCCESS) {
     const auto candidates = product.candidates(handle);
     if (candidates.empty()) return false;
     algorithm = candidates[0].algo;
@@ -336,13 +355,11 @@ bool lt_matmul(Stream stream, LtElement element, const LtOperands& o, const Matm
       all.choices[key] = hexadecimal(algorithm);
       ++all.timings;
     }
+    status = product.run(handle, operands.c, algorithm, workspace, stream);
   }
-  const cublasStatus_t status = product.run(handle, operands.c, algorithm, workspace, stream);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
-    all.choices.erase(key);  // a choice of a file that is not this library's
-    return false;
-  }
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
   expect(status, "cublasLtMatmul");
+  end_call(stream, "cublasLtMatmul");
   ++all.calls;
   if (!plan.gelu_after) return true;
   if (element == LtElement::kBF16)

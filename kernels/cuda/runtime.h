@@ -40,7 +40,8 @@ inline void expect_backend([[maybe_unused]] DeviceKind kind) {
 
 // What find_devices says.
 struct DeviceList {
-  int count = 0;
+  int count = 0;     // 0 where none can run this build's kernels
+  int first = 0;     // that can
   std::string note;  // names, memory, compute capabilities and versions; without a device the reason
 };
 

@@ -19,7 +19,8 @@ TEST_CASE("the command ends with the documented code for each failure of the run
       {"", 0, ""},
       {"TAUT_SIMT_FAIL=cudaMalloc:1+:2", 71, "needed"},
       {"TAUT_SIMT_FAIL=cudaMalloc:1:2", 0, ""},  // the second try gets it
-      {"TAUT_SIMT_FAIL=cudaMallocHost:1:2", 71, "cudaMallocHost"},
+      {"TAUT_SIMT_FAIL=cudaMallocHost:1:2", 71, "bytes of pinned memory"},
+      {"TAUT_SIMT_FAIL=cudaLaunchKernel:2:2", 71, "MiB of"},
       {"TAUT_SIMT_FAIL=cudaLaunchKernel:3:719", 69, "cudaLaunchKernel of"},
       {"TAUT_SIMT_FAIL=cudaMemcpyAsync:2:700", 69, "cudaMemcpyAsync"},
       {"TAUT_SYNC=1 TAUT_SIMT_FAIL=cudaStreamSynchronize:1:719", 69, "_kernel"},
@@ -34,14 +35,31 @@ TEST_CASE("the command ends with the documented code for each failure of the run
   }
 }
 
+TEST_CASE("attention is right on a GPU with little shared memory") {
+  const Outcome ran =
+      taut({"selftest", "ops", "--device", "simt", "--filter", "^attention/1x(3x3x1x400|2600x3x1x4-q1)$"},
+           "TAUT_SIMT_SHARED=99");
+  CHECK(ran.code == 0);
+  const Outcome refused = taut(one_case(), "TAUT_SIMT_SHARED=1000");
+  CHECK(refused.code == 2);
+  CHECK(refused.err.find("expected a number of 48 to 227") != std::string::npos);
+}
+
 TEST_CASE("without a device, cases are skipped and commands refuse") {
-  const std::string no_device = "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100";
-  const Outcome skipped = taut(one_case(), no_device);
-  CHECK(skipped.code == 77);
-  for (const auto& row : nlohmann::json::parse(skipped.out)) CHECK(row.at("status") == "skipped");
-  const Outcome refused = taut({"bench", "model", "vit_demo", "--device", "simt", "--pass", "forward"}, no_device);
-  CHECK(refused.code == 69);
-  CHECK(refused.err.find("sees no GPU") != std::string::npos);
+  const struct {
+    const char *environment, *word;
+  } cases[] = {{"TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100", "sees no GPU"},
+               {"TAUT_SIMT_SM=80", "is sm_80, this program was built for sm_90"}};
+  for (const auto& c : cases) {
+    CAPTURE(c.environment);
+    const Outcome skipped = taut(one_case(), c.environment);
+    CHECK(skipped.code == 77);
+    for (const auto& row : nlohmann::json::parse(skipped.out)) CHECK(row.at("status") == "skipped");
+    const Outcome refused =
+        taut({"bench", "model", "vit_demo", "--device", "simt", "--pass", "forward"}, c.environment);
+    CHECK(refused.code == 69);
+    CHECK(refused.err.find(c.word) != std::string::npos);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "autograd/ops.h"
+#include "kernels/device_memory.h"
 #include "tests/cuda/injected.h"
 
 namespace taut {
@@ -43,6 +44,38 @@ TEST_CASE("a sticky error names the call and the kernel, and every call after it
   }
   cuda_twin::fail_no_more();
   CHECK(x.to_doubles() == std::vector<double>(5, 2));
+}
+
+TEST_CASE("copies and fills beyond what somebody owns, and what nobody wrote, are faults") {
+  const Injected restored;
+  const Tensor there = Tensor::full({8}, 2, DType::kF32, kSimt), fresh = Tensor::empty({8}, DType::kF32, kSimt);
+  const auto message_of = [](const auto& work) -> std::string {
+    try {
+      work();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return {};
+  };
+  char host[64] = {};
+  const auto copy = [&](void* to, Device to_device, const void* from, Device from_device, size_t bytes) {
+    return message_of([&] {
+      copy_memory(to, to_device, from, from_device, bytes);
+      synchronize(kSimt);
+    });
+  };
+  CHECK(copy(host, {}, there.raw(), kSimt, 32).empty());
+  CHECK(copy(host, {}, there.raw(), kSimt, 33).find("out-of-bounds") != std::string::npos);
+  CHECK(copy(there.raw(), kSimt, host, {}, 32).empty());
+  CHECK(copy(there.raw(), kSimt, host, {}, 33).find("out-of-bounds") != std::string::npos);
+  CHECK(message_of([&] { zero_memory(there.raw(), kSimt, 33); }).find("out-of-bounds") != std::string::npos);
+  CHECK(copy(host, {}, fresh.raw(), kSimt, 32).find("uninitialised") != std::string::npos);
+  // Half of it was written, and a copy inside the device makes no more of it.
+  const Tensor half = Tensor::empty({8}, DType::kF32, kSimt);
+  CHECK(copy(fresh.raw(), kSimt, host, {}, 16).empty());
+  CHECK(copy(half.raw(), kSimt, fresh.raw(), kSimt, 32).empty());
+  CHECK(copy(host, {}, half.raw(), kSimt, 16).empty());
+  CHECK(copy(host, {}, half.raw(), kSimt, 20).find("uninitialised") != std::string::npos);
 }
 
 }  // namespace taut

@@ -177,6 +177,11 @@ TEST_CASE("a product is timed once, is remembered in a file, and damaged lines o
   CHECK(kept == simt::lt_choices());
   study::read_products(kSimt, file);
   simt::add_lt_choices("half a line\nname,of,a,product 0123\n\n");
+  const size_t digit = kept.find(' ') + 20;
+  REQUIRE(digit < kept.size());
+  std::string damaged = kept;
+  damaged[digit] = damaged[digit] == '0' ? '1' : '0';
+  simt::add_lt_choices(damaged);
   CHECK(simt::lt_choices() == kept);
   study::read_products(kSimt, folder + "/none");
   std::filesystem::create_symlink("loop", folder + "/loop");

@@ -42,7 +42,7 @@ struct CUevent_st {
 
 namespace {
 
-constexpr size_t kSharedWithoutAsking = 48 << 10, kSharedMost = 227 << 10;
+constexpr size_t kSharedWithoutAsking = 48 << 10;
 constexpr int kVersion = 13000;
 
 struct Failure {
@@ -78,10 +78,53 @@ void read_failures(Twin& twin) {
   twin.failures[function] = {nth, static_cast<cudaError_t>(error), plus[0] == '+'};
 }
 
+// A number of the environment in [least, most], or what stands in for it.
+int setting(const char* name, int otherwise, int least, int most) {
+  const char* const text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return otherwise;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (*end != '\0' || value < least || value > most)
+    fail(Exit::kUsage, "[{}] expected a number of {} to {}, got '{}'", name, least, most, text);
+  return static_cast<int>(value);
+}
+
+// Compute capability, 10 x major + minor, and shared memory a block, as an H100 has them.
+int capability() {
+  static const int found = setting("TAUT_SIMT_SM", 90, 50, 999);
+  return found;
+}
+int most_shared() {
+  static const int found = setting("TAUT_SIMT_SHARED", 227, 48, 227) << 10;
+  return found;
+}
+
+// Copies and fills touch bytes that somebody owns, and the host reads nothing that nobody wrote: the arena's gaps and
+// marks say so, while the detectors are on.
+bool watches_copies = true;
+
+void expect_owned(const char* call, const void* p, size_t bytes, bool is_read) {
+  if (!watches_copies || !runner::detectors() || bytes == 0) return;
+  if (!runner::exists(p, bytes))
+    fail(Exit::kCheckFailed, "[simt] {}: out-of-bounds: {} bytes at {}, of which some belong to nobody", call, bytes,
+         p);
+  if (is_read && !runner::written(p, bytes))
+    fail(Exit::kCheckFailed, "[simt] {}: uninitialised: {} bytes at {}, of which nobody wrote some", call, bytes, p);
+}
+
+// A copy inside the device takes along which bytes were written.
+void copy_written(void* to, const void* from, size_t bytes) {
+  if (!runner::detectors() || runner::written(from, bytes)) return runner::set_written(to, bytes, true);
+  for (size_t i = 0; i < bytes; ++i)
+    runner::set_written(static_cast<char*>(to) + i, 1, runner::written(static_cast<const char*>(from) + i, 1));
+}
+
 Twin& twin() {
   static Twin* const t = [] {
     auto* fresh = new Twin;
     read_failures(*fresh);
+    capability();  // a wrong setting is told of at once
+    most_shared();
     return fresh;
   }();
   return *t;
@@ -250,7 +293,15 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   TAUT_TWIN_CALL("cudaGetDeviceProperties");
   if (device != 0) return returned(cudaErrorInvalidDevice);
-  *properties = {"SIMT runner", runner::kMemoryBytes - runner::kSharedBytes, 9, 0};
+  *properties = {"SIMT runner", runner::kMemoryBytes - runner::kSharedBytes, capability() / 10, capability() % 10};
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  TAUT_TWIN_CALL("cudaDeviceGetAttribute");
+  if (device != 0) return returned(cudaErrorInvalidDevice);
+  if (attribute != cudaDevAttrMaxSharedMemoryPerBlockOptin) return returned(cudaErrorInvalidValue);
+  *value = most_shared();
   return cudaSuccess;
 }
 
@@ -318,8 +369,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   const bool pageable = (kind == cudaMemcpyHostToDevice && !is_pinned(from)) ||
                         (kind == cudaMemcpyDeviceToHost && !is_pinned(to)) || kind == cudaMemcpyHostToHost;
   const auto copy = [=] {
+    if (to_device) expect_owned("cudaMemcpyAsync to the device", to, bytes, false);
+    if (from_device) expect_owned("cudaMemcpyAsync from the device", from, bytes, !to_device);
     std::memcpy(to, from, bytes);
-    if (to_device) runner::set_written(to, bytes, true);
+    if (from_device && to_device)
+      copy_written(to, from, bytes);
+    else if (to_device)
+      runner::set_written(to, bytes, true);
   };
   CUstream_st& s = stream_of(stream);
   if (pageable && s.captured != nullptr) {
@@ -335,6 +391,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
   TAUT_TWIN_CALL("cudaMemsetAsync");
   if (bytes > 0 && !on_device(to)) return returned(cudaErrorInvalidValue);
   on_stream(stream, [=] {
+    expect_owned("cudaMemsetAsync", to, bytes, false);
     std::memset(to, value, bytes);
     runner::set_written(to, bytes, true);
   });
@@ -426,7 +483,7 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** a
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
   TAUT_TWIN_CALL("cudaFuncSetAttribute");
-  if (value < 0 || static_cast<size_t>(value) > kSharedMost) return returned(cudaErrorInvalidValue);
+  if (value < 0 || value > most_shared()) return returned(cudaErrorInvalidValue);
   twin().shared_allowed[kernel] = static_cast<size_t>(value);
   return cudaSuccess;
 }
@@ -504,6 +561,8 @@ void twin_allocated(void* pointer, size_t bytes, cudaStream_t stream) {
 void twin_released(void* pointer, size_t bytes, cudaStream_t stream) {
   on_stream(stream, [=] { runner::set_exists(pointer, bytes, false); });
 }
+
+void twin_watches_copies(bool on) { watches_copies = on; }
 
 void set_deferred(bool on) {
   if (!on) cudaDeviceSynchronize();

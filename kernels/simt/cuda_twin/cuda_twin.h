@@ -2,9 +2,11 @@
 // that the host code of the CUDA backend uses, with the SIMT runner as the device. Names and meanings are CUDA's, in a
 // namespace of their own.
 //
-// What it keeps: one device; streams run their work in order, and with set_deferred(true) only when somebody waits for
-// it, so that host code that forgets to wait is found out; a copy from pageable memory has read its source when it
-// returns, one from pinned memory has not; a stream that is captured records and does not run, and waiting for it is an
+// What it keeps: one device, of compute capability 9.0 with 227 KB of shared memory a block (TAUT_SIMT_SM=80 and
+// TAUT_SIMT_SHARED=99 make it a smaller one); streams run their work in order, and with set_deferred(true) only when
+// somebody waits for it, so that host code that forgets to wait is found out; a copy from pageable memory has read its
+// source when it returns, one from pinned memory has not; copies and fills touch only what the arena gave to somebody,
+// and what the host reads was written; a stream that is captured records and does not run, and waiting for it is an
 // error that spoils the capture; errors of the device are sticky; a kernel needs its attribute for more than 48 KB of
 // dynamic shared memory. An argument list of cudaLaunchKernel is {thunk, closure, its size}: g++ makes no stubs.
 //
@@ -57,6 +59,7 @@ enum cudaStreamCaptureMode {
   cudaStreamCaptureModeRelaxed
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2;
 
 struct CUstream_st;  // NOLINTBEGIN: the names are CUDA's
@@ -81,6 +84,7 @@ cudaError_t cudaRuntimeGetVersion(int* version);
 
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaDeviceSynchronize();
 
@@ -120,6 +124,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);  // NOLINTEND
 // wrote, and ones that may not be touched.
 void twin_allocated(void* pointer, size_t bytes, cudaStream_t stream);
 void twin_released(void* pointer, size_t bytes, cudaStream_t stream);
+// Whether copies and fills are held to those bytes, as at first: not while red zones are (kernels/red_zones.h), which
+// are written beside them and find such a copy themselves.
+void twin_watches_copies(bool on);
 
 // Work of a library's call, in the stream's order, or recorded where the stream is captured.
 void on_stream(cudaStream_t stream, std::function<void()> work);

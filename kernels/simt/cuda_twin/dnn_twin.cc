@@ -41,8 +41,10 @@ struct BackendDescriptor {
 
 namespace {
 
-constexpr int64_t kEngines = 4, kWorkspaces[kEngines] = {0, int64_t{1} << 40, 512, 0};
-constexpr int64_t kUnsteady = 0, kWithoutTensorCores = 3;
+// What the heuristic offers, the first before the others though they are traps: one whose sums have another order in
+// every run, one that wants too large a workspace, one that makes halves of floats.
+constexpr int64_t kEngines = 5, kWorkspaces[kEngines] = {0, int64_t{1} << 40, 512, 512, 0};
+constexpr int64_t kUnsteady = 0, kHalves = 2, kWithoutTensorCores = 4;
 
 size_t element_bytes(cudnnBackendAttributeType_t type) {
   switch (type) {
@@ -427,7 +429,9 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor, cudn
   }
   if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE) {
     *count = c->engine == kWithoutTensorCores ? 0 : 1;
-    const auto note = c->engine == kUnsteady ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
+    const auto note = c->engine == kUnsteady ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC
+                      : c->engine == kHalves ? CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS
+                                             : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     std::memcpy(elements, &note, sizeof note);
     return CUDNN_STATUS_SUCCESS;
   }
@@ -445,6 +449,8 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   const Contents& p = *pack->contents;
   const Contents& configuration = *plan->contents->others.at(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
   const Contents& described = operation_of(*configuration.others.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH));
+  const int64_t engine = plan->contents->engine;
+  if (engine == kUnsteady) fail(Exit::kCheckFailed, "[cudnn] an engine runs that gives other bits in every run");
   std::function<void()> work;
   if (is_attention(described)) {
     Attention attention(described);
@@ -457,13 +463,15 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     Operation op(described);
     for (TensorView* t : {&op.x, &op.w, &op.y})
       if (!bind(*t, p)) return CUDNN_STATUS_BAD_PARAM;
-    work = [op, tensor_cores = plan->contents->engine != kWithoutTensorCores] {
+    if (engine == kHalves && op.x.type == CUDNN_DATA_FLOAT)
+      fail(Exit::kCheckFailed, "[cudnn] an engine runs that makes halves of floats");
+    work = [op, tensor_cores = engine != kWithoutTensorCores] {
       compute(op, tensor_cores);
       ++convolutions;
     };
   }
   void* const workspace = values<void*>(p, CUDNN_ATTR_VARIANT_PACK_WORKSPACE)[0];
-  const auto wanted = static_cast<size_t>(kWorkspaces[plan->contents->engine]);
+  const auto wanted = static_cast<size_t>(kWorkspaces[engine]);
   if (wanted > 0 && workspace == nullptr) return CUDNN_STATUS_BAD_PARAM;
   on_stream(handle->stream, [work, workspace, wanted] {
     if (wanted > 0) {

@@ -6,9 +6,10 @@
 //
 // What the documentation asks for and a wrong call lacks is an error: attributes of a wrong type or number, a
 // descriptor used before it is finalised or changed afterwards, shapes that do not fit together, a plan without a
-// workspace it wants. The heuristic offers four engines: one whose sums have no fixed order, one that wants more
-// workspace than there is, one that will do, and one without tensor cores, whose factors of f32 stay whole. What is
-// read must be live and written memory, what is written live memory.
+// workspace it wants. The heuristic offers five engines: one whose sums have no fixed order, one that wants more
+// workspace than there is, one that makes halves of floats, one that will do, and one without tensor cores, whose
+// factors of f32 stay whole; to run the first, or the third with floats, is a fault. What is read must be live and
+// written memory, what is written live memory.
 #pragma once
 
 #include "kernels/simt/cuda_twin/cuda_twin.h"
@@ -27,6 +28,7 @@ enum cudnnConvolutionMode_t : int { CUDNN_CONVOLUTION = 0, CUDNN_CROSS_CORRELATI
 enum cudnnBackendHeurMode_t : int { CUDNN_HEUR_MODE_FALLBACK = 2, CUDNN_HEUR_MODE_A = 3 };
 enum cudnnBackendNumericalNote_t : int {
   CUDNN_NUMERICAL_NOTE_TENSOR_CORE = 0,
+  CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS = 1,
   CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION = 2,
   CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC = 4,
   CUDNN_NUMERICAL_NOTE_TYPE_COUNT = 10,

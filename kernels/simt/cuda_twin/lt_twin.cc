@@ -292,7 +292,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   for (const LtLayout* l : {a_layout, b_layout, c_layout, d_layout})
     if (l->ld < l->rows) return CUBLAS_STATUS_INVALID_VALUE;
   if (algorithm == nullptr || algorithm->data[0] != kMagic || algorithm->data[1] >= 3)
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+    return CUBLAS_STATUS_INVALID_VALUE;
   const size_t wanted = kWorkspaces[algorithm->data[1]];
   if (workspace_bytes < wanted || (wanted > 0 && workspace == nullptr)) return CUBLAS_STATUS_INVALID_VALUE;
   const void* const operands[] = {a, b, c, d};
