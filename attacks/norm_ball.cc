@@ -1,5 +1,6 @@
 #include "attacks/norm_ball.h"
 
+#include "kernels/parallel.h"
 #include "kernels/pgd.h"
 #include "tensor/random.h"
 
@@ -16,17 +17,20 @@ Tensor random_start(const Tensor& x, const AttackConfig& config, const AttackSee
   Tensor start = Tensor::empty(x.shape(), x.dtype(), x.device());
   on_float(x.dtype(), "attack", [&]<class T>() {
     T* u = noise.data<T>();
-    for (int64_t i = 0; i < samples; ++i) {
-      // One stream an image: its start does not depend on the batch it is in.
-      Random random(seed.seed + seed.attempt * kAttemptKey, Purpose::kAttackStart, seed.step,
-                    static_cast<uint64_t>(seed.ids[static_cast<size_t>(i)]));
-      if (config.norm == Norm::kLinf) {
-        for (int64_t j = 0; j < n; ++j) u[i * n + j] = static_cast<T>(random.uniform());
-      } else {
-        radius.data<T>()[i] = static_cast<T>(random.uniform());
-        for (int64_t j = 0; j < n; ++j) u[i * n + j] = static_cast<T>(random.normal());
+    T* const radius_of = radius.data<T>();
+    parallel_for(samples, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        // One stream an image: its start does not depend on the batch it is in.
+        Random random(seed.seed + seed.attempt * kAttemptKey, Purpose::kAttackStart, seed.step,
+                      static_cast<uint64_t>(seed.ids[static_cast<size_t>(i)]));
+        if (config.norm == Norm::kLinf) {
+          for (int64_t j = 0; j < n; ++j) u[i * n + j] = static_cast<T>(random.uniform());
+        } else {
+          radius_of[i] = static_cast<T>(random.uniform());
+          for (int64_t j = 0; j < n; ++j) u[i * n + j] = static_cast<T>(random.normal());
+        }
       }
-    }
+    });
     const Stream stream = current_stream(x.device());
     const Tensor moves = noise.to(x.device()), radii = radius.to(x.device());
     const T eps = static_cast<T>(config.eps);
