@@ -28,4 +28,18 @@ class DeviceArray {
   void* p_;
 };
 
+// Writing it fills a GPU's cache with something else. The runner has none.
+class CacheSpoiler {
+ public:
+  explicit CacheSpoiler(Device device)
+      : device_(device), bytes_(device.kind == DeviceKind::kCuda ? size_t{256} << 20 : 1), memory_(bytes_, device) {}
+  // Not waited for: while a GPU writes, the next call is asked for, so that its launch is not timed.
+  void operator()() const { zero_memory(memory_.get(), device_, bytes_); }
+
+ private:
+  Device device_;
+  size_t bytes_;  // more than any cache has
+  DeviceArray memory_;
+};
+
 }  // namespace taut::lab

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -85,13 +86,16 @@ Peaks measure_peaks(int threads, int64_t bytes, bool cold) {
   return {measure_fma_peak_gflops(threads), 2e-9 * static_cast<double>(half) / timing.minimum};
 }
 
-Peaks measure_gpu_peaks(Device device, LtElement element, int64_t bytes) {
+Peaks measure_gpu_peaks(Device device, LtElement element, int64_t bytes, bool cold) {
   constexpr int64_t kLeast = 8192, kMost = int64_t{1} << 30;
   const auto half = static_cast<size_t>(std::clamp(bytes / 2, kLeast, kMost));
   const lab::DeviceArray from(half, device), to(half, device);
   zero_memory(from.get(), device, half);
-  const lab::Timing timing = lab::measure_on(
-      device, [&] { copy_memory(to.get(), device, from.get(), device, half); }, 0.05);
+  const auto copy = [&] { copy_memory(to.get(), device, from.get(), device, half); };
+  std::optional<lab::CacheSpoiler> spoiler;
+  if (cold) spoiler.emplace(device);
+  const lab::Timing timing =
+      cold ? lab::measure_on(device, copy, 0.05, [&] { (*spoiler)(); }) : lab::measure_on(device, copy, 0.05);
   return {lab::matrix_gflops(device, element), 2e-9 * static_cast<double>(half) / timing.minimum};
 }
 

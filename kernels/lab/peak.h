@@ -32,6 +32,6 @@ struct Peaks {
 Peaks measure_peaks(int threads, int64_t bytes, bool cold = false);
 // The same on a GPU: cuBLASLt's products of square matrices of such elements, where it is, and a copy from its memory
 // or its cache as the size has it.
-Peaks measure_gpu_peaks(Device device, LtElement element, int64_t bytes);
+Peaks measure_gpu_peaks(Device device, LtElement element, int64_t bytes, bool cold = false);
 
 }  // namespace taut

@@ -76,6 +76,8 @@ bool is_counted(const Options& o, Device device) { return device.kind == DeviceK
 
 void refuse_what_does_nothing(const CLI::App& bench, const Options& o, Device device) {
   TAUT_CHECK(!o.op.empty() || !o.shapes_file.empty(), "[kernel bench] expected an op; hint: taut kernel ls");
+  if (device.kind != DeviceKind::kSimt)
+    refuse(bench, {"--timed"}, "only simt counts, elsewhere cases are timed anyway");
   if (is_counted(o, device)) refuse(bench, {"--warm", "--cold"}, "simt counts, whatever the caches hold");
   if (!o.shapes_file.empty())
     return refuse(bench, {"--shape", "-a", "--dtype", "--all", "--pass"}, "the file of --shapes says what is timed");
@@ -92,24 +94,44 @@ void refuse_what_does_nothing(const CLI::App& bench, const Options& o, Device de
          "passes are of f32 shapes of matmul and conv2d on the cpu, others are timed forward and forward+backward");
 }
 
-// Production, a rung or all of a ladder at every point of the sweep; each is validated there before it is timed.
-std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& code) {
+// A sweep: production or a rung of a ladder's op (0: all of them), and the points.
+struct Sweep {
+  const lab::LadderOp& op;
+  int rung;
+  std::vector<lab::Sizes> sizes;
+};
+Sweep sweep_of(const Options& o, Device device) {
   constexpr std::string_view kAll = ":all";
   const bool all = o.op.ends_with(kAll);
   auto [name_of_op, rung] = op_and_rung(all ? o.op.substr(0, o.op.size() - kAll.size()) : o.op);
   const lab::LadderOp& op = lab::ladder_op(name_of_op);
+  lab::expect_rung(op, device, rung);
   const lab::Rungs rungs = lab::rungs_of(op, device);
   if (!all && rung == 0)
     while (!rungs.list[rung++].production) continue;
+  return {op, rung, lab::sweep_sizes(op, device.kind == DeviceKind::kSimt ? op.counted : op.timed, o.axes)};
+}
+
+// Throws for names that no device would know.
+void check_names(const Options& o, Device device, const Selftests& tests) {
+  if (!o.axes.empty())
+    sweep_of(o, device);
+  else if (o.shapes.empty() && o.shapes_file.empty())
+    tests.ops(device, o.op, {});  // which skips them
+}
+
+// Each rung is validated at every point of the sweep before it is timed.
+std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& code) {
+  const Sweep sweep = sweep_of(o, device);
   std::vector<Row> rows;
-  for (const lab::Sizes& sizes : lab::sweep_sizes(op, device.kind == DeviceKind::kSimt ? op.counted : op.timed, o.axes))
+  for (const lab::Sizes& sizes : sweep.sizes)
     for (const lab::LadderRow& r :
-         lab::run_ladder(name_of_op, device, {.rung = rung, .sizes = sizes, .timed = o.timed})) {
+         lab::run_ladder(sweep.op.op, device, {.rung = sweep.rung, .sizes = sizes, .timed = o.timed})) {
       if (!r.verified) *code = static_cast<int>(Exit::kCheckFailed);
       rows.push_back(rung_row(r, is_counted(o, device)));
       rows.back().erase("better");  // which is claimed for the ladder's own sizes
       rows.back().erase("is_better");
-      const std::vector<std::string> names = lab::size_names(op);
+      const std::vector<std::string> names = lab::size_names(sweep.op);
       for (size_t i = 0; i < names.size(); ++i) rows.back()[names[i]] = r.sizes[i];
     }
   return rows;
@@ -185,9 +207,12 @@ void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
           "of f32 shapes on the cpu: nt = x wT, nn = dy w, tn = dyT x (matmul); forward, input, weight (conv2d)")
       ->delimiter(',');
   bench->callback([=] {
-    const Device device = begin_on_device(*common);
-    refuse_what_does_nothing(*bench, *options, device);
+    refuse_what_does_nothing(*bench, *options, begin_on_any_device(*common));
     refuse_debug_build();
+    if (waive_without_device(*common, options->op, code, tests,
+                             [&](Device missing) { check_names(*options, missing, tests); }))
+      return;
+    const Device device = begin_on_device(*common);
     const Format format = format_by_name(common->format);
     const auto measured = [&] {
       if (!options->shapes_file.empty()) return bench_recorded(*options, device, tests);
@@ -228,7 +253,7 @@ void add_profile(CLI::App& kernel, const Selftests& tests) {
   });
 }
 
-void add_roofline(CLI::App& kernel, const Selftests& tests) {
+void add_roofline(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
   const auto options = std::make_shared<Options>();
   CLI::App* roofline = kernel.add_subcommand(
       "roofline", "kernels under the roofs of the same run; on simt, counted kernels under those of a model");
@@ -239,8 +264,11 @@ void add_roofline(CLI::App& kernel, const Selftests& tests) {
   roofline->add_flag("--all", options->every_case, "every case that matches, not the largest of each op");
   roofline->add_option("--gpu", options->gpu, "the model on simt: h100, a100, rtx4090");
   roofline->callback([=] {
-    const Device device = begin_on_device(*common);
     if (options->picture != "svg") format_by_name(options->picture);
+    if (waive_without_device(*common, options->op, code, tests,
+                             [&](Device missing) { check_names(*options, missing, tests); }))
+      return;
+    const Device device = begin_on_device(*common);
     std::vector<Row> rows;
     std::string title;
     if (device.kind == DeviceKind::kSimt) {
@@ -286,7 +314,7 @@ void add_compare(CLI::App& kernel, const ExitCode& code) {
 void add_kernel_bench_commands(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
   add_bench(kernel, code, tests);
   add_profile(kernel, tests);
-  add_roofline(kernel, tests);
+  add_roofline(kernel, code, tests);
   add_compare(kernel, code);
 }
 

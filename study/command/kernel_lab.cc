@@ -180,6 +180,19 @@ std::vector<Row> verify_rows(const Options& o, Device device, const Selftests& t
   return rows;
 }
 
+// Throws for what verify_rows throws for before it computes anything.
+void check_names(const Options& o, Device device, const Selftests& tests) {
+  const auto [op, rung] = chosen(o);
+  bool found = false;
+  for (const lab::LadderOp& ladder : lab::ladder_ops())
+    if (op.empty() || op == ladder.op) {
+      lab::expect_rung(ladder, device, rung);
+      found = !lab::sizes_by_class(ladder, o.sizes, o.seed).empty();
+    }
+  if (takes_cases(o, tests)) found |= !tests.verify_ops(device, filter_of(op), o.sizes, false).empty();
+  TAUT_CHECK(found, "[kernel verify] nothing called '{}' has {} sizes; hint: `taut kernel ls`", o.op, o.sizes);
+}
+
 // The same rungs and cases, in f32: times, or counts on simt.
 std::vector<Row> bench_rows(const Options& o, Device device, const Selftests& tests) {
   const auto [op, rung] = chosen(o);
@@ -208,13 +221,11 @@ void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   verify->add_option("--mode", options->mode, "C: correctness; B: what is right is timed, too (simt: counted)")
       ->check(CLI::IsMember({"C", "B"}));
   verify->callback([=] {
-    const DeviceKind kind = begin_on_any_device(*common).kind;
-    if (const BackendState state = backend_state(kind); !state.available) {
-      const std::vector<Row> waived{{{"op", options->op}, {"status", "skipped"}, {"detail", state.note}}};
-      *code = tests.exit_code(waived, "");
-      return print_rows(waived, format_by_name(common->format));
-    }
+    if (waive_without_device(*common, options->op, code, tests,
+                             [&](Device missing) { check_names(*options, missing, tests); }))
+      return;
     const Device device = begin_on_device(*common);
+    const DeviceKind kind = device.kind;
     if (options->mode == "B") refuse_debug_build();
     if (options->red_zones && kind == DeviceKind::kSimt && runner::detectors())
       fmt::print(
@@ -234,7 +245,7 @@ void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   });
 }
 
-void add_ladder(CLI::App& kernel, const ExitCode& code) {
+void add_ladder(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
   const auto options = std::make_shared<Options>();
   std::vector<std::string> names;
   for (const lab::LadderOp& op : lab::ladder_ops()) names.emplace_back(op.op);
@@ -245,7 +256,10 @@ void add_ladder(CLI::App& kernel, const ExitCode& code) {
   ladder->add_option("op", options->op, fmt::format("{}", fmt::join(names, ", ")))->required();
   ladder->add_flag("--timed", options->timed, "on simt times instead of counts: no GPU's, but the same host code");
   ladder->callback([=] {
+    if (waive_without_device(*common, options->op, code, tests, [&](Device) { lab::ladder_op(options->op); })) return;
     const Device device = begin_on_device(*common);
+    TAUT_CHECK(!options->timed || device.kind == DeviceKind::kSimt,
+               "[kernel ladder] --timed is for simt, elsewhere rungs are timed anyway; hint: leave it out");
     const bool counted = device.kind == DeviceKind::kSimt && !options->timed;
     std::vector<Row> rows;
     for (const lab::LadderRow& r : lab::run_ladder(options->op, device, {.timed = options->timed})) {
@@ -315,7 +329,7 @@ void add_kernel_lab_commands(CLI::App& kernel, const ExitCode& code, const Selft
   add_ls(kernel, tests);
   add_show(kernel, tests);
   add_verify(kernel, code, tests);
-  add_ladder(kernel, code);
+  add_ladder(kernel, code, tests);
   add_repro(kernel, code, tests);
 }
 

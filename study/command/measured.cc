@@ -57,12 +57,25 @@ void say_where_measured(Device device, std::vector<Row>& rows, Format format) {
   const std::string pace = pace_text(text_of("/proc/cpuinfo"), text_of(frequency + "cpuinfo_max_freq"),
                                      text_of(frequency + "scaling_governor"), text_of("/proc/loadavg"),
                                      static_cast<int>(std::thread::hardware_concurrency()));
-  fmt::print(stderr, "measured on {}; {}; {}\n", machine, build, pace);
+  fmt::print(stderr, "measured on {}; {}; {}{}\n", machine, build, device.kind == DeviceKind::kCpu ? "" : "host at ",
+             pace);
   if (format == Format::kMarkdown) return;
   for (Row& row : rows) {
     row["machine"] = machine;
     row["build"] = build;
   }
+}
+
+bool waive_without_device(const Common& common, const std::string& op, const ExitCode& code, const Selftests& tests,
+                          const std::function<void(Device device)>& check) {
+  const Device device = begin_on_any_device(common);
+  const BackendState state = backend_state(device.kind);
+  if (state.available) return false;
+  check(device);
+  const std::vector<Row> waived{{{"op", op}, {"status", "skipped"}, {"detail", state.note}}};
+  *code = tests.exit_code(waived, "");
+  print_rows(waived, format_by_name(common.format));
+  return true;
 }
 
 }  // namespace taut::study

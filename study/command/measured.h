@@ -1,18 +1,24 @@
 // What a table of times says of where and how they were taken.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "kernels/runtime.h"
+#include "study/command/command.h"
 #include "study/output.h"
 
 namespace taut::study {
 
-// On standard error a line: processor or GPU (with driver and toolkit), build, and the pace of the processor
-// (pace_text)
-//. In every format but Markdown, whose tables are for reading, `machine` and `build` in each row.
+// On standard error a line: processor or GPU (with driver and toolkit), build, and the host's pace (pace_text). In
+// every format but Markdown, whose tables are for reading, `machine` and `build` in each row.
 void say_where_measured(Device device, std::vector<Row>& rows, Format format);
+
+// Where the device of --device is missing: calls `check`, which throws for arguments that are wrong anyway, prints a
+// skipped row that says what is missing, sets the exit code of skipped tests (77), and returns true.
+bool waive_without_device(const Common& common, const std::string& op, const ExitCode& code, const Selftests& tests,
+                          const std::function<void(Device device)>& check);
 
 // Of a file of /proc or /sys, without its last line's end; "" where there is none: they differ between machines.
 std::string text_of(const std::string& path);

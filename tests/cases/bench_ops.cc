@@ -7,6 +7,7 @@
 
 #include "kernels/device_memory.h"
 #include "kernels/devices.h"
+#include "kernels/lab/device_array.h"
 #include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/options.h"
 #include "kernels/lab/peak.h"
@@ -15,6 +16,7 @@
 #include "kernels/lab/vendor_runs.h"
 #include "kernels/parallel.h"
 #include "kernels/simt/counts.h"
+#include "kernels/tell.h"
 #include "tests/cases/check_case.h"
 #include "tests/cases/choice.h"
 #include "tests/cases/shape_case.h"
@@ -90,7 +92,7 @@ class Timed {
     work_ = work_of(c, inputs_, ran, backward);
     const auto bytes = static_cast<int64_t>(work_.bytes);
     peaks_ = on_cpu_ ? measure_peaks(num_threads(), bytes, cold)
-                     : measure_gpu_peaks(options.device, element_of(mode), bytes);
+                     : measure_gpu_peaks(options.device, element_of(mode), bytes, cold);
   }
 
   Timed(const Timed&) = delete;
@@ -126,7 +128,7 @@ class Timed {
   }
 
   // cuDNN's attention, to which production leaves nothing: bf16, the forward pass of all tokens. It must give what the
-  // own kernel gives, within roundings.
+  // own kernel gives, within roundings, or is left out.
   lab::VendorRun attention_beside() {
     if (c_.op != "attention" || mode_ != cases::RunAs::kBf16 || backward_) return {};
     const Shape& qkv = inputs_[0].shape();
@@ -139,23 +141,23 @@ class Timed {
     if (run.name.empty()) return run;
     constexpr double kRoundings = 0x1p-5;
     const double error = cases::relative_error(output_.to_doubles(), own.to_doubles());
-    if (!(error <= kRoundings))
-      fail(Exit::kCheckFailed, "[attention/{}] {} is off by {} of the largest magnitude, expected at most {}", c_.name,
-           run.name, error, kRoundings);
-    return run;
+    if (error <= kRoundings) return run;
+    tell(
+        "[attention/{}] {} is off by {} of the largest magnitude, expected at most {}: it is not timed beside the own "
+        "kernel\n",
+        c_.name, run.name, error, kRoundings);
+    return {};
   }
 
   lab::Timing time() {
     const lab::Range range(options_.device, c_.op + "/" + c_.name);
     if (!cold_) return lab::measure_on(options_.device, call_, options_.seconds);
-    if (!on_cpu_ && !spoiler_.defined())
-      spoiler_ = Tensor::empty({options_.device.kind == DeviceKind::kCuda ? kSpoiler : 1}, DType::kU8, options_.device);
+    if (!on_cpu_ && !spoiler_.has_value()) spoiler_.emplace(options_.device);
     return lab::measure_on(options_.device, call_, options_.seconds, [&] { flush(); });
   }
 
   void flush() {
-    // Not waited for: while a GPU writes, the call is asked for, so that its launch is not timed.
-    if (!on_cpu_) return zero_memory(spoiler_.raw(), options_.device, static_cast<size_t>(spoiler_.bytes()));
+    if (!on_cpu_) return (*spoiler_)();
     std::vector<std::pair<const void*, int64_t>> ranges;
     for (const Tensor& t : inputs_) ranges.emplace_back(t.raw(), t.bytes());
     lab::flush_from_caches(ranges);
@@ -185,9 +187,6 @@ class Timed {
     return row;
   }
 
-  // A GPU's cache is full of something else after a write of more than it holds; the twin has none.
-  static constexpr int64_t kSpoiler = int64_t{256} << 20;
-
   const cases::OpCase& c_;
   const cases::RunAs mode_;
   const lab::BenchOptions& options_;
@@ -196,7 +195,8 @@ class Timed {
   const std::vector<Tensor> inputs_;
   Grads upstream_;  // made once: to draw it takes longer than many a kernel
   std::function<void()> call_ = [this] { cases::run_case(c_, inputs_, mask_, upstream_); };
-  Tensor spoiler_, output_;
+  std::optional<lab::CacheSpoiler> spoiler_;
+  Tensor output_;
   Work work_;
   Peaks peaks_;
 };

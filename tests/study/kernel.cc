@@ -93,7 +93,7 @@ TEST_CASE("kernel verify --redzone looks at canaries, and on simt says who stand
   CHECK(repro.ends_with(" --redzone"));
 }
 
-TEST_CASE("kernel verify --mode B times what it found right; without the device it is waived") {
+TEST_CASE("kernel verify --mode B times what it found right") {
 #ifndef TAUT_DEBUG_BUILD
   const json timed = rows_of({"kernel", "verify", "softmax:2", "--sizes", "edge", "--mode", "B", "-t", "1"});
   REQUIRE(timed.size() == lab::ladder_op("softmax").edges.size());
@@ -102,10 +102,28 @@ TEST_CASE("kernel verify --mode B times what it found right; without the device 
   REQUIRE(!counted.empty());
   for (const json& row : counted) CHECK(row.at("op") == "avg_pool");
 #endif
-  const Outcome waived =
-      taut({"kernel", "verify", "softmax", "--device", "simt"}, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
-  CHECK(waived.code == 77);
-  CHECK(waived.out.find("skipped") != std::string::npos);
+}
+
+TEST_CASE("without the device the lab's commands are waived") {
+  for (const char* command : {"verify", "bench", "ladder", "roofline"}) {
+    CAPTURE(command);
+    const Outcome waived =
+        taut({"kernel", command, "softmax", "--device", "simt"}, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
+    CHECK(waived.code == 77);
+    CHECK(waived.out.find("skipped") != std::string::npos);
+    CHECK(waived.out.find("sees no GPU") != std::string::npos);
+    const Outcome wrong =
+        taut({"kernel", command, "sofmax", "--device", "simt"}, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
+    CHECK(wrong.code == 2);
+  }
+}
+
+TEST_CASE("--timed is for simt alone") {
+  for (const char* command : {"bench", "ladder"}) {
+    const Outcome refused = taut({"kernel", command, "softmax", "--timed", "--device", "cpu"});
+    CHECK(refused.code == 2);
+    CHECK(refused.err.find("--timed") != std::string::npos);
+  }
 }
 
 TEST_CASE("kernel bench times on the CPU and counts on the SIMT runner") {
