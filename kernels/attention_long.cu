@@ -8,7 +8,8 @@ namespace taut::TAUT_GPU {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int64_t kMostScores = int64_t{64} << 20;  // numbers that lie in device memory at once
+// Numbers that lie in device memory at once; few on the runner, so that a warp comes to a second row there.
+constexpr int64_t kMostScores = kDeviceKind == DeviceKind::kCuda ? int64_t{64} << 20 : 32;
 
 template <class T>
 __global__ void attention_long_forward_kernel(const T* qkv, T* out, T* stats, T* scores, AttentionShape s, T scale) {
