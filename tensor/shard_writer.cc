@@ -63,7 +63,7 @@ struct Staging {
 
 }  // namespace
 
-int64_t bytes_by_name(const std::string& text) {
+int64_t bytes_by_name(const std::string& text, const char* setting) {
   constexpr std::pair<const char*, int64_t> kUnits[] = {
       {"", 1},          {"B", 1},         {"KB", 1000},    {"MB", 1'000'000}, {"GB", 1'000'000'000},
       {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
@@ -73,7 +73,8 @@ int64_t bytes_by_name(const std::string& text) {
   for (const auto& [name, factor] : kUnits)
     if (error == std::errc{} && unit == name && count > 0 && !__builtin_mul_overflow(count, factor, &bytes))
       return bytes;
-  fail(Exit::kUsage, "[size] expected a number of bytes, KB, MB, GB, KiB, MiB or GiB, got '{}'; hint: 500MB", text);
+  fail(Exit::kUsage, "[{}] expected a number of bytes, KB, MB, GB, KiB, MiB or GiB, got '{}'; hint: 500MB", setting,
+       text);
 }
 
 std::string write_safetensors_shards(const std::string& path, const Named& tensors,

@@ -22,7 +22,7 @@ std::string write_safetensors_shards(const std::string& path,
                                      const std::map<std::string, std::string>& metadata,
                                      const std::map<std::string, std::string>& dtypes, int64_t shard_bytes);
 
-// "500MB", "5GB", "2GiB", "4096": bytes; Error(kUsage) for anything else or less than 1.
-int64_t bytes_by_name(const std::string& text);
+// "500MB", "5GB", "2GiB", "4096": bytes; Error(kUsage) naming `setting` for anything else or less than 1.
+int64_t bytes_by_name(const std::string& text, const char* setting);
 
 }  // namespace taut

@@ -83,8 +83,8 @@ Row convert(const Arguments& a) {
     finetune::write_foreign_delta(a.in, a.out, is_hub ? Layout::kAdapterHub : is_v5 ? Layout::kPeftV5 : Layout::kPeft);
     return {{"in", a.in}, {"out", a.out}, {"names", a.names}};
   }
-  const nn::ConvertReport report =
-      nn::convert_weights(a.in, a.out, a.names, {a.drop, a.prefix, bytes_by_name(a.shard_size), a.v2_is_bf16});
+  const nn::ConvertReport report = nn::convert_weights(
+      a.in, a.out, a.names, {a.drop, a.prefix, bytes_by_name(a.shard_size, "--shard-size"), a.v2_is_bf16});
   tell("{}: {}\n", a.in, report.recognised);
   for (const std::string& name : report.dropped) tell("left out: {}\n", name);
   return {{"in", a.in}, {"out", report.written}, {"names", a.names}, {"tensors", report.tensors}};
@@ -125,7 +125,9 @@ void add_weights_commands(CLI::App& app, const ExitCode&) {
           "net: torchvision, akamaster, kuangliu; of a delta: peft, peft_v5, adapterhub")
       ->required();
   converted->add_option("--prefix", a->prefix, "put before every name: module., model., ...");
-  converted->add_option("--drop", a->drop, "regular expression: tensors that may be left out")->allow_extra_args(false);
+  converted
+      ->add_option("--drop", a->drop, "regular expression: tensors to leave out, which the names have no place for")
+      ->allow_extra_args(false);
   converted->add_option("--shard-size", a->shard_size,
                         "500MB, 5GB, 2GiB, ...: larger models become several .safetensors files and an index");
   add_v2_option(*converted, a->v2_is_bf16);

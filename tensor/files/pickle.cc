@@ -46,7 +46,9 @@ void Pickle::run() {
   if (text_.size() < 2 || static_cast<unsigned char>(text_[0]) != opcode::kProto)
     fail(Exit::kBadData, "{}: expected a pickle at byte {}", where_, origin_);
   opcode_ = opcode::kProto;
-  if (text_[1] != 2) bad("expected protocol 2, got {}", static_cast<unsigned char>(text_[1]));
+  if (text_[1] != 2)
+    bad("expected protocol 2, got {}; hint: save with torch.save's default protocol",
+        static_cast<unsigned char>(text_[1]));
   at_ = 2;
   for (uint64_t n = 0;; ++n) {
     opcode_at_ = at_;

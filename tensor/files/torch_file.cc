@@ -96,7 +96,9 @@ const Value& state_dict(const Pickle& pickle, const std::string& path, std::map<
       const Value* candidate = levels > 0 ? entry(pickle, *dict, wrapper) : nullptr;
       if (candidate == nullptr || !leads_to_tensors(pickle, *candidate, levels - 1)) continue;
       if (inner != nullptr)
-        fail(Exit::kBadData, "[{}] expected one dict of weights, '{}' and '{}' both look like it", path, name, wrapper);
+        fail(Exit::kBadData,
+             "[{}] expected one dict of weights, '{}' and '{}' both look like it; hint: save one of them alone", path,
+             name, wrapper);
       inner = candidate;
       name = wrapper;
     }
@@ -144,7 +146,8 @@ FileContents contents_of(FileBytes file, const char* format, const Pickle& pickl
     };
     if (key.text.size() > kMaxTensorName) bad(fmt::format("its name is longer than {} bytes", kMaxTensorName));
     if (holds_tensors(pickle, value) || value.kind == Kind::kList || value.kind == Kind::kTuple)
-      bad(fmt::format("expected a tensor, got {} beside tensors", describe(value)));
+      bad(fmt::format("expected a tensor, got {} beside tensors; hint: save model.state_dict() alone",
+                      describe(value)));
     if (value.kind != Kind::kTensor) continue;
     add_tensor(contents, pickle, storages, std::string(key.text), value);
     if (__builtin_add_overflow(bytes, contents.tensors.back().bytes, &bytes) ||

@@ -240,8 +240,10 @@ std::vector<Seed> pickle_seeds() {
   seeds.push_back({"nothing", "", "expected a pickle at byte 0"});
   seeds.push_back({"protocol 0", "N.", "expected a pickle at byte 0"});
   for (const int protocol : {0, 1, 3, 4, 5, 255})
-    seeds.push_back({fmt::format("drill 22: protocol {}", protocol), file("N", protocol),
-                     fmt::format("opcode PROTO at byte 0: expected protocol 2, got {}", protocol)});
+    seeds.push_back(
+        {fmt::format("drill 22: protocol {}", protocol), file("N", protocol),
+         fmt::format("opcode PROTO at byte 0: expected protocol 2, got {}; hint: save with torch.save's default",
+                     protocol)});
   seeds.push_back({"cut off", file(state_dict()).substr(0, 60), "opcode GLOBAL at byte 36: expected two names"});
   seeds.push_back({"no STOP", "\x80\x02N", "the pickle is cut off at byte 3"});
   seeds.push_back({"more behind", file("N") + "x", "more follows the pickle"});

@@ -24,6 +24,7 @@ std::vector<Seed> safetensors_seeds() {
   const std::string good = f32("[2]", "[0,8]");
   entries("one tensor", good, 8);
   entries("no tensor", "", 0);
+  entries("no metadata", R"("__metadata__":null,)" + good, 8);
   entries("metadata", R"("__metadata__":{"format":"pt"},)" + good, 8);
   header("white space around", " \n{" + good + "}\t ", 8);
   entries("two tensors out of order", entry("b", "U8", "[3]", "[8,11]") + "," + good, 11);
@@ -71,6 +72,7 @@ std::vector<Seed> safetensors_seeds() {
   entries("drill 21: bits overflow", f32("[2305843009213693952]", "[0,8]"), 8, "overflows");
   entries("drill 21: negative offset", f32("[2]", "[-8,0]"), 8, "expected unsigned integers");
   entries("drill 21: negative size", f32("[-2]", "[0,8]"), 8, "expected unsigned integers");
+  entries("drill 21: negative zero", f32("[-0]", "[0,0]"), 0, "expected unsigned integers, got -0");
   entries("drill 21: fractional offset", f32("[2]", "[0,8.0]"), 8, "expected unsigned integers");
   entries("drill 21: offset with exponent", f32("[2]", "[0,8e0]"), 8, "expected unsigned integers");
   entries("drill 21: offset of 2^63", f32("[2]", "[0,9223372036854775808]"), 8, "out of range");

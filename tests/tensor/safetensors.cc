@@ -165,7 +165,7 @@ TEST_CASE("a file that breaks a rule is refused") {
   refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", 8, "two data_offsets");
   refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}})", 8, "two data_offsets");
   refused(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8, "unsigned integers");
-  refused(R"({"a":{"dtype":"F32","shape":[-0],"data_offsets":[0,0]}})", 0, "unsigned integers");
+  refused(R"({"a":{"dtype":"F32","shape":[-0],"data_offsets":[0,0]}})", 0, "unsigned integers, got -0");
   refused(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", 8, "unsigned integers");
   refused(R"({"a":{"dtype":"F32","shape":[2e0],"data_offsets":[0,8]}})", 8, "unsigned integers");
   refused(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]}})", 8, "out of range");
@@ -185,6 +185,10 @@ TEST_CASE("a file that breaks a rule is refused") {
   refused(R"({"__metadata__":{"a":{"b":"c"}}})", 0, "no object");
   refused(R"({"__metadata__":{"a":"1","a":"2"}})", 0, "key 'a' appears twice");
   refused(R"({"__metadata__":"x"})", 0, "no string");
+  refused(R"({"__metadata__":{"a":null}})", 0, "no null");
+  refused(R"({"a":null})", 0, "no null");
+  CHECK(
+      refusal(with_header(R"({"__metadata__":null,"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)).empty());
   refused(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4, "dimensions");
   refused("{\"" + std::string(5000, 'x') + "\":{}}", 0, "longer than");
 }

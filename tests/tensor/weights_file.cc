@@ -274,11 +274,11 @@ TEST_CASE("a model too large for one file is written as several and an index, al
   CHECK(write(60) == path("m.safetensors"));  // and back to one
   CHECK(all_files() == Names{"m.safetensors"});
 
-  CHECK(bytes_by_name("500MB") == 500'000'000);
-  CHECK(bytes_by_name("2GiB") == int64_t{2} << 30);
-  CHECK(bytes_by_name("4096") == 4096);
+  CHECK(bytes_by_name("500MB", "--size") == 500'000'000);
+  CHECK(bytes_by_name("2GiB", "--size") == int64_t{2} << 30);
+  CHECK(bytes_by_name("4096", "--size") == 4096);
   for (const char* bad : {"", "MB", "0", "-1MB", "5 GB", "5mb", "1e9", "9999999999GB"})
-    CHECK_THROWS_WITH_AS(bytes_by_name(bad), doctest::Contains("hint: 500MB"), Error);
+    CHECK_THROWS_WITH_AS(bytes_by_name(bad, "--size"), doctest::Contains("[--size] expected a number of bytes"), Error);
 }
 
 TEST_CASE("files that are no weights") {
@@ -286,11 +286,14 @@ TEST_CASE("files that are no weights") {
   refused(folder.file("page", "<!DOCTYPE html><html>"), "21 bytes that start with \"<!DOCTYPE html><\"");
   refused(folder.file("empty", ""), "got 0 bytes");
   refused(folder.file("bare", "\x80\x02N."), "got a bare pickle; hint: save with torch.save");
+  refused(folder.file("later", "\x80\x04N."), "got 4; hint: save with torch.save's default protocol");
   refused(folder.file("page.pth", "<!DOCTYPE html>"), "hint: a page of the web");
   refused(folder.file("broken.PT", "cos\nsystem\n"), "expected a pickle at byte 0");
   refused(folder.file("broken.safetensors", "short"), "expected a safetensors file, got 5 bytes");
   refused(folder.file("bytes", std::string(100, '\xff')), "\\xff\\xff");
-  refused(folder.path.string(), "expected a regular file");
+  refused(folder.path.string(), "expected a regular file, got a folder");
+  const std::string index = folder.file("model.safetensors.index.json", "{}");
+  refused(folder.path.string(), ("hint: " + index).c_str());
   refused((folder.path / "none").string(), "cannot open", Exit::kMissing);
   const std::string pipe = (folder.path / "pipe").string();
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
