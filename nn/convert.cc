@@ -60,10 +60,6 @@ std::map<std::string, Parameter> read_parameters(const TensorFile& file, const V
   return parameters;
 }
 
-std::string listed(const char* what, const std::vector<std::string>& names) {
-  return names.empty() ? "" : "; " + list_of(what, names);
-}
-
 // Whether a net's files are spelled so. Every net has its own names, which are called torchvision's, and timm's ResNets
 // have the same; akamaster has the CIFAR ResNets, kuangliu all but WideResNets.
 bool fits_net(const ModelConfig& net, const std::string& names) {
@@ -73,6 +69,26 @@ bool fits_net(const ModelConfig& net, const std::string& names) {
   if (resnet == nullptr) return false;
   return names == "akamaster" ? resnet->names == Names::kAkamaster
                               : names == "kuangliu" && resnet->names != Names::kWide;
+}
+
+// Every pattern has left something out: one that did not is a slip, or asks for what would change the function.
+void check_used(const NamePatterns& drop, const TensorFile& file, bool is_vit) {
+  const std::vector<std::string> names = file.names();
+  for (const NamePatterns::Pattern& p : drop.all()) {
+    if (p.used) continue;
+    const auto it =
+        std::find_if(names.begin(), names.end(), [&](const std::string& n) { return std::regex_search(n, p.regex); });
+    TAUT_CHECK(it != names.end(), "[--drop] '{}' leaves nothing out: it matches no tensor of {}", p.text, file.path());
+    const std::string part = is_vit ? part_of_other_vits(*it) : "";
+    TAUT_CHECK(part.empty(),
+               "[--drop] '{}' leaves nothing out: it matches {}, of {}, a part of the function that this ViT does not "
+               "compute; without it the weights are another function's",
+               p.text, printable(*it), part);
+    fail(Exit::kUsage,
+         "[--drop] '{}' leaves nothing out: it matches {}, which the net has a place for, and only tensors that it has "
+         "none for may be left out",
+         p.text, printable(*it));
+  }
 }
 
 std::vector<std::string> vit_names() {
@@ -100,6 +116,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   const bool npz = out.ends_with(".npz");
   TAUT_CHECK(npz || out.ends_with(".safetensors"), "[{}] expected an output that ends in .safetensors or .npz", out);
   TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, target);
+  NamePatterns drop(options.drop, "--drop");
   const WeightsFile file = WeightsFile::open(in, {.v2_is_bf16 = options.v2_is_bf16});
   const std::optional<Recognised> known = recognise(file);
   if (!known) {
@@ -126,13 +143,19 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   const FileNames names(file);
   VitConfig config;
   std::vector<NameEntry> map, absent;
+  std::string head = "head.";
   if (is_vit) {
     config = *known->vit;
     config.pooler = true;
     map = name_map(config, names.style());
   } else {
-    map = name_map(*known->net->build());
+    const std::shared_ptr<ModelConfig> with_head = known->net->clone();
+    with_head->classes = std::max<int64_t>(1, with_head->classes);
+    const std::shared_ptr<Model> net = with_head->build();
+    map = name_map(*net);
+    head = net->head_path() + ".";
   }
+  const bool has_head = (is_vit ? config.classes : known->net->classes) > 0;
   std::vector<FoundEntry> found = names.find(map, config.dim, absent);
   ConvertReport report{known->text, 0, out, {}};
   // Beside a head Hugging Face's pooler is never read, and everybody else's stands before the head: there renaming it
@@ -143,7 +166,7 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   };
   std::erase_if(found, [&](const FoundEntry& f) {
     if (!is_vit || !is_between_backbone_and_head(f.stored)) return false;
-    if (is_unread(f.stored) || matches_any(f.stored, options.drop)) return true;
+    if (is_unread(f.stored) || drop.match(f.stored)) return true;
     if (config.classes > 0 && !from_hf && to_hf)
       fail(Exit::kBadData,
            "[{}] tensor '{}' is a layer before the head, for which {} names have no place: their classifier does not "
@@ -153,15 +176,15 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   });
   std::vector<std::string> missing, misshaped, unknown, beside;
   for (const NameEntry& e : absent)
-    if (!e.path.starts_with("pooler.") && !(e.path.starts_with("head.") && config.classes == 0))
-      missing.push_back(e.external);
+    if (!e.path.starts_with("pooler.") && !(e.path.starts_with(head) && !has_head)) missing.push_back(e.external);
   for (const FoundEntry& f : found)
     if (f.shape != f.entry.shape)
       misshaped.push_back(fmt::format("{} {} instead of {}", f.stored, to_string(f.shape), to_string(f.entry.shape)));
   for (const std::string& stored : names.others(found)) {
     const bool is_beside = !is_vit && (stored.ends_with(".num_batches_tracked") ||
                                        is_never_run(*known->net, names.without_prefix(stored)));
-    if (matches_any(stored, options.drop))
+    const bool is_part = is_vit && !part_of_other_vits(stored).empty();
+    if (!is_part && drop.match(stored))
       report.dropped.push_back(stored);
     else if (is_unread(stored))
       report.dropped.push_back(
@@ -169,10 +192,15 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
     else
       (is_beside ? beside : unknown).push_back(stored);
   }
-  if (!missing.empty() || !misshaped.empty() || !unknown.empty())
+  check_used(drop, file, is_vit);
+  if (!missing.empty() || !misshaped.empty() || !unknown.empty()) {
+    const bool all_parts = is_vit && std::all_of(unknown.begin(), unknown.end(), [](const std::string& name) {
+                             return !part_of_other_vits(name).empty();
+                           });
     fail(Exit::kBadData, "[{}] {} does not fit{}{}{}{}", in, known->text, listed("mis-shaped", misshaped),
-         listed("missing", missing), listed("unknown", unknown),
-         unknown.empty() ? "" : "; hint: --drop REGEX leaves tensors out");
+         listed("missing", missing), is_vit ? listed_strangers("unknown", unknown) : listed("unknown", unknown),
+         unknown.empty() || all_parts ? "" : "; hint: --drop REGEX leaves tensors out");
+  }
 
   std::vector<std::pair<std::string, Tensor>> tensors;
   std::map<std::string, std::string> dtypes;

@@ -1,7 +1,6 @@
 #include "nn/file_names.h"
 
 #include <algorithm>
-#include <regex>
 
 #include "nn/resnet.h"
 
@@ -129,20 +128,49 @@ bool is_between_backbone_and_head(const std::string& name) {
   return name.find("pooler.") != std::string::npos || name.find("pre_logits") != std::string::npos;
 }
 
-bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
-    try {
-      return std::regex_search(name, std::regex(p));
-    } catch (const std::regex_error&) {
-      fail(Exit::kUsage, "[names] expected a regular expression, got '{}'", p);
-    }
-  });
+std::string part_of_other_vits(const std::string& name) {
+  // As timm calls them.
+  static const std::pair<const char*, const char*> kParts[] = {
+      {".ls1.", "LayerScale"}, {".ls2.", "LayerScale"}, {".fc_norm.", "the norm after average pooling"},
+      {".q_norm.", "qk-norm"}, {".k_norm.", "qk-norm"}, {".norm_pre.", "the norm before the blocks"},
+  };
+  const std::string dotted = "." + name;
+  for (const auto& [part, what] : kParts)
+    if (dotted.find(part) != std::string::npos) return what;
+  return "";
 }
 
-std::string list_of(const char* what, const std::vector<std::string>& names) {
+NamePatterns::NamePatterns(const std::vector<std::string>& patterns, const char* setting) {
+  for (const std::string& p : patterns) {
+    try {
+      patterns_.push_back({p, std::regex(p)});
+    } catch (const std::regex_error&) {
+      fail(Exit::kUsage, "[{}] expected a regular expression, got '{}'", setting, p);
+    }
+  }
+}
+
+bool NamePatterns::match(const std::string& name) {
+  bool any = false;
+  for (Pattern& p : patterns_)
+    if (std::regex_search(name, p.regex)) any = p.used = true;
+  return any;
+}
+
+std::string listed_strangers(const char* what, const std::vector<std::string>& names) {
+  std::map<std::string, std::vector<std::string>> by_part;
+  for (const std::string& name : names) by_part[part_of_other_vits(name)].push_back(name);
+  std::string text = listed(what, by_part[""]);
+  by_part.erase("");
+  for (const auto& [part, its] : by_part)
+    text += listed(fmt::format("of {}, a part of the function that this ViT does not compute", part), its);
+  return text;
+}
+
+std::string listed(const std::string& what, const std::vector<std::string>& names) {
   if (names.empty()) return "";
   constexpr size_t kShown = 8;
-  std::string text = fmt::format("{} {}: ", names.size(), what);
+  std::string text = fmt::format("; {} {}: ", names.size(), what);
   for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + printable(names[i], 160);
   if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
   return text;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <map>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -79,8 +80,32 @@ bool is_never_run(const ModelConfig& config, const std::string& name);
 // A layer between the class token and the head that many files have and this project's ViTs do not compute.
 bool is_between_backbone_and_head(const std::string& name);
 
-// "3 missing: a, b, c", at most eight of them; empty for none.
-std::string list_of(const char* what, const std::vector<std::string>& names);
-bool matches_any(const std::string& name, const std::vector<std::string>& patterns);  // regular expressions
+// What a tensor belongs to of other ViTs that is part of their function and that this project's do not compute:
+// "LayerScale", "qk-norm", ...; without it the weights are another function's. Empty: nothing of that kind.
+std::string part_of_other_vits(const std::string& name);
+
+// "; 3 missing: a, b, c", at most eight of them; empty for none.
+std::string listed(const std::string& what, const std::vector<std::string>& names);
+// The same of tensors for which a ViT has no place, those of other ViTs' functions apart.
+std::string listed_strangers(const char* what, const std::vector<std::string>& names);
+
+// Regular expressions that are searched in names.
+class NamePatterns {
+ public:
+  // Throws Error(kUsage) naming `setting` for one that is no regular expression.
+  NamePatterns(const std::vector<std::string>& patterns, const char* setting);
+
+  // Whether any of them matches; each that does is used from now on.
+  bool match(const std::string& name);
+  struct Pattern {
+    std::string text;
+    std::regex regex;
+    bool used = false;
+  };
+  const std::vector<Pattern>& all() const { return patterns_; }
+
+ private:
+  std::vector<Pattern> patterns_;
+};
 
 }  // namespace taut::nn

@@ -78,12 +78,13 @@ ResNetConfig small_images(ResNetConfig c) {
   return c;
 }
 
-// depth = 6 n + 2; normalised with ImageNet's statistics, as the published weights were.
-ResNetConfig cifar_resnet(int64_t depth) {
+// depth = 6 n + 2; normalised with ImageNet's statistics, as the published weights were. Those have option A in their
+// shortcuts, zero padding; option B has projections.
+ResNetConfig cifar_resnet(int64_t depth, ResNetConfig::Shortcut shortcut) {
   const int64_t n = (depth - 2) / 6;
   ResNetConfig c = small_images({});
   c.names = ResNetConfig::Names::kAkamaster;
-  c.shortcut = ResNetConfig::Shortcut::kZeroPadding;
+  c.shortcut = shortcut;
   c.stem = 16;
   c.planes = {16, 32, 64};
   c.depths = {n, n, n};
@@ -136,7 +137,10 @@ const std::vector<Named>& models() {
     add("resnet101", torchvision_resnet(Kind::kBottleneck, {3, 4, 23, 3}));
     add("resnet152", torchvision_resnet(Kind::kBottleneck, {3, 8, 36, 3}));
     add("resnet18_cifar", small_images({}));
-    for (const int64_t depth : {20, 32, 44, 56, 110}) add(fmt::format("cifar_resnet{}", depth), cifar_resnet(depth));
+    for (const auto& [option, shortcut] :
+         {std::pair{"", ResNetConfig::Shortcut::kZeroPadding}, std::pair{"_b", ResNetConfig::Shortcut::kProjection}})
+      for (const int64_t depth : {20, 32, 44, 56, 110})
+        add(fmt::format("cifar_resnet{}{}", depth, option), cifar_resnet(depth, shortcut));
     for (const int64_t depth : {28, 34}) add(fmt::format("wide_resnet{}_10", depth), wide_resnet(depth));
     add("preact_resnet18", preact_resnet18());
     add("vnncomp_resnet2b", vnncomp_resnet_2b());

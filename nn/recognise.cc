@@ -35,16 +35,20 @@ NameEntry in_block(NameEntry e, int64_t block) {
   return e;
 }
 
+// The last block of which the file has any tensor, and those before it: what a file lacks is missing, not a smaller
+// net.
 int64_t blocks_of(const TensorFile& file, const FileNames& names, const std::vector<NameEntry>& one_block) {
   constexpr int64_t kMostBlocks = 1000;
   int64_t most = std::ssize(file.tensors());
   for (const StoredTensor& t : file.tensors())
     if (t.name.find("encoderblock/") != std::string::npos && !t.shape.empty()) most = std::max(most, t.shape[0]);
-  const auto norm = std::find_if(one_block.begin(), one_block.end(),
-                                 [](const NameEntry& e) { return e.path == "blocks.0.norm1.weight"; });
-  std::vector<NameEntry> norms, missing;
-  for (int64_t i = 0; i < std::min(kMostBlocks, most); ++i) norms.push_back(in_block(*norm, i));
-  return std::ssize(names.find(norms, VitConfig{}.dim, missing));
+  for (int64_t last = std::min(kMostBlocks, most) - 1; last >= 0; --last) {
+    std::vector<NameEntry> block, missing;
+    for (const NameEntry& e : one_block)
+      if (e.path.starts_with("blocks.")) block.push_back(in_block(e, last));
+    if (!names.find(block, VitConfig{}.dim, missing).empty()) return last + 1;
+  }
+  return 0;
 }
 
 int64_t listed_heads(const VitConfig& c) {
@@ -57,13 +61,14 @@ int64_t listed_heads(const VitConfig& c) {
   return c.dim % 64 == 0 ? c.dim / 64 : 0;
 }
 
+std::string described_head(int64_t classes) { return classes > 0 ? fmt::format("{} classes", classes) : "no head"; }
+
 std::string described(NameStyle style, const VitConfig& c) {
   std::string model = fmt::format("ViT of width {}, {} blocks, patch {} at {}", c.dim, c.depth, c.patch, c.image_size);
   for (const auto& size : kSizes)
     if (c.dim == size.dim && c.depth == size.depth && c.mlp == 4 * c.dim)
       model = fmt::format("ViT-{}/{} at {}", size.letters, c.patch, c.image_size);
-  return fmt::format("{} names, {}, {}", name(style), model,
-                     c.classes > 0 ? fmt::format("{} classes", c.classes) : "no head");
+  return fmt::format("{} names, {}, {}", name(style), model, described_head(c.classes));
 }
 
 std::optional<Recognised> recognise_vit(const TensorFile& file, const FileNames& names) {
@@ -121,7 +126,7 @@ const std::vector<ListedNet>& listed_nets() {
   return all;
 }
 
-// The listed net all of whose tensors the file has, with its shapes but the number of classes.
+// The listed net all of whose tensors the file has, the head's or not, with its shapes but the number of classes.
 std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames& names) {
   std::vector<std::string> layers;
   for (const auto& [name, stored] : names.stored())
@@ -135,15 +140,21 @@ std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames&
       ++run;
       elements += static_cast<double>(numel(file.info(names.stored().at(name)).shape));
     }
-    if (listed.layers != run || elements < listed.elements) continue;
+    const bool maybe_headless = run == listed.layers - 1;
+    if ((listed.layers != run && !maybe_headless) || elements < listed.elements) continue;
     const std::shared_ptr<ModelConfig> config = listed.config->clone();
     const std::shared_ptr<Model> net = config->build();
     std::vector<NameEntry> missing;
     const std::vector<FoundEntry> found = names.find(name_map(*net), 0, missing);
-    bool fits = missing.empty();
+    const auto is_head = [&](const NameEntry& e) { return net->is_head(e.path); };
+    const bool has_head = std::none_of(missing.begin(), missing.end(), is_head);
+    bool fits = std::all_of(missing.begin(), missing.end(), is_head) && has_head != maybe_headless;
+    if (!has_head) config->classes = 0;
     for (const FoundEntry& f : found) {
       Shape shape = f.shape;
-      if (net->is_head(f.entry.path) && !shape.empty()) {
+      if (is_head(f.entry)) {
+        fits = fits && has_head && !shape.empty();  // not half a head
+        if (shape.empty()) continue;
         if (f.entry.path.ends_with(".weight")) config->classes = shape[0];
         shape[0] = f.entry.shape[0];
       }
@@ -151,7 +162,7 @@ std::optional<Recognised> recognise_net(const TensorFile& file, const FileNames&
     }
     if (fits)
       return Recognised{names.style(), std::nullopt, false, config,
-                        fmt::format("{}, {} classes", listed.name, config->classes)};
+                        fmt::format("{}, {}", listed.name, described_head(config->classes))};
   }
   return std::nullopt;
 }

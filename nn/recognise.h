@@ -15,7 +15,7 @@ struct Recognised {
   // that size has, else the width / 64, or 1 where heads_known is false.
   std::optional<VitConfig> vit;
   bool heads_known = false;
-  // Or a listed convolutional net, with the file's number of classes.
+  // Or a listed convolutional net, with the file's number of classes, 0 of a file without a head.
   std::shared_ptr<ModelConfig> net;
   std::string text;  // "timm names, ViT-Ti/16 at 224, 1000 classes", "cifar_resnet20, 10 classes"
 };

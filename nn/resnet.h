@@ -1,10 +1,13 @@
 // Residual nets with batch norm, under the parameter names of the code bases whose weights people have:
 //
-//   torchvision 1.5 (He et al., 2016; the stride of a bottleneck on its 3x3):  conv1 bn1 layerS.I.{convK bnK
-//   downsample.*} fc CIFAR, akamaster's (He et al., 2016, 4.2; option A, no parameters in a shortcut):  conv1 bn1
-//   layerS.I.{convK bnK} linear WideResNet, as TRADES has it (Zagoruyko and Komodakis, 2016):  conv1
-//   blockS.layer.I.{bnK convK convShortcut} bn1 fc PreActResNet, as kuangliu has it (He et al., 2016b):  conv1
-//   layerS.I.{bnK convK shortcut.0} linear
+//   torchvision 1.5 (He et al., 2016; the stride of a bottleneck on its 3x3)
+//               conv1 bn1 layerS.I.{convK bnK downsample.*} fc
+//   CIFAR, akamaster's (He et al., 2016, 4.2; option A, no parameters in a shortcut, or B, projections)
+//               conv1 bn1 layerS.I.{convK bnK shortcut.*} linear
+//   WideResNet, as TRADES has it (Zagoruyko and Komodakis, 2016)
+//               conv1 blockS.layer.I.{bnK convK convShortcut} bn1 fc
+//   PreActResNet, as kuangliu has it (He et al., 2016b)
+//               conv1 layerS.I.{bnK convK shortcut.0} linear
 //
 //   basic       y = relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x))
 //   bottleneck  y = relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1 x))))))) + shortcut(x)),  1x1, 3x3, 1x1 to 4 planes

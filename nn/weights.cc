@@ -9,10 +9,6 @@
 namespace taut::nn {
 namespace {
 
-std::string listed(const char* what, const std::vector<std::string>& names) {
-  return names.empty() ? "" : "; " + list_of(what, names);
-}
-
 bool is_square(int64_t n, int64_t& side) {
   side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(n))));
   return side * side == n;
@@ -21,6 +17,8 @@ bool is_square(int64_t n, int64_t& side) {
 }  // namespace
 
 LoadReport load_weights(Model& model, const std::string& path, const LoadOptions& options) {
+  NamePatterns allow_missing(options.allow_missing, "model.allow_missing"),
+      allow_unexpected(options.allow_unexpected, "model.allow_unexpected");
   const WeightsFile file = WeightsFile::open(path);
   const auto* vit = dynamic_cast<const VitConfig*>(&model.config());
   const FileNames names(file);
@@ -43,8 +41,8 @@ LoadReport load_weights(Model& model, const std::string& path, const LoadOptions
   std::vector<Source> sources;
   for (const NameEntry& e : absent) {
     if (is_head(e) && options.new_head)
-      report.head_loaded = false;
-    else if (e.path.starts_with("pooler.") || matches_any(e.external, options.allow_missing))
+      report.head_loaded = report.head_in_file = false;
+    else if (e.path.starts_with("pooler.") || allow_missing.match(e.external))
       report.missing.push_back(e.external);
     else
       missing.push_back(e.external);
@@ -72,7 +70,7 @@ LoadReport load_weights(Model& model, const std::string& path, const LoadOptions
     }
     const bool passed_over = vit != nullptr && is_between_backbone_and_head(stored) &&
                              (report.style == NameStyle::kHf || !report.head_loaded);
-    if (passed_over || matches_any(stored, options.allow_unexpected))
+    if (passed_over || allow_unexpected.match(stored))
       report.unexpected.push_back(stored);
     else
       unexpected.push_back(stored);
@@ -80,7 +78,8 @@ LoadReport load_weights(Model& model, const std::string& path, const LoadOptions
   if (!missing.empty() || !unexpected.empty() || !misshaped.empty())
     fail(Exit::kBadData,
          "[{}] the weights do not fit the model{}{}{}; hint: check model.name, model.classes and model.flavour", path,
-         listed("mis-shaped", misshaped), listed("missing", missing), listed("unexpected", unexpected));
+         listed("mis-shaped", misshaped), listed("missing", missing),
+         vit == nullptr ? listed("unexpected", unexpected) : listed_strangers("unexpected", unexpected));
 
   if (never_run > 0)
     report.unexpected.push_back(

@@ -41,6 +41,7 @@ struct LoadReport {
   NameStyle style;
   std::vector<std::string> missing, unexpected;  // the allowed ones
   bool head_loaded = true;
+  bool head_in_file = true;  // whole, of whatever size
   bool positions_interpolated = false;
   std::string sha256;  // of the file
 };

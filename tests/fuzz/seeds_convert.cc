@@ -76,6 +76,10 @@ std::vector<Seed> convert_seeds() {
       "expected elements of whole bytes");
   add("a small net", "torchvision", net("trades_small_cnn"));
   add("a residual net", "timm", net("cifar_resnet20"));
+  add("a residual net with projections", "kuangliu", net("cifar_resnet20_b"));
+  Lines headless = net("cifar_resnet20");
+  std::erase_if(headless, [](const Line& l) { return l.name.starts_with("linear."); });
+  add("a residual net without a head", "akamaster", headless);
   add("a net in a ViT's names", "hf", net("trades_small_cnn"), "expected torchvision or timm ... got hf names");
   add("a ViT in torchvision's names", "torchvision", vit(NameStyle::kTimm),
       "expected timm, hf, hf_model ... got torchvision names");
@@ -109,6 +113,16 @@ std::vector<Seed> convert_seeds() {
   changed(
       "half a head", "hf", NameStyle::kTimm, [&](Lines& all) { line(all, "head.bias").name = "x"; },
       "missing: head.bias");
+  changed(
+      "a block without its first norm", "hf", NameStyle::kTimm,
+      [](Lines& all) { std::erase_if(all, [](const Line& l) { return l.name == "blocks.0.norm1.weight"; }); },
+      "1 missing: blocks.0.norm1.weight");
+  changed(
+      "LayerScale", "hf", NameStyle::kTimm,
+      [](Lines& all) {
+        all.push_back({"blocks.0.ls1.gamma", "F32", {8}});
+      },
+      "1 of LayerScale, a part of the function that this ViT does not compute: blocks.0.ls1.gamma");
   changed(
       "a stranger", "hf", NameStyle::kTimm,
       [](Lines& all) {

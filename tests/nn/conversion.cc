@@ -170,6 +170,7 @@ TEST_CASE("a convolutional net's weights go between the names of its code bases 
     std::vector<const char*> refused;  // that it has not
   } cases[] = {
       {"cifar_resnet20", "akamaster", {"torchvision", "timm", "kuangliu"}, {"hf", "google", "adapterhub"}},
+      {"cifar_resnet20_b", "akamaster", {"torchvision", "timm", "kuangliu"}, {"hf", "google", "adapterhub"}},
       {"resnet18_cifar", "torchvision", {"timm", "kuangliu"}, {"akamaster"}},
       {"preact_resnet18", "kuangliu", {"torchvision"}, {"akamaster"}},
       {"wide_resnet28_10", "torchvision", {"timm"}, {"akamaster", "kuangliu"}},
@@ -242,6 +243,27 @@ TEST_CASE("the stage that TRADES' WideResNets save and never run is passed over 
   config.names = ResNetConfig::Names::kPreAct;
   write_safetensors(file, {{"sub_block1.layer.0.bn1.weight", Tensor::zeros({3})}});
   CHECK_THROWS_WITH_AS(load_weights(*config.build(), file), doctest::Contains("sub_block1.layer.0.bn1.weight"), Error);
+}
+
+TEST_CASE("a convolutional net without its head is recognised and renamed, one with half a head is not") {
+  const Folder folder;
+  const std::string in = folder / "in.safetensors", out = folder / "out.safetensors", back = folder / "b.safetensors";
+  for (const auto& [model, own, other] : {std::tuple{"resnet18_cifar", "torchvision", "kuangliu"},
+                                          {"cifar_resnet20", "akamaster", "timm"},
+                                          {"cifar_resnet20_b", "akamaster", "kuangliu"}}) {
+    CAPTURE(model);
+    const std::shared_ptr<Model> net = model_config(model)->build();
+    Tensors half = bytes_of(*net), headless = half;
+    std::erase_if(headless, [&](const auto& t) { return net->is_head(t.first); });
+    std::erase_if(half, [&](const auto& t) { return t.first == net->head_path() + ".bias"; });
+    write(in, headless);
+    CHECK(recognise(WeightsFile::open(in))->text == std::string(model) + ", no head");
+    CHECK(convert_weights(in, out, other).tensors == std::ssize(headless));
+    convert_weights(out, back, own);
+    CHECK(contents(back) == contents(in));
+    write(in, half);
+    CHECK(!recognise(WeightsFile::open(in)));
+  }
 }
 
 }  // namespace taut::nn

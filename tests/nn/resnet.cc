@@ -61,7 +61,7 @@ TEST_CASE("parameters and FLOPs of the named nets") {
       {"cifar_resnet20", 269722},     {"cifar_resnet32", 464154},    {"cifar_resnet44", 658586},
       {"cifar_resnet56", 853018},     {"cifar_resnet110", 1727962},  {"wide_resnet28_10", 36479194},
       {"wide_resnet34_10", 46160474}, {"preact_resnet18", 11171146}, {"vnncomp_resnet2b", 112006},
-      {"trades_small_cnn", 312202},
+      {"trades_small_cnn", 312202},   {"cifar_resnet20_b", 272474},  {"cifar_resnet56_b", 855770},
   };
   for (const auto& [name, count] : counts) {
     CAPTURE(name);
@@ -81,8 +81,8 @@ TEST_CASE("parameters and FLOPs of the named nets") {
 
 TEST_CASE("every named net runs, costs its layers and has places under paths of its tree") {
   const NoGrad no_grad;
-  for (const char* name : {"resnet18_cifar", "cifar_resnet20", "preact_resnet18", "vnncomp_resnet2b",
-                           "vnncomp_resnet4b", "trades_small_cnn"}) {
+  for (const char* name : {"resnet18_cifar", "cifar_resnet20", "cifar_resnet20_b", "preact_resnet18",
+                           "vnncomp_resnet2b", "vnncomp_resnet4b", "trades_small_cnn"}) {
     CAPTURE(name);
     const auto config = model_config(name, "timm", 7);
     const auto model = random_model(*config, 1);

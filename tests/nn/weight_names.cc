@@ -133,7 +133,7 @@ TEST_CASE("Google's .npz loads bit-equal in the paper's and big_vision's spellin
   Vit with_new_head(other);
   const LoadReport report =
       load_weights(with_new_head, file, {.allow_missing = {}, .allow_unexpected = {}, .new_head = true});
-  CHECK(!report.head_loaded);
+  CHECK((!report.head_loaded && report.head_in_file));
   CHECK(report.unexpected.size() == 2);
   std::filesystem::remove(file);
 }
@@ -149,7 +149,7 @@ TEST_CASE("a Hugging Face backbone without classifier, with a pooler, loads unde
   write_safetensors(file, tensors);
   Vit fresh(config);
   const LoadReport report = load_weights(fresh, file, {.allow_missing = {}, .allow_unexpected = {}, .new_head = true});
-  CHECK(!report.head_loaded);
+  CHECK((!report.head_loaded && !report.head_in_file));
   CHECK(report.unexpected == std::vector<std::string>{"pooler.dense.weight"});
   CHECK_THROWS_WITH_AS(load_weights(fresh, file), doctest::Contains("classifier.weight"), Error);
   CHECK(recognise(WeightsFile::open(file))->text == "hf names, ViT of width 64, 2 blocks, patch 8 at 16, no head");
@@ -190,12 +190,14 @@ TEST_CASE("conversion names what is missing, unknown or cannot be written") {
     CHECK(!std::filesystem::exists(out));
   };
   Tensors stray = tensors;
-  stray.emplace_back("fc_norm.weight", Tensor::zeros({3}));
-  refuses(stray, "fc_norm.weight");
-  refuses(stray, "fc_norm.weight", {{"^other"}});
-  Tensors missing = tensors;
-  std::erase_if(missing, [](const auto& t) { return t.first == "blocks.1.norm2.bias"; });
-  refuses(missing, "blocks.1.norm2.bias");
+  stray.emplace_back("extra.weight", Tensor::zeros({3}));
+  refuses(stray, "1 unknown: extra.weight; hint: --drop REGEX");
+  // The net stays what the rest of the file says, whichever tensor is missing.
+  for (const char* name : {"blocks.1.norm2.bias", "blocks.1.norm1.weight", "blocks.0.norm1.weight"}) {
+    Tensors missing = tensors;
+    std::erase_if(missing, [&](const auto& t) { return t.first == name; });
+    refuses(missing, (std::string("2 blocks, patch 8 at 16, 5 classes does not fit; 1 missing: ") + name).c_str());
+  }
   Tensors misshaped = tensors;
   for (auto& [name, t] : misshaped)
     if (name == "norm.weight") t = Tensor::zeros({7});
@@ -203,11 +205,54 @@ TEST_CASE("conversion names what is missing, unknown or cannot be written") {
   refuses({{"weight", Tensor::zeros({3})}}, "expected the tensors of a ViT");
 
   write_safetensors(in, stray);
-  CHECK(convert_weights(in, out, "hf", {{"^fc_norm"}}).dropped == std::vector<std::string>{"fc_norm.weight"});
+  CHECK(convert_weights(in, out, "hf", {{"^extra"}}).dropped == std::vector<std::string>{"extra.weight"});
   CHECK(loads_equal(out, *vit));
   CHECK_THROWS_WITH_AS(convert_weights(in, temp("x.bin"), "hf"), doctest::Contains(".safetensors"), Error);
   CHECK_THROWS_WITH_AS(convert_weights(in, temp("x.npz"), "hf"), doctest::Contains("google"), Error);
   for (const std::string& file : {in, out}) std::filesystem::remove(file);
+}
+
+TEST_CASE("a pattern to drop leaves something out, or is refused with the reason") {
+  const auto vit = random_vit(small_config(), 1);
+  const std::string in = temp("taut_test_drop.safetensors"), out = temp("taut_test_drop_out.safetensors");
+  Tensors tensors = tensors_of(*vit, NameStyle::kTimm);
+  const auto refuses = [&](const std::vector<std::string>& drop, Exit code, const char* word) {
+    CAPTURE(word);
+    write_safetensors(in, tensors);
+    try {
+      convert_weights(in, out, "hf", {drop});
+      FAIL("nothing was refused");
+    } catch (const Error& e) {
+      CHECK(e.code() == code);
+      CHECK_MESSAGE(std::string(e.what()).find(word) != std::string::npos, e.what());
+    }
+    CHECK(!std::filesystem::exists(out));
+  };
+  refuses({"["}, Exit::kUsage, "[--drop] expected a regular expression, got '['");
+  refuses({"head"}, Exit::kUsage,
+          "[--drop] 'head' leaves nothing out: it matches head.bias, which the net has a place");
+  refuses({"blocks.3"}, Exit::kUsage, "[--drop] 'blocks.3' leaves nothing out: it matches no tensor of");
+  tensors.emplace_back("extra", Tensor::zeros({3}));
+  refuses({"extra", "exrta"}, Exit::kUsage, "'exrta' leaves nothing out");
+
+  // What belongs to the function of timm's other ViTs is not to be left out.
+  for (const char* part : {"blocks.0.ls1.gamma", "blocks.1.ls2.gamma", "fc_norm.weight", "blocks.0.attn.q_norm.weight",
+                           "blocks.0.attn.k_norm.bias", "norm_pre.weight"}) {
+    CAPTURE(part);
+    tensors.back() = {part, Tensor::zeros({64})};
+    refuses({}, Exit::kBadData, "a part of the function that this ViT does not compute: ");
+    refuses({"."}, Exit::kUsage, "'.' leaves nothing out");
+    refuses({std::string(part).substr(3)}, Exit::kUsage,
+            "a part of the function that this ViT does not compute; without");
+    Vit fresh(vit->config());
+    CHECK_THROWS_WITH_AS(load_weights(fresh, in), doctest::Contains("a part of the function"), Error);
+    try {
+      convert_weights(in, out, "timm");
+    } catch (const Error& e) {
+      CHECK(std::string(e.what()).find("--drop") == std::string::npos);
+    }
+  }
+  std::filesystem::remove(in);
 }
 
 TEST_CASE("convolutional nets are recognised by their shapes, and lose their prefixes, not their counters") {
