@@ -283,6 +283,26 @@ TEST_CASE("convolutional nets are recognised by their shapes, and lose their pre
   for (const std::string& file : {in, out}) std::filesystem::remove(file);
 }
 
+TEST_CASE("akamaster's ResNets with projections (option B) load with and without DataParallel's prefix") {
+  const std::string file = temp("taut_test_option_b.safetensors");
+  const std::shared_ptr<Model> net = model_config("cifar_resnet20_b")->build(),
+                               fresh = model_config("cifar_resnet20_b")->build();
+  CHECK(net->parameter("layer2.0.shortcut.0.weight").shape() == Shape{32, 16, 1, 1});
+  CHECK(net->parameter("layer3.0.shortcut.1.running_var").shape() == Shape{64});
+  for (const char* prefix : {"", "module."}) {
+    CAPTURE(prefix);
+    init_model(*net, 3);
+    init_model(*fresh, 4);
+    Tensors tensors = state_of(*net);
+    rename(tensors, "^", prefix);
+    write_safetensors(file, tensors);
+    load_weights(*fresh, file);
+    const auto want = state_of(*net), got = state_of(*fresh);
+    for (size_t i = 0; i < want.size(); ++i) CHECK(same_bytes(got[i].second, want[i].second));
+  }
+  std::filesystem::remove(file);
+}
+
 TEST_CASE("a file with a net's number of layers and nothing in them takes no memory of that net's size") {
   const std::string file = temp("taut_test_layers.safetensors");
   std::vector<std::pair<std::string, Tensor>> layers;  // as many as a ResNet-152 has
