@@ -56,8 +56,9 @@ void load(RunModel& model, const Config& config, const std::string& file, bool n
   if (report.head_loaded) return;
   model.new_head = true;
   model.net->reset_head(model.net->config().classes, static_cast<uint64_t>(config.integer("seed")));
-  model.notes.push_back(fmt::format("the head of {} has another size: a new one of {} classes is drawn from seed {}",
-                                    std::filesystem::path(file).filename().string(), model.net->config().classes,
+  const char* why = report.head_in_file ? "has another size" : "is missing";
+  model.notes.push_back(fmt::format("the head of {} {}: a new one of {} classes is drawn from seed {}",
+                                    std::filesystem::path(file).filename().string(), why, model.net->config().classes,
                                     config.integer("seed")));  // no folder: results are the same bytes anywhere
 }
 
