@@ -206,7 +206,7 @@ std::string attack_phrase(const Plan& plan) {
   std::string name = a.name;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char ch) { return std::toupper(ch); });
   std::string more = a.loss == attacks::Loss::kMargin ? ", margin loss" : "";
-  if (a.targets > 0) more += fmt::format(", {} targets", a.targets);
+  if (a.targets > 0) more += fmt::format(", at most {} targets", a.targets);
   if (a.restarts > 1) more += fmt::format(", {} restarts", a.restarts);
   return fmt::format("{}-{}, {}, eps {}, alpha {}, {} start{}", name, a.steps,
                      a.norm == attacks::Norm::kLinf ? "L-infinity" : "L2", c.value_text("attack.eps"),

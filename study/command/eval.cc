@@ -1,4 +1,5 @@
 // taut eval, taut attack: one model judged on one data set.
+#include <algorithm>
 #include <chrono>
 
 #include "kernels/error.h"
@@ -90,6 +91,7 @@ Row evaluate(const Config& config, ProgressMode mode, Device device) {
 }
 
 Row attack(const Config& config, ProgressMode mode, Device device) {
+  refuse_unread_attack_settings(config);
   const attacks::AttackConfig a = attack_config(config);
   Judged j = prepare(config, device);
   Progress progress(mode, static_cast<double>(j.options.n));
@@ -106,7 +108,7 @@ Row attack(const Config& config, ProgressMode mode, Device device) {
              {"random_start", a.random_start},
              {"loss", a.loss == attacks::Loss::kMargin ? "margin" : "ce"},
              {"restarts", a.restarts},
-             {"targets", a.targets},
+             {"targets", std::min(a.targets, j.subject.classes - 1)},  // all that there are
              {"seed", config.integer("seed")}};
   row["n"] = r.n;
   row["clean_correct"] = r.clean_correct;

@@ -2,6 +2,7 @@
 #include "kernels/error.h"
 #include "study/command/submit.h"
 #include "study/run/interrupt.h"
+#include "study/run/point.h"
 #include "study/run/pretrain.h"
 #include "study/run/run.h"
 #include "study/run/used_shapes.h"
@@ -38,6 +39,7 @@ void add_train_command(CLI::App& app, const ExitCode&) {
     const Device device = begin_on_device(*common);
     install_interrupt_handlers();
     const PlanRow row = run_of(*common);
+    refuse_unread_attack_settings(row.config);
     Progress progress(progress_mode_by_name(common->progress),
                       run_cost(row) + pretraining_cost(row.config, *out + "/pretrained"));
     std::optional<UsedShapes> used;

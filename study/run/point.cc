@@ -196,9 +196,8 @@ PointRecord assembled(const Config& config, int64_t step, const Json& verdicts) 
   return p;
 }
 
-}  // namespace
-
-attacks::AttackConfig attack_config(const Config& config) {
+// As it was asked for, before the attack settles what it does not read.
+attacks::AttackConfig asked_attack(const Config& config) {
   attacks::AttackConfig a;
   a.name = config.text("attack.name");
   a.norm = config.text("attack.norm") == "l2" ? attacks::Norm::kL2 : attacks::Norm::kLinf;
@@ -209,7 +208,30 @@ attacks::AttackConfig attack_config(const Config& config) {
   a.loss = config.text("attack.loss") == "margin" ? attacks::Loss::kMargin : attacks::Loss::kCrossEntropy;
   a.restarts = config.integer("attack.restarts");
   a.targets = config.integer("attack.targets");
-  return attacks::resolve(a);
+  return a;
+}
+
+}  // namespace
+
+attacks::AttackConfig attack_config(const Config& config) { return attacks::resolve(asked_attack(config)); }
+
+void refuse_unread_attack_settings(const Config& config) {
+  if (!is_attacked(config)) return;
+  const attacks::AttackConfig asked = asked_attack(config), runs = attacks::resolve(asked);
+  // A file, and presets anyway, may be for several attacks: what they say for another one than was named is passed
+  // over.
+  const Source least = config.source("attack.name") > Source::kFile ? Source::kEnvironment : Source::kFile;
+  const auto refuse = [&](const char* key, bool is_read, const char* hint) {
+    TAUT_CHECK(is_read || config.source(key) < least, "[{}] the attack {} does not take {} there; hint: {}", key,
+               asked.name, config.value_text(key), hint);
+  };
+  refuse("attack.steps", runs.steps == asked.steps, "it is one step; bim takes attack.steps");
+  refuse("attack.alpha", runs.alpha == asked.alpha, "its step is attack.eps; bim takes attack.alpha");
+  refuse("attack.random_start", runs.random_start == asked.random_start, "pgd starts at a random point");
+  refuse("attack.loss", runs.loss == asked.loss, "it ascends the margin to each target; pgd takes attack.loss");
+  refuse("attack.restarts", runs.restarts == asked.restarts,
+         "without a random start all attempts are the same; pgd and mtpgd have one");
+  refuse("attack.targets", runs.targets == asked.targets, "mtpgd attempts targets");
 }
 
 Json batch_of(const attacks::RobustResult& r) {

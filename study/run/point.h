@@ -17,6 +17,9 @@
 namespace taut::study {
 
 attacks::AttackConfig attack_config(const Config& config);  // checked and resolved
+// Throws Error(kUsage) naming key, attack and what to do where the environment, the command line or a file that names
+// no other attack gives a setting which the attack does not read. "none" reads nothing, and may have any.
+void refuse_unread_attack_settings(const Config& config);
 
 Json batch_of(const attacks::RobustResult& result);
 Json batch_of(const attacks::CleanResult& result);

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -11,10 +12,12 @@
 #include "nn/weights.h"
 #include "study/command/model_tree.h"
 #include "study/output.h"
+#include "study/run/model.h"
 #include "tensor/atomic_file.h"
 #include "tensor/npz_writer.h"
 #include "tensor/safetensors.h"
 #include "tests/study/support.h"
+#include "tests/weight_files.h"
 
 namespace taut::study {
 namespace {
@@ -42,6 +45,12 @@ TEST_CASE("what is wrong is named, on standard error alone, with the documented 
       {{"eval", model, data, weights}, 65, "junk.safetensors"},
       {{"attack", "pgd", model, data, weights, "attack.eps=-1"}, 2, "attack.eps"},
       {{"attack", "pdg", model}, 2, "pgd"},
+      {{"attack", "mtpgd", model, data, weights, "attack.loss=ce"}, 2, "[attack.loss] the attack mtpgd does not take"},
+      {{"attack", "bim", model, data, weights, "attack.restarts=2"}, 2, "[attack.restarts] the attack bim"},
+      {{"attack", "pgd", model, data, weights, "attack.targets=2"}, 2, "hint: mtpgd attempts targets"},
+      {{"train", "--preset", "smoke", "attack.name=fgsm", "attack.steps=3", "--out", folder / "x"},
+       2,
+       "[attack.steps] the attack fgsm"},
       {{"eval", model, "-o", "xml"}, 2, "xml"},
       {{"eval", model, "--device", "cuda"}, 69, "cuda"},
       {{"eval", model, "--device", "gpu"}, 2, "gpu"},
@@ -63,6 +72,10 @@ TEST_CASE("what is wrong is named, on standard error alone, with the documented 
       {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:k2"}, 2, "d (dilation)"},
       {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3:"}, 2, "d (dilation)"},
       {{"kernel", "bench", "conv2d", "--shape", "8x14x14x64x64x3s2x"}, 2, "character 19"},
+      {{"weights", "convert", junk, folder / "o.safetensors", "--names", "hf", "--shard-size", "0"},
+       2,
+       "[--shard-size]"},
+      {{"weights", "convert", junk, folder / "o.safetensors", "--names", "hf", "--drop", "["}, 2, "[--drop]"},
       {{"train", "--preset", "smoke"}, 2, "--out"},
       {{"train", "--preset", "smoke", "--out", "/proc/none"}, 74, "/proc/none"},
   };
@@ -200,6 +213,37 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
   CHECK(typed[1].at("non_finite").is_null());
   CHECK(types.err.find("11 elements, 1 of them not finite, 8 of types whose values are not read here") !=
         std::string::npos);
+}
+
+TEST_CASE("weights without a head, and with one of another size, are told apart when a new one is drawn") {
+  const TempFolder folder;
+  const std::string file = folder / "w.safetensors";
+  testing::Tensors tensors = testing::tensors_of(nn::Vit(nn::vit_config("vit_demo")), nn::NameStyle::kTimm);
+  const auto said = [&](const std::string& words) {
+    write_safetensors(file, tensors);
+    const std::vector<std::string> notes = training_model(tiny_run().config, file, 7).notes;
+    return std::ranges::count(notes,
+                              "the head of w.safetensors " + words + ": a new one of 7 classes is drawn from seed 0");
+  };
+  CHECK(said("has another size") == 1);
+  std::erase_if(tensors, [&](const auto& t) { return t.first.starts_with("head."); });
+  CHECK(said("is missing") == 1);
+}
+
+TEST_CASE("mtpgd says how many targets there were to attempt, however many were asked for") {
+  const TempFolder folder;
+  const std::string file = folder / "w.safetensors";
+  nn::Vit vit(nn::vit_config("vit_demo", "timm", 5));
+  nn::init_model(vit, 1);
+  write_safetensors(file, testing::tensors_of(vit, nn::NameStyle::kTimm));
+  for (const auto& [asked, there] : {std::pair{"9", 4}, {"2", 2}}) {
+    const Outcome o = taut({"attack", "mtpgd", "model.name=vit_demo", "model.classes=5", "model.weights=" + file,
+                            "data.path=procedural:easy", "data.limit=2", "attack.steps=1",
+                            std::string("attack.targets=") + asked, "-o", "json"});
+    CAPTURE(o.err);
+    REQUIRE(o.code == 0);
+    CHECK(nlohmann::json::parse(o.out).at(0).at("targets") == there);
+  }
 }
 
 TEST_CASE("weights: names out of a file command no terminal, and files may have names that are no UTF-8") {

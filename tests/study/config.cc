@@ -1,6 +1,7 @@
 // Settings: precedence, fractions, ranges, hints and what is recorded.
 #include "study/config.h"
 
+#include "study/run/point.h"
 #include "study/toml.h"
 #include "tests/study/support.h"
 
@@ -59,6 +60,39 @@ TEST_CASE("the stronger source wins, whatever the order") {
   const Error error = error_of([&] { config.set_from_environment(); });
   ::unsetenv("TAUT_CFG_ATTACK_STEP");
   CHECK(std::string(error.what()).find("TAUT_CFG_ATTACK_STEPS") != std::string::npos);
+}
+
+TEST_CASE("a setting that the attack does not read is refused where it was given for that attack") {
+  const auto refused = [](const char* attack, Source named, const char* argument, Source given) {
+    Config config;
+    config.set("attack.name", attack, named);
+    config.set_argument(argument, given);
+    return std::string(error_of([&] { refuse_unread_attack_settings(config); }).what());
+  };
+  const struct {
+    const char *attack, *argument, *word;
+  } cases[] = {{"mtpgd", "attack.loss=ce", "pgd takes attack.loss"},
+               {"fgsm", "attack.alpha=1/510", "bim takes attack.alpha"},
+               {"bim", "attack.random_start=true", "pgd starts at a random point"},
+               {"mifgsm", "attack.restarts=2", "pgd and mtpgd have one"},
+               {"pgd", "attack.targets=2", "mtpgd attempts targets"}};
+  for (const auto& c : cases) {
+    CAPTURE(c.argument);
+    const std::string message = refused(c.attack, Source::kCommandLine, c.argument, Source::kCommandLine);
+    CHECK(message.starts_with("[" + std::string(c.argument).substr(0, std::string(c.argument).find('='))));
+    CHECK(message.find(std::string("the attack ") + c.attack) != std::string::npos);
+    CHECK(message.find(c.word) != std::string::npos);
+    CHECK(!refused(c.attack, Source::kFile, c.argument, Source::kFile).starts_with("no error"));
+    CHECK(refused(c.attack, Source::kPreset, c.argument, Source::kPreset) == "no error");
+    CHECK(refused(c.attack, Source::kCommandLine, c.argument, Source::kFile) == "no error");
+    CHECK(refused("none", Source::kCommandLine, c.argument, Source::kCommandLine) == "no error");
+  }
+  for (const auto& [attack, argument] : {std::pair{"mtpgd", "attack.loss=margin"},
+                                         {"bim", "attack.restarts=1"},
+                                         {"mtpgd", "attack.targets=2"},
+                                         {"pgd", "attack.restarts=2"},
+                                         {"mifgsm", "attack.loss=margin"}})
+    CHECK(refused(attack, Source::kCommandLine, argument, Source::kCommandLine) == "no error");
 }
 
 TEST_CASE("hints follow the strategy, yield to everything, and are marked") {
