@@ -103,7 +103,7 @@ std::vector<Seed> convert_seeds() {
         stack(all);
         line(all, "query/kernel").shape[0] = 5;
       },
-      "stacks 5 blocks, expected 1");
+      "5 blocks ... 60 missing");
   changed(
       "one parameter under two names", "hf", NameStyle::kTimm,
       [](Lines& all) {
