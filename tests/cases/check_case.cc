@@ -133,7 +133,11 @@ class Checker {
 
   double limit_of(const std::vector<double>& plain, const std::vector<double>& wanted, double f64_limit) const {
     if (dtype_ == DType::kF64) return f64_limit;
-    if (dtype_ == DType::kBF16) return bf16_budget(plain, wanted);
+    if (dtype_ == DType::kBF16) {
+      constexpr double kMostOnCpu = 1e-2;
+      const double limit = bf16_budget(plain, wanted);
+      return device_.kind == DeviceKind::kCpu ? std::min(limit, kMostOnCpu) : limit;
+    }
     if (c_.tf32) return tf32_budget(plain, wanted);
     return budget(plain, wanted, c_.winograd ? kWinogradFactor : kBudgetFactor);
   }
