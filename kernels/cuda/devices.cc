@@ -33,6 +33,9 @@ std::string reason(cudaError_t status) {
 // after it; empty where it can.
 std::string unfit(const cudaDeviceProp& p) {
   const int arch = 10 * p.major + p.minor;
+  constexpr int kNeeded = 80;  // asynchronous copies, bf16 on tensor cores
+  if (arch < kNeeded)
+    return fmt::format("is sm_{}, the kernels need sm_{}; hint: --device cpu, or simt", arch, kNeeded);
   if (arch >= TAUT_CUDA_LEAST_ARCH) return {};
   return fmt::format(
       "is sm_{}, this program was built for sm_{} and what comes after it; hint: TAUT_CUDA_ARCH={} ./run build", arch,

@@ -49,7 +49,7 @@ TEST_CASE("without a device, cases are skipped and commands refuse") {
   const struct {
     const char *environment, *word;
   } cases[] = {{"TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100", "sees no GPU"},
-               {"TAUT_SIMT_SM=80", "is sm_80, this program was built for sm_90"}};
+               {"TAUT_SIMT_SM=75", "is sm_75, the kernels need sm_80"}};
   for (const auto& c : cases) {
     CAPTURE(c.environment);
     const Outcome skipped = taut(one_case(), c.environment);
