@@ -48,12 +48,12 @@ uint64_t checksum_of(const std::string& line) {
   return sum;
 }
 
-std::string line_of(const std::string& product, const std::string& algorithm) {
+}  // namespace
+
+std::string lt_choice(const std::string& product, const std::string& algorithm) {
   const std::string line = product + " " + algorithm;
   return fmt::format("{} {:016x}", line, checksum_of(line));
 }
-
-}  // namespace
 
 void use_lt(bool on) { state().in_use = on; }
 bool lt_in_use() { return state().in_use; }
@@ -63,7 +63,7 @@ int64_t lt_calls() { return state().calls; }
 std::string lt_choices() {
   const std::lock_guard lock(state().mutex);
   std::string text;
-  for (const auto& [product, algorithm] : state().choices) text += line_of(product, algorithm) + "\n";
+  for (const auto& [product, algorithm] : state().choices) text += lt_choice(product, algorithm) + "\n";
   return text;
 }
 
@@ -311,7 +311,7 @@ void add_lt_choices(const std::string& text) {
   cublasLtMatmulAlgo_t parsed;
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
-    if (fields >> product >> algorithm && from_hexadecimal(algorithm, parsed) && line == line_of(product, algorithm))
+    if (fields >> product >> algorithm && from_hexadecimal(algorithm, parsed) && line == lt_choice(product, algorithm))
       state().choices[product] = algorithm;
   }
 }
@@ -352,10 +352,10 @@ bool lt_matmul(Stream stream, LtElement element, const LtOperands& o, const Matm
       const auto bytes =
           static_cast<size_t>((s.batch - 1) * s.stride_c + (s.m - 1) * s.ldc + s.n) * static_cast<size_t>(size);
       algorithm = candidates[fastest(product, handle, candidates, bytes, workspace, stream, device)].algo;
-      all.choices[key] = hexadecimal(algorithm);
       ++all.timings;
     }
     status = product.run(handle, operands.c, algorithm, workspace, stream);
+    if (status == CUBLAS_STATUS_SUCCESS && !is_captured(stream)) all.choices[key] = hexadecimal(algorithm);
   }
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
   expect(status, "cublasLtMatmul");

@@ -38,6 +38,8 @@ TAUT_GPU_BACKENDS(
     // The choices made so far, a line a product, and choices from an earlier run; lines of another version of the
     // library or another GPU, and lines that are damaged, do nothing.
     std::string lt_choices(); void add_lt_choices(const std::string& text);
+    // The line of one, without its end: the product, the algorithm in hexadecimal, a checksum.
+    std::string lt_choice(const std::string& product, const std::string& algorithm);
     int64_t lt_timings();  // how many products were timed by this process
     int64_t lt_calls();)   // how many it gave to the library
 

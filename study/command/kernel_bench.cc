@@ -265,19 +265,21 @@ void add_roofline(CLI::App& kernel, const ExitCode& code, const Selftests& tests
   roofline->add_option("--gpu", options->gpu, "the model on simt: h100, a100, rtx4090");
   roofline->callback([=] {
     if (options->picture != "svg") format_by_name(options->picture);
+    const bool counted = begin_on_any_device(*common).kind == DeviceKind::kSimt;
+    refuse(*roofline, {counted ? "--all" : "--gpu"},
+           counted ? "simt counts the largest case of each op" : "what is measured needs no model");
+    lab::gpu_by_name(options->gpu);
     if (waive_without_device(*common, options->op, code, tests,
                              [&](Device missing) { check_names(*options, missing, tests); }))
       return;
     const Device device = begin_on_device(*common);
     std::vector<Row> rows;
     std::string title;
-    if (device.kind == DeviceKind::kSimt) {
-      refuse(*roofline, {"--all"}, "simt counts the largest case of each op");
+    if (counted) {
       const lab::Gpu& gpu = lab::gpu_by_name(options->gpu);
       rows = roofline_of_counts(tests.profile({.filter = options->op, .gpu = options->gpu, .ask_nvcc = false}), gpu);
       title = fmt::format("a model of {}, nothing measured", gpu.name);
     } else {
-      refuse(*roofline, {"--gpu"}, "what is measured needs no model");
       refuse_debug_build();
       rows = tests.bench_ops(bench_options(*options, device));
       say_where_measured(device, rows,

@@ -256,10 +256,10 @@ void add_ladder(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   ladder->add_option("op", options->op, fmt::format("{}", fmt::join(names, ", ")))->required();
   ladder->add_flag("--timed", options->timed, "on simt times instead of counts: no GPU's, but the same host code");
   ladder->callback([=] {
+    TAUT_CHECK(!options->timed || begin_on_any_device(*common).kind == DeviceKind::kSimt,
+               "[kernel ladder] --timed is for simt, elsewhere rungs are timed anyway; hint: leave it out");
     if (waive_without_device(*common, options->op, code, tests, [&](Device) { lab::ladder_op(options->op); })) return;
     const Device device = begin_on_device(*common);
-    TAUT_CHECK(!options->timed || device.kind == DeviceKind::kSimt,
-               "[kernel ladder] --timed is for simt, elsewhere rungs are timed anyway; hint: leave it out");
     const bool counted = device.kind == DeviceKind::kSimt && !options->timed;
     std::vector<Row> rows;
     for (const lab::LadderRow& r : lab::run_ladder(options->op, device, {.timed = options->timed})) {

@@ -183,6 +183,16 @@ TEST_CASE("a product is timed once, is remembered in a file, and damaged lines o
   damaged[digit] = damaged[digit] == '0' ? '1' : '0';
   simt::add_lt_choices(damaged);
   CHECK(simt::lt_choices() == kept);
+  // A whole line whose algorithm the library refuses is timed anew.
+  const size_t begin = kept.rfind('\n', kept.find(",nt,48,32,64,")) + 1, end = kept.find(' ', begin);
+  const std::string zeros(kept.find(' ', end + 1) - end - 1, '0');
+  simt::add_lt_choices(simt::lt_choice(kept.substr(begin, end - begin), zeros) + "\n");
+  const std::string refused = simt::lt_choices();
+  CHECK(refused != kept);
+  const int64_t timed = simt::lt_timings();
+  CHECK(product(48) == std::vector<double>(48 * 32, 8));
+  CHECK(simt::lt_timings() == timed + 1);
+  CHECK(simt::lt_choices() != refused);
   study::read_products(kSimt, folder + "/none");
   std::filesystem::create_symlink("loop", folder + "/loop");
   CHECK_THROWS_WITH_AS(study::read_products(kSimt, folder + "/loop/cublaslt.txt"), doctest::Contains("/loop/"), Error);

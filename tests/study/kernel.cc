@@ -116,6 +116,9 @@ TEST_CASE("without the device the lab's commands are waived") {
         taut({"kernel", command, "sofmax", "--device", "simt"}, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
     CHECK(wrong.code == 2);
   }
+  const Outcome unknown = taut({"kernel", "roofline", "softmax", "--device", "simt", "--gpu", "none"},
+                               "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
+  CHECK(unknown.code == 2);
 }
 
 TEST_CASE("--timed is for simt alone") {
