@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "attacks/norm_ball.h"
 #include "autograd/ops.h"
+#include "kernels/device_memory.h"
 #include "kernels/reduce.h"
 
 namespace taut::attacks {
@@ -29,6 +31,65 @@ Batch checked_batch(const Batches& batches, int64_t begin, int64_t count, int64_
            labels[i]);
   return batch;
 }
+
+// The batches of an evaluation in their order. On a GPU the next one is loaded, and on its way through pinned memory,
+// while the device works on this one.
+class InTurn {
+ public:
+  InTurn(const Subject& subject, const Batches& batches, const EvaluateOptions& options)
+      : subject_(subject), batches_(batches), options_(options) {}
+  // Where an error ends the evaluation, a copy under way arrives before its memory is another's.
+  ~InTurn() {
+    if (!ahead_.images.defined()) return;
+    try {
+      await_copies_ahead(subject_.device);
+    } catch (const Error&) {  // the device has failed: the first error is told already
+    }
+  }
+  InTurn(const InTurn&) = delete;
+  InTurn& operator=(const InTurn&) = delete;
+
+  struct Loaded {
+    int64_t begin = 0, end = 0;
+    Batch host;
+    Tensor images, labels;  // on the subject's device
+  };
+  // False after the last one.
+  bool next(Loaded* to) {
+    if (begin_ >= options_.n) return false;
+    if (!ahead_.images.defined()) ahead_ = loaded(false);
+    *to = std::exchange(ahead_, {});
+    begin_ = to->end;
+    await_copies_ahead(subject_.device);
+    return true;
+  }
+  // To be called once the device has work.
+  void load_ahead() {
+    if (subject_.device.kind != DeviceKind::kCpu && begin_ < options_.n) ahead_ = loaded(true);
+  }
+
+ private:
+  Loaded loaded(bool ahead) const {
+    Loaded l{
+        .begin = begin_, .end = std::min(begin_ + options_.batch, options_.n), .host = {}, .images = {}, .labels = {}};
+    l.host = checked_batch(batches_, l.begin, l.end - l.begin, subject_.classes);
+    const auto on_device = [&](const Tensor& t) {
+      if (!ahead) return t.to(subject_.device);
+      const Tensor dense = t.contiguous(), there = Tensor::empty(t.shape(), t.dtype(), subject_.device);
+      copy_ahead(there.raw(), subject_.device, dense.raw(), static_cast<size_t>(dense.bytes()));
+      return there;
+    };
+    l.images = on_device(l.host.images);
+    l.labels = on_device(l.host.labels);
+    return l;
+  }
+
+  const Subject& subject_;
+  const Batches& batches_;
+  const EvaluateOptions& options_;
+  int64_t begin_ = 0;
+  Loaded ahead_;
+};
 
 struct Range {
   double low, high;
@@ -112,14 +173,14 @@ CleanResult evaluate_clean(const Subject& subject, const Batches& batches, const
   const NoGrad no_grad;
   CleanResult result;
   double loss = 0;
-  for (int64_t begin = 0; begin < options.n; begin += options.batch) {
-    const int64_t count = std::min(options.batch, options.n - begin);
-    const Batch batch = checked_batch(batches, begin, count, subject.classes);
-    const Var logits = subject.attacked(Var(batch.images.to(subject.device)));
-    count_top(logits.value(), batch.labels, result);
-    const Tensor labels = batch.labels.to(subject.device);
-    for (const double l : ops::cross_entropy(logits, labels, 0, ops::Reduction::kNone).value().to_doubles()) loss += l;
-    if (options.progress) options.progress(begin + count);
+  InTurn in_turn(subject, batches, options);
+  for (InTurn::Loaded batch; in_turn.next(&batch);) {
+    const Var logits = subject.attacked(Var(batch.images));
+    in_turn.load_ahead();
+    count_top(logits.value(), batch.host.labels, result);
+    for (const double l : ops::cross_entropy(logits, batch.labels, 0, ops::Reduction::kNone).value().to_doubles())
+      loss += l;
+    if (options.progress) options.progress(batch.end);
   }
   result.n = options.n;
   result.mean_loss = options.n > 0 ? loss / static_cast<double>(options.n) : 0;
@@ -178,19 +239,19 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
   result.n = options.n;
   Tally& tally = result.tally;
   tally.images = options.n;
-  for (int64_t begin = 0; begin < options.n; begin += options.batch) {
-    const int64_t count = std::min(options.batch, options.n - begin);
-    const Batch batch = checked_batch(batches, begin, count, subject.classes);
+  InTurn in_turn(subject, batches, options);
+  for (InTurn::Loaded loaded; in_turn.next(&loaded);) {
+    const auto& [begin, end, batch, images, labels] = loaded;
     const Range input = range_of(batch.images);
     if (input.nonfinite > 0 || input.low < 0 || input.high > 1)
       fail(Exit::kBadData, "[evaluate] images {} to {}: expected pixels in [0, 1], got [{}, {}] and {} non-finite",
-           begin, begin + count - 1, input.low, input.high, input.nonfinite);
+           begin, end - 1, input.low, input.high, input.nonfinite);
 
-    const Tensor images = batch.images.to(subject.device), labels = batch.labels.to(subject.device);
     Tensor clean_logits;
     {
       const NoGrad no_grad;
       clean_logits = subject.attacked(Var(images)).value();
+      in_turn.load_ahead();
       for (const double l :
            ops::cross_entropy(Var(clean_logits), labels, 0, ops::Reduction::kNone).value().to_doubles())
         tally.loss_clean += l;
@@ -216,7 +277,7 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     }
     const std::vector<int64_t> attacked = argmax_rows(run.logits);
     const std::vector<double> logits = run.logits.to_doubles(), clean_values = clean_logits.to_doubles();
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < end - begin; ++i) {
       const auto at = static_cast<size_t>(i);
       const int64_t label = batch.labels.data<int64_t>()[i];
       const bool clean_ok = judged_clean[at] == label, last_ok = judged[at] == label;
@@ -249,7 +310,7 @@ RobustResult evaluate_robust(const Subject& subject, const Batches& batches, con
     tally.zero_pixels += run.zero_pixels;
     tally.judged_pixels += run.judged_pixels;
     tally.zero_images += std::count(run.zero_gradient.begin(), run.zero_gradient.end(), 1);
-    if (options.progress) options.progress(begin + count);
+    if (options.progress) options.progress(end);
   }
   const auto total = [](const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), 1); };
   result.clean_correct = total(result.clean_ok);

@@ -1,6 +1,7 @@
-// PHM in the numeric contract's order (kernels/phm.h). A warp works on a row: its few coefficients (u, v or gt, gu)
-// stay in shared memory between the row sums that make them and the products that use them. For the gradients of the
-// factors they are kept, and a thread adds an element over a chunk of 32 rows.
+// PHM in the numeric contract's order (kernels/phm.h). A warp works on a row: its coefficients (u, v or gt, gu) stay in
+// shared memory between the row sums that make them and the products that use them; where n and the rank make more of
+// them than a block can share, they lie in device memory. For the gradients of the factors they are kept, and a thread
+// adds an element over a chunk of 32 rows.
 #include "kernels/phm.h"
 
 #include "kernels/device.cuh"
@@ -10,6 +11,8 @@ namespace taut::TAUT_GPU {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
+// Coefficients that lie in device memory at once; few on the runner, so that slices of the rows meet there.
+constexpr int64_t kMostKept = kDeviceKind == DeviceKind::kCuda ? int64_t{64} << 20 : int64_t{66} << 10;
 
 // Coefficients of a row lie as [a or b][i,r]: n times n rank of them.
 __device__ int64_t values_of(const PhmShape& s) { return s.n * s.n * s.rank; }
@@ -67,38 +70,48 @@ struct RightFactor {
   __device__ T operator()(int64_t f, int64_t q) const { return right[f * width + q]; }
 };
 
+// The warp's shared memory, for `kinds` lists of coefficients.
 template <class T>
-__global__ void phm_forward_kernel(const T* x, const T* rule, const T* left, const T* right, const T* bias, T* y,
-                                   PhmShape s) {
+__device__ T* shared_lists(const PhmShape& s, int kinds) {
   Shared shared;
-  T* const u = shared.take<T>(kWarps * 2 * values_of(s)) + threadIdx.x / kWarpSize * 2 * values_of(s);
-  T* const v = u + values_of(s);
+  return shared.take<T>(kWarps * kinds * values_of(s)) + threadIdx.x / kWarpSize * kinds * values_of(s);
+}
+
+// far (rows, 2, values) has room for u and v where they are not shared.
+template <class T, bool kIsShared>
+__global__ void phm_forward_kernel(const T* x, const T* rule, const T* left, const T* right, const T* bias, T* y,
+                                   T* far, PhmShape s) {
+  T* const near = kIsShared ? shared_lists<T>(s, 2) : nullptr;
   for (int64_t row = warp_in_grid(); row < s.rows; row += warps_in_grid()) {
+    T *const u = kIsShared ? near : far + row * 2 * values_of(s), *const v = u + values_of(s);
     dots(s, x + row * s.in, s.in / s.n, LeftFactor<T>{left, s.in / s.n, s.rank}, u);
     mix(s, rule, false, u, v);
     combine(s, v, s.out / s.n, RightFactor<T>{right, s.out / s.n}, bias, y + row * s.out);
   }
 }
 
-// dx, and the coefficients that the gradients of the factors need: kept (rows, 4, values) as u, v, gt, gu, or null.
-template <class T>
+// dx, and the coefficients that the gradients of the factors need: kept (rows, 4, values) as u, v, gt, gu. If they are
+// not wanted, kept is null where they are shared, and left with gt and gu where not.
+template <class T, bool kIsShared>
 __global__ void phm_backward_rows_kernel(const T* dy, const T* x, const T* rule, const T* left, const T* right, T* dx,
-                                         T* kept, PhmShape s) {
-  Shared shared;
+                                         T* kept, bool weights, PhmShape s) {
   const int64_t values = values_of(s);
-  T* const mine = shared.take<T>(kWarps * 4 * values) + threadIdx.x / kWarpSize * 4 * values;
-  T *const u = mine, *const v = u + values, *const gt = v + values, *const gu = gt + values;
+  T* const near = kIsShared ? shared_lists<T>(s, 4) : nullptr;
   const LeftFactor<T> left_factor{left, s.in / s.n, s.rank};
   const RightFactor<T> right_factor{right, s.out / s.n};
   for (int64_t row = warp_in_grid(); row < s.rows; row += warps_in_grid()) {
+    T* const mine = kIsShared ? near : kept + row * 4 * values;
+    T *const u = mine, *const v = u + values, *const gt = v + values, *const gu = gt + values;
     dots(s, dy + row * s.out, s.out / s.n, right_factor, gt);
     mix(s, rule, true, gt, gu);
     if (dx != nullptr) combine(s, gu, s.in / s.n, left_factor, static_cast<const T*>(nullptr), dx + row * s.in);
-    if (kept == nullptr) continue;
+    if (!weights) continue;
     dots(s, x + row * s.in, s.in / s.n, left_factor, u);
     mix(s, rule, false, u, v);
-    for (int64_t at = lane(); at < 4 * values; at += kWarpSize) kept[row * 4 * values + at] = mine[at];
-    __syncwarp();
+    if constexpr (kIsShared) {
+      for (int64_t at = lane(); at < 4 * values; at += kWarpSize) kept[row * 4 * values + at] = mine[at];
+      __syncwarp();
+    }
   }
 }
 
@@ -138,8 +151,24 @@ __global__ void phm_factor_chunks_kernel(const T* g, const T* coefficients, T* l
   }
 }
 
-size_t coefficient_bytes(const PhmShape& s, int kinds, size_t element) {
-  return static_cast<size_t>(kWarps * kinds * s.n * s.n * s.rank) * element;
+// Bytes of shared memory of a block that keeps `kinds` lists a row; 0 if no block has as many.
+template <class T>
+size_t shared_bytes(const PhmShape& s, int kinds) {
+  const size_t bytes = static_cast<size_t>(kWarps * kinds * s.n * s.n * s.rank) * sizeof(T);
+  return bytes <= most_shared_bytes() ? bytes : 0;
+}
+
+// slice(first, rows), for whole chunks of rows whose coefficients, `each` numbers a row, fit into device memory at
+// once. Without rows there is a slice of none, whose sums are zeros.
+template <class F>
+void by_slices(int64_t rows, int64_t each, F&& slice) {
+  const int64_t fitting = each > 0 ? kMostKept / each / kChunkRows * kChunkRows : rows;
+  const int64_t step = fitting > kChunkRows ? fitting : kChunkRows;
+  int64_t first = 0;
+  do {
+    slice(first, rows - first < step ? rows - first : step);
+    first += step;
+  } while (first < rows);
 }
 
 }  // namespace
@@ -147,8 +176,16 @@ size_t coefficient_bytes(const PhmShape& s, int kinds, size_t element) {
 template <class T>
 void phm_forward(Stream stream, const T* x, const T* rule, const T* left, const T* right, const T* bias, T* y,
                  const PhmShape& s) {
-  launch(phm_forward_kernel<T>, grid_of_warps(s.rows, kThreads), kThreads, coefficient_bytes(s, 2, sizeof(T)), stream,
-         x, rule, left, right, bias, y, s);
+  const size_t bytes = shared_bytes<T>(s, 2);
+  const auto kernel = bytes > 0 ? phm_forward_kernel<T, true> : phm_forward_kernel<T, false>;
+  const int64_t each = bytes > 0 ? 0 : 2 * s.n * s.n * s.rank;
+  by_slices(s.rows, each, [&](int64_t first, int64_t rows) {
+    const DeviceScratch<T> far(rows * each);
+    PhmShape part = s;
+    part.rows = rows;
+    launch(kernel, grid_of_warps(rows, kThreads), kThreads, bytes, stream, x + first * s.in, rule, left, right, bias,
+           y + first * s.out, static_cast<T*>(far), part);
+  });
 }
 
 template <class T>
@@ -156,31 +193,38 @@ void phm_backward(Stream stream, const T* dy, const T* x, const T* rule, const T
                   T* dleft, T* dright, const PhmShape& s) {
   const bool weights = drule != nullptr || dleft != nullptr || dright != nullptr;
   const int64_t values = s.n * s.n * s.rank, chunks = row_chunks(s.rows);
-  const DeviceScratch<T> kept_memory(weights ? s.rows * 4 * values : 0);
-  T* const kept = weights ? static_cast<T*>(kept_memory) : nullptr;
-  launch(phm_backward_rows_kernel<T>, grid_of_warps(s.rows, kThreads), kThreads, coefficient_bytes(s, 4, sizeof(T)),
-         stream, dy, x, rule, left, right, dx, kept, s);
+  const size_t bytes = shared_bytes<T>(s, 4);
+  const auto kernel = bytes > 0 ? phm_backward_rows_kernel<T, true> : phm_backward_rows_kernel<T, false>;
+  const int64_t each = weights || bytes == 0 ? 4 * values : 0;
   const int64_t rule_size = s.n * s.n * s.n, left_size = s.rank * s.in, right_size = s.rank * s.out;
-  const int64_t most = left_size > right_size ? left_size : right_size;
-  const DeviceScratch<T> list(weights ? chunks * (most > rule_size ? most : rule_size) : 0);
-  const auto fold = [&](T* to, int64_t cols) {
-    fold_column_chunks(stream, ColumnTargets<T, 1>{{to}}, static_cast<const T*>(list), cols, chunks);
+  const DeviceScratch<T> rules(drule != nullptr ? chunks * rule_size : 0);
+  const DeviceScratch<T> lefts(dleft != nullptr ? chunks * left_size : 0);
+  const DeviceScratch<T> rights(dright != nullptr ? chunks * right_size : 0);
+  by_slices(s.rows, each, [&](int64_t first, int64_t rows) {
+    const DeviceScratch<T> memory(rows * each);
+    T* const kept = each > 0 ? static_cast<T*>(memory) : nullptr;
+    PhmShape part = s;
+    part.rows = rows;
+    const T *const dy_part = dy + first * s.out, *const x_part = x == nullptr ? nullptr : x + first * s.in;
+    launch(kernel, grid_of_warps(rows, kThreads), kThreads, bytes, stream, dy_part, x_part, rule, left, right,
+           dx == nullptr ? nullptr : dx + first * s.in, kept, weights, part);
+    const int64_t chunk = first / kChunkRows, some = row_chunks(rows);
+    if (drule != nullptr)
+      launch(phm_rule_chunks_kernel<T>, grid_of_warps(some * rule_size, kThreads), kThreads, 0, stream,
+             static_cast<const T*>(kept), rules + chunk * rule_size, some, part);
+    if (dleft != nullptr)
+      launch(phm_factor_chunks_kernel<T>, grid_for(some * left_size, kThreads), kThreads, 0, stream, x_part,
+             static_cast<const T*>(kept + 3 * values), lefts + chunk * left_size, some, s.in / s.n, true, part);
+    if (dright != nullptr)
+      launch(phm_factor_chunks_kernel<T>, grid_for(some * right_size, kThreads), kThreads, 0, stream, dy_part,
+             static_cast<const T*>(kept + values), rights + chunk * right_size, some, s.out / s.n, false, part);
+  });
+  const auto fold = [&](T* to, const T* list, int64_t cols) {
+    if (to != nullptr) fold_column_chunks(stream, ColumnTargets<T, 1>{{to}}, list, cols, chunks);
   };
-  if (drule != nullptr) {
-    launch(phm_rule_chunks_kernel<T>, grid_of_warps(chunks * rule_size, kThreads), kThreads, 0, stream,
-           static_cast<const T*>(kept), static_cast<T*>(list), chunks, s);
-    fold(drule, rule_size);
-  }
-  if (dleft != nullptr) {
-    launch(phm_factor_chunks_kernel<T>, grid_for(chunks * left_size, kThreads), kThreads, 0, stream, x,
-           static_cast<const T*>(kept + 3 * values), static_cast<T*>(list), chunks, s.in / s.n, true, s);
-    fold(dleft, left_size);
-  }
-  if (dright != nullptr) {
-    launch(phm_factor_chunks_kernel<T>, grid_for(chunks * right_size, kThreads), kThreads, 0, stream, dy,
-           static_cast<const T*>(kept + values), static_cast<T*>(list), chunks, s.out / s.n, false, s);
-    fold(dright, right_size);
-  }
+  fold(drule, rules, rule_size);
+  fold(dleft, lefts, left_size);
+  fold(dright, rights, right_size);
 }
 
 TAUT_INSTANTIATE_PHM(float)

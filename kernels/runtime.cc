@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "kernels/cuda/runtime.h"
+#include "kernels/devices.h"
 #include "kernels/error.h"
 
 namespace taut {
@@ -20,13 +21,14 @@ const char* name(DeviceKind kind) {
 
 Device device_by_name(const char* text) {
   const std::string_view asked = text;
+  if (asked == "auto") return best_device();
   for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kSimt, DeviceKind::kCuda})
     if (asked == name(kind)) return {kind, 0};
   constexpr std::string_view kIndexed = "cuda:";
   if (asked.starts_with(kIndexed) && asked.size() > kIndexed.size() && asked.size() < kIndexed.size() + 4 &&
       asked.find_first_not_of("0123456789", kIndexed.size()) == std::string_view::npos)
     return {DeviceKind::kCuda, std::atoi(text + kIndexed.size())};
-  fail(Exit::kUsage, "[device] expected cpu, simt, cuda or cuda:INDEX, got '{}'", asked);
+  fail(Exit::kUsage, "[device] expected cpu, simt, cuda, cuda:INDEX or auto, got '{}'", asked);
 }
 
 const char* name(Isa isa) { return isa == Isa::kAvx512 ? "avx512" : "avx2"; }

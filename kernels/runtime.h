@@ -19,7 +19,8 @@ struct Device {
 };
 
 const char* name(DeviceKind kind);  // "cpu", "simt", "cuda"
-// The device called cpu, simt, cuda or cuda:INDEX; throws Error(kUsage) for another name.
+// The device called cpu, simt, cuda, cuda:INDEX, or by auto best_device() (kernels/devices.h); throws Error(kUsage) for
+// another name.
 Device device_by_name(const char* text);
 
 // Order of execution on a device. The CPU runs everything at once and ignores it. Pointers are memory of the kernel's

@@ -10,6 +10,8 @@
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
+// After CUDA's own words.
+#include "kernels/cuda/launch.h"
 
 namespace taut::TAUT_GPU {
 namespace {
@@ -150,13 +152,16 @@ void await_copies_ahead(int device) {
 }
 
 void copy_on_device(void* to, const void* from, size_t bytes, int device) {
-  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
-                        static_cast<cudaStream_t>(compute_stream(device).handle)),
-        "cudaMemcpyAsync on the device");
+  const Stream stream = compute_stream(device);
+  constexpr const char* kCall = "cudaMemcpyAsync on the device";
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(stream.handle)), kCall);
+  end_call(stream, kCall);
 }
 
 void fill_zero(void* to, size_t bytes, int device) {
-  check(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(compute_stream(device).handle)), "cudaMemsetAsync");
+  const Stream stream = compute_stream(device);
+  check(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(stream.handle)), "cudaMemsetAsync");
+  end_call(stream, "cudaMemsetAsync");
 }
 
 }  // namespace taut::TAUT_GPU

@@ -146,7 +146,7 @@ void begin(const Common& common) {
 }
 
 Device begin_on_any_device(const Common& common) {
-  const Device device = common.device == "auto" ? best_device() : device_by_name(common.device.c_str());
+  const Device device = device_by_name(common.device.c_str());
   format_by_name(common.format);
   progress_mode_by_name(common.progress);
   if (common.threads > 0) set_num_threads(common.threads);

@@ -152,6 +152,7 @@ void add_matmul_cases(CaseList& list) {
   add_product(list, {.lead = {0}, .m = 2, .k = 3, .n = 2});
   add_product(list, {.m = 197, .k = 64, .n = 197, .transpose_b = true});  // q kT of one head
   add_product(list, {.lead = {3}, .m = 50, .k = 64, .n = 50, .transpose_b = true});
+  add_product(list, {.m = 128, .k = 64, .n = 96, .transpose_a = true, .transpose_b = true});
   const auto zeros = [](Shape s, DType d = DType::kF32) { return Var(Tensor::zeros(std::move(s), d)); };
   list.reject(
       "matmul", "inner-sizes",

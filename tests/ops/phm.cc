@@ -62,6 +62,10 @@ void add_phm_cases(CaseList& list) {
   add_row(list, {67, 768}, 24, 4, 1, true);
   add_row(list, {197, 768}, 24, 4, 1, true);  // the tokens of an image into ViT-B's adapter
   add_row(list, {67, 24}, 768, 4, 1, true);
+  add_row(list, {97, 16}, 8, 8, 8, true);    // slices of the rows on the runner
+  add_row(list, {29, 64}, 8, 8, 16, true);   // more than 48 KB of shared memory a block
+  add_row(list, {7, 32}, 32, 32, 4, true);   // more than any block shares, backward
+  add_row(list, {3, 40}, 40, 40, 5, false);  // and forward
   const auto zeros = [](Shape s) { return Var(Tensor::zeros(std::move(s))); };
   list.reject(
       "phm_linear", "not-divisible",
