@@ -35,10 +35,10 @@ TEST_CASE("the command ends with the documented code for each failure of the run
   }
 }
 
-TEST_CASE("attention is right on a GPU with little shared memory") {
-  const Outcome ran =
-      taut({"selftest", "ops", "--device", "simt", "--filter", "^attention/1x(3x3x1x400|3200x3x1x4-q1)$"},
-           "TAUT_SIMT_SHARED=99");
+TEST_CASE("attention and PHM are right on a GPU with little shared memory") {
+  const Outcome ran = taut({"selftest", "ops", "--device", "simt", "--filter",
+                            "^(attention/1x(3x3x1x400|3200x3x1x4-q1)|phm_linear/7x32-32-n32-r4-bias)$"},
+                           "TAUT_SIMT_SHARED=99");
   CHECK(ran.code == 0);
   const Outcome refused = taut(one_case(), "TAUT_SIMT_SHARED=1000");
   CHECK(refused.code == 2);

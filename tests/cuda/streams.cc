@@ -5,6 +5,7 @@
 #include <cstring>
 #include <thread>
 
+#include "attacks/evaluate.h"
 #include "attacks/pgd.h"
 #include "autograd/ops.h"
 #include "finetune/train.h"
@@ -93,6 +94,46 @@ TEST_CASE("deferred work gives the bytes of work done at once") {
     if (step + 1 < batches.size()) on_simt.prefetch(batches[step + 1].first, batches[step + 1].second);
     const auto& [x, y] = batches[step];
     CHECK(on_cpu.step(x, y).loss == on_simt.step(x, y).loss);
+  }
+}
+
+TEST_CASE("an evaluation whose next batch comes while the device works gives the CPU's figures, or the batch's error") {
+  const Injected restored;
+  const auto config = testing::small_config();
+  const auto cpu = testing::random_vit(config, 1), simt = testing::random_vit(config, 1);
+  simt->to(kSimt);
+  constexpr int64_t kImages = 7;
+  const Tensor images = testing::random_images(config, kImages, 3), labels = testing::random_labels(kImages, 5, 3);
+  int64_t last = kImages;  // images from here on cannot be read
+  const attacks::Batches batches = [&](int64_t begin, int64_t count) {
+    if (begin + count > last) fail(Exit::kBadData, "[test] image {} cannot be read", last);
+    attacks::Batch b{images.slice(0, begin, count).clone(), labels.slice(0, begin, count).clone(), {}};
+    for (int64_t i = 0; i < count; ++i) b.ids.push_back(begin + i);
+    return b;
+  };
+  const auto subject = [&](const std::shared_ptr<nn::Vit>& vit, Device device) {
+    const attacks::Logits logits = [vit](const Var& x) { return vit->forward(x); };
+    return attacks::Subject{logits, logits, false, config.classes, device};
+  };
+  attacks::AttackConfig attack;
+  attack.steps = 2;
+  attacks::EvaluateOptions options;
+  options.n = kImages;
+  options.batch = 3;
+  const attacks::Subject here = subject(cpu, {}), there = subject(simt, kSimt);
+  const attacks::CleanResult clean = attacks::evaluate_clean(here, batches, options);
+  const attacks::RobustResult robust = attacks::evaluate_robust(here, batches, attack, options);
+  cuda_twin::set_deferred(true);
+  for (int k = 0; k < 2; ++k) {
+    const attacks::CleanResult got = attacks::evaluate_clean(there, batches, options);
+    CHECK(got.correct == clean.correct);
+    CHECK(got.mean_loss == clean.mean_loss);
+    const attacks::RobustResult under_attack = attacks::evaluate_robust(there, batches, attack, options);
+    CHECK(under_attack.last_ok == robust.last_ok);
+    CHECK(under_attack.tally.loss_adv == robust.tally.loss_adv);
+    last = 6;  // the batch that is loaded ahead of its turn
+    CHECK_THROWS_WITH_AS(attacks::evaluate_clean(there, batches, options), doctest::Contains("cannot be read"), Error);
+    last = kImages;
   }
 }
 
