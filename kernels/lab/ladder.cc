@@ -239,12 +239,13 @@ std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device, 
     row.rung = i + 1;
     row.idea = rung.idea;
     row.production = rung.production;
-    row.better = name(rung.better);
     row.verified = judge(op, p, rung, row.rung, device, got, reference, first).pass;
     if (!counts) add_times(row, p, placed.time(rung), peaks);
-    if (!rows.empty())
+    if (!rows.empty()) {
+      row.better = name(rung.better);
       row.is_better = counts ? value_of(row, rung.better) < value_of(rows.back(), rung.better)
                              : row.milliseconds <= kFaster * rows.back().milliseconds;
+    }
     rows.push_back(row);
   }
   if (!counts) add_vendor(rows, op, p, placed, reference, device);

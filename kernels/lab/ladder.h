@@ -29,7 +29,7 @@ struct LadderRow {
   std::string idea;
   bool production = false;
   bool verified = false;  // the CPU's numbers: its bytes for production, within rounding for the others
-  std::string better;     // what it names
+  std::string better;     // what it names; empty for the first row, which has none to be better than
   bool is_better = true;  // than the rung before in that
   // on the SIMT runner
   int64_t launches = 0;

@@ -128,7 +128,7 @@ std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& co
     for (const lab::LadderRow& r :
          lab::run_ladder(sweep.op.op, device, {.rung = sweep.rung, .sizes = sizes, .timed = o.timed})) {
       if (!r.verified) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back(rung_row(r, is_counted(o, device)));
+      rows.push_back(rung_row(r, device, is_counted(o, device)));
       rows.back().erase("better");  // which is claimed for the ladder's own sizes
       rows.back().erase("is_better");
       const std::vector<std::string> names = lab::size_names(sweep.op);
@@ -300,13 +300,12 @@ void add_compare(CLI::App& kernel, const ExitCode& code) {
   const CommonPtr common = add_common(*compare);
   compare->add_option("before", options->before, "as `-o json` wrote it")->required();
   compare->add_option("after", options->after, "likewise")->required();
-  compare->add_option("--threshold", options->threshold, "percent that are the same whatever the noise")
-      ->check(CLI::Range(0.0, 100.0));
+  compare->add_option("--threshold", options->threshold, "percent of 0 to 100 that are the same whatever the noise");
   compare->callback([=] {
     begin(*common);
     const std::vector<Row> rows = compare_benchmarks(options->before, options->after, options->threshold);
     for (const Row& row : rows)
-      if (row.at("verdict") == "SLOW") *code = static_cast<int>(Exit::kCheckFailed);
+      if (row.at("verdict") == "SLOW" || row.at("verdict") == "GONE") *code = static_cast<int>(Exit::kCheckFailed);
     print_rows(rows, format_by_name(common->format));
   });
 }

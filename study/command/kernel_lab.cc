@@ -201,7 +201,7 @@ std::vector<Row> bench_rows(const Options& o, Device device, const Selftests& te
     if (op.empty() || op == ladder.op)
       for (const lab::Sizes& sizes : lab::sizes_by_class(ladder, o.sizes, o.seed))
         for (const lab::LadderRow& r : lab::run_ladder(ladder.op, device, {.rung = rung, .sizes = sizes}))
-          rows.push_back(rung_row(r, device.kind == DeviceKind::kSimt));
+          rows.push_back(rung_row(r, device, device.kind == DeviceKind::kSimt));
   if (takes_cases(o, tests))
     for (Row& row : tests.bench_ops({.device = device, .filter = filter_of(op), .sizes = o.sizes, .every_case = true}))
       rows.push_back(std::move(row));
@@ -265,7 +265,7 @@ void add_ladder(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
     for (const lab::LadderRow& r : lab::run_ladder(options->op, device, {.timed = options->timed})) {
       // A time says more about a busy machine than about a rung; a count is exact.
       if (!r.verified || (counted && !r.is_better)) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back(rung_row(r, counted));
+      rows.push_back(rung_row(r, device, counted));
     }
     const Format format = format_by_name(common->format);
     if (!counted) say_where_measured(device, rows, format);

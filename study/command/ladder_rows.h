@@ -13,6 +13,6 @@ namespace taut::study {
 std::pair<std::string, int> op_and_rung(const std::string& text);
 
 // A rung that was counted, or timed.
-Row rung_row(const lab::LadderRow& rung, bool counted);
+Row rung_row(const lab::LadderRow& rung, Device device, bool counted);
 
 }  // namespace taut::study

@@ -373,6 +373,66 @@ TEST_CASE("kernel compare tells faster, slower, the same and what noise hides, a
   CHECK(junk.err.find("junk.json") != std::string::npos);
 }
 
+TEST_CASE("kernel compare fails where a row is gone, and judges no time that says nothing of its noise") {
+  const TempFolder folder;
+  const auto compared = [&](const json& a, const json& b) {
+    write_text(folder / "a.json", json::array({a}).dump());
+    write_text(folder / "b.json", json::array({b}).dump());
+    return taut({"kernel", "compare", folder / "a.json", folder / "b.json", "-o", "json"});
+  };
+  const json row = {{"op", "x"}, {"device", "cpu"}, {"milliseconds", 10}, {"noise_percent", 1}};
+  const auto with = [&](const char* field, const json& value) {
+    json changed = row;
+    changed[field] = value;
+    return changed;
+  };
+  for (const auto& [field, value] : {std::pair<const char*, json>{"op", "y"}, {"device", "simt"}}) {
+    const Outcome gone = compared(row, with(field, value));
+    CHECK(gone.code == 1);
+    const json rows = json::parse(gone.out);
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0].at("verdict") == "GONE");
+    CHECK(rows[1].at("verdict") == "NEW");
+  }
+  const json silent = {{"op", "x"}, {"device", "cpu"}, {"milliseconds", 20}};
+  const Outcome unknown = compared(row, silent);
+  CHECK(unknown.code == 0);
+  CHECK(json::parse(unknown.out)[0].at("verdict") == "AMBG");
+  CHECK(json::parse(unknown.out)[0].at("noise_percent").is_null());
+  CHECK(json::parse(compared(silent, silent).out)[0].at("verdict") == "SAME");
+  const json counted = {{"op", "x"}, {"device", "cpu"}, {"sectors", 5}};
+  for (const Outcome& o : {compared(row, counted), compared(counted, row)}) {
+    CHECK(o.code == 65);
+    for (const char* word : {"a.json", "b.json", "timed in", "hint: both with --timed"})
+      CHECK(o.err.find(word) != std::string::npos);
+    CHECK(o.out.empty());
+  }
+  for (const json& broken : {with("milliseconds", nullptr), with("milliseconds", 0), json{{"op", "x"}}}) {
+    const Outcome o = compared(row, broken);
+    CHECK(o.code == 65);
+    CHECK(o.err.find("b.json") != std::string::npos);
+  }
+  for (const char* threshold : {"nan", "-1", "101"}) {
+    const Outcome o = taut({"kernel", "compare", folder / "a.json", folder / "a.json", "--threshold", threshold});
+    CHECK(o.code == 2);
+    CHECK(o.err.find("[--threshold] expected a percentage of 0 to 100") != std::string::npos);
+  }
+}
+
+TEST_CASE("rows of ladders and sweeps say their device, and the first rung is better than none") {
+  const json rows = rows_of({"kernel", "ladder", "pgd_step"});
+  REQUIRE(rows.size() > 1);
+  for (const json& row : rows) CHECK(row.at("device") == "simt");
+  CHECK(rows[0].at("better").is_null());
+  CHECK(rows[0].at("is_better").is_null());
+  CHECK(rows[1].at("better").is_string());
+  CHECK(rows[1].at("is_better") == true);
+  CHECK(rows_of({"kernel", "bench", "pgd_step", "-a", "pixels=5", "--device", "simt"})[0].at("device") == "simt");
+#ifndef TAUT_DEBUG_BUILD
+  CHECK(rows_of({"kernel", "bench", "pgd_step", "-a", "pixels=5", "-t", "1"})[0].at("device") == "cpu");
+#endif
+}
+
 TEST_CASE("what the lab cannot do is refused with the code for it") {
   const struct {
     std::vector<std::string> arguments;
