@@ -16,6 +16,10 @@ std::pair<std::string, int> op_and_rung(const std::string& text) {
   return {text.substr(0, colon), rung};
 }
 
+void expect_op(const char* command, const std::string& op) {
+  TAUT_CHECK(!op.empty(), "[kernel {}] expected an op, got ''; hint: `taut kernel ls` lists them", command);
+}
+
 Row rung_row(const lab::LadderRow& r, Device device, bool counted) {
   Row row = {{"op", r.op},
              {"device", name(device.kind)},
