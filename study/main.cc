@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   tests.profile = selftest::profile_ops;
   tests.kernel_sources = selftest::kernel_sources;
   tests.bench_ops = selftest::bench_op_cases;
+  tests.check_bench = selftest::check_bench_options;
   tests.op_rows = selftest::op_rows;
   tests.golden = [](const std::string& folder, const std::string& dtype, const auto& tick) {
     return selftest::run_golden(folder, taut::dtype_from_name(dtype), tick);

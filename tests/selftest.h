@@ -48,13 +48,15 @@ std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options
 // `samples`, `milliseconds` (median, and `min_`, `p10_` and `p90_`), `noise_percent` (interquartile range over the
 // median), `gflops` (of the plain formula; one operation for each number that comes out where a case states none),
 // `gb_per_second` (inputs read once, outputs written once), `flops_per_byte`, the peaks of the same run (`peak_gflops`:
-// the CPU's f32 multiply-adds, a GPU's matrix rate in this dtype; `copy_gb_per_second`) and `percent_of_peak`, the
-// least time they allow over the median. On a GPU a row of the own kernels, `kernels` own, and where the vendor's
-// libraries do a part of the case another with their names; the own row has `vendor` and `percent_of_vendor`. What is
-// not known is null. On the SIMT runner, unless `timed`, counts instead of times: `launches`, `requests`, `sectors`,
-// `ideal_sectors`, `wavefronts`, `ideal_wavefronts`, `barriers`, `fmas`, `tensor_fmas`. Throws Error(kUsage) where no
-// case that matches runs in a dtype.
+// the CPU's f32 multiply-adds, a GPU's matrix rate in this dtype; `memory_gb_per_second`: reads and writes in the
+// case's proportion, on a GPU a copy) and `percent_of_peak`, the least time they allow over the median. On a GPU a row
+// of the own kernels, `kernels` own, and where the vendor's libraries do a part of the case another with their names;
+// the own row has `vendor` and `percent_of_vendor`. What is not known is null. On the SIMT runner, unless `timed`,
+// counts instead of times: `launches`, `requests`, `sectors`, `ideal_sectors`, `wavefronts`, `ideal_wavefronts`,
+// `barriers`, `fmas`, `tensor_fmas`. Throws Error(kUsage) where no case that matches runs in a dtype.
 std::vector<Row> bench_op_cases(const lab::BenchOptions& options);
+// Throws what bench_op_cases throws before it runs anything, and needs no device.
+void check_bench_options(const lab::BenchOptions& options);
 
 // The ops that have cases: `op`, `dtype` (those of all its cases), `cases`.
 std::vector<Row> op_rows();

@@ -1,11 +1,9 @@
 #include "kernels/lab/conv2d_bench.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "kernels/error.h"
-#include "kernels/lab/bench_util.h"
-#include "kernels/lab/peak.h"
+#include "kernels/lab/pass_bench.h"
 #include "kernels/lab/vendor.h"
 #include "kernels/lab/vendor_conv2d.h"
 #include "kernels/parallel.h"
@@ -15,7 +13,6 @@ namespace {
 
 using lab::Buffer;
 using lab::filled;
-using lab::Turns;
 
 // Reads "NxHxWxCxKxR[xR][:sS:pP:dD:gG]" from front to back.
 class ShapeReader {
@@ -93,17 +90,25 @@ ConvPass parse_pass(const std::string& text) {
   return ConvPass::kWeight;
 }
 
-Conv2dBenchRow bench_one(const std::string& shape, const std::string& pass_name, int threads) {
+std::vector<lab::PassRow> bench_one(const std::string& shape, const std::string& pass_name, const lab::Caches& caches,
+                                    int threads) {
   const ConvShape s = conv_shape_of(shape);
   const ConvPass pass = parse_pass(pass_name);
-  const Buffer x = filled(s.n * s.h * s.w * s.c_in), w = filled(s.weights()), y = filled(s.rows_out() * s.c_out);
-  const double operations = 2.0 * static_cast<double>(s.rows_out()) * static_cast<double>(s.weights());
-  const int repeat = std::clamp(static_cast<int>(5e7 / operations), 1, 100'000);
-  const auto rate = [&](auto&& convolution) {
-    const double start = bench_seconds(threads);
-    for (int i = 0; i < repeat; ++i) convolution();
-    return operations * repeat / (bench_seconds(threads) - start) * 1e-9;
-  };
+  const int64_t x_count = s.n * s.h * s.w * s.c_in, y_count = s.rows_out() * s.c_out;
+  const Buffer x = filled(x_count), w = filled(s.weights()), y = filled(y_count);
+  const std::pair<const void*, int64_t> of_x{x.get(), 4 * x_count}, of_w{w.get(), 4 * s.weights()},
+      of_y{y.get(), 4 * y_count};
+  lab::MemoryRanges inputs{of_x, of_w};
+  int64_t output = of_y.second;
+  if (pass == ConvPass::kInput) inputs = {of_y, of_w}, output = of_x.second;
+  if (pass == ConvPass::kWeight) inputs = {of_y, of_x}, output = of_w.second;
+  const lab::PassRow named{
+      .op = "conv2d",
+      .shape = shape,
+      .pass = pass_name,
+      .threads = threads,
+      .flops = 2.0 * static_cast<double>(s.rows_out()) * static_cast<double>(s.weights()),
+      .traffic = {static_cast<double>(inputs[0].second + inputs[1].second), static_cast<double>(output)}};
   const Device cpu;
   const Stream stream = current_stream(cpu);
   const auto own = [&] {
@@ -114,31 +119,19 @@ Conv2dBenchRow bench_one(const std::string& shape, const std::string& pass_name,
     else
       ON_DEVICE(cpu, conv2d_backward_weight<float>(stream, y.get(), x.get(), w.get(), s));
   };
-  Conv2dBenchRow row;
-  row.shape = shape;
-  row.pass = pass_name;
-  row.threads = threads;
-  for (Turns turns; turns.next();) {
-    row.peak_gflops = std::max(row.peak_gflops, run_fma_peak(threads));
-    row.gflops = std::max(row.gflops, rate(own));
-  }
-  // The vendor's OpenMP threads spin for a while when they are done: it comes last.
-  for (const bool nhwc : {true, false}) {
-    const auto vendor = VendorConv2d::make(s, pass, nhwc, threads);
-    if (vendor == nullptr) break;
-    row.vendor = vendor_name();
-    for (Turns turns; turns.next();) row.vendor_gflops = std::max(row.vendor_gflops, rate([&] { vendor->run(); }));
-  }
-  row.fraction_of_peak = row.gflops / row.peak_gflops;
-  return row;
+  std::vector<lab::PassRow> rows = lab::time_pass(named, caches, {own, inputs});
+  for (const bool nhwc : {true, false})
+    if (const auto vendor = VendorConv2d::make(s, pass, nhwc, threads); vendor != nullptr)
+      lab::time_vendor(rows, vendor_name(), {[&] { vendor->run(); }, vendor->inputs()});
+  return rows;
 }
 
 }  // namespace
 
 ConvShape conv_shape_of(const std::string& shape) { return ShapeReader(shape).read(); }
 
-std::vector<Conv2dBenchRow> bench_conv2d(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
-                                         int threads) {
+std::vector<lab::PassRow> bench_conv2d(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
+                                       const lab::Caches& caches, int threads) {
   for (const std::string& shape : shapes) conv_shape_of(shape);
   for (const std::string& pass : passes) parse_pass(pass);
   struct Threads {
@@ -146,9 +139,10 @@ std::vector<Conv2dBenchRow> bench_conv2d(const std::vector<std::string>& shapes,
     ~Threads() { set_num_threads(before); }
   } restored_at_the_end;
   set_num_threads(threads);
-  std::vector<Conv2dBenchRow> rows;
+  std::vector<lab::PassRow> rows;
   for (const std::string& shape : shapes)
-    for (const std::string& pass : passes) rows.push_back(bench_one(shape, pass, threads));
+    for (const std::string& pass : passes)
+      for (lab::PassRow& row : bench_one(shape, pass, caches, threads)) rows.push_back(std::move(row));
   return rows;
 }
 

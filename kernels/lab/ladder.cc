@@ -168,8 +168,8 @@ void add_times(LadderRow& row, const Problem& p, const Timing& timing, const Pea
   row.p10_milliseconds = 1e3 * timing.p10;
   row.p90_milliseconds = 1e3 * timing.p90;
   row.gflops = 1e-9 * p.flops / timing.median;
-  row.gb_per_second = 1e-9 * p.bytes / timing.median;
-  row.percent_of_peak = peaks.percent(p.flops, p.bytes, timing.median);
+  row.gb_per_second = 1e-9 * p.traffic.bytes() / timing.median;
+  row.percent_of_peak = peaks.percent(p.flops, p.traffic.bytes(), timing.median);
 }
 
 // The vendor's library comes after the rungs: oneDNN's threads spin for a while when they are done.
@@ -205,11 +205,11 @@ const char* name(LadderCount count) {
 
 void expect_rung(const LadderOp& op, Device device, int rung) {
   const int count = rungs_of(op, device).count;
-  TAUT_CHECK(rung <= count, "[{}:{}] expected a rung of 1 to {}", op.op, rung, count);
+  TAUT_CHECK(rung <= count, "[{}:{}] expected a rung of 1 to {}, got {}; hint: taut kernel ls --op {}", op.op, rung,
+             count, rung, op.op);
 }
 
-std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device, const LadderOptions& options) {
-  const LadderOp& op = ladder_op(name_of_op);
+std::vector<LadderRow> run_ladder(const LadderOp& op, Device device, const LadderOptions& options) {
   const bool is_simt = device.kind == DeviceKind::kSimt, counts = is_simt && !options.timed;
   const Sizes sizes = options.sizes.value_or(is_simt ? op.counted : op.timed);
   const Problem p = op.make(sizes);
@@ -219,8 +219,9 @@ std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device, 
   Placed placed(op.op, p, device);
   Peaks peaks;
   if (!counts)
-    peaks = device.kind == DeviceKind::kCpu ? measure_peaks(num_threads(), static_cast<int64_t>(p.bytes))
-                                            : measure_gpu_peaks(device, LtElement::kF32, static_cast<int64_t>(p.bytes));
+    peaks = device.kind == DeviceKind::kCpu
+                ? measure_peaks(num_threads(), p.traffic)
+                : measure_gpu_peaks(device, LtElement::kF32, static_cast<int64_t>(p.traffic.bytes()));
   Values first;
   std::vector<LadderRow> rows;
   for (int i = 0; i < rungs.count; ++i) {
@@ -239,12 +240,13 @@ std::vector<LadderRow> run_ladder(const std::string& name_of_op, Device device, 
     row.rung = i + 1;
     row.idea = rung.idea;
     row.production = rung.production;
-    row.better = name(rung.better);
     row.verified = judge(op, p, rung, row.rung, device, got, reference, first).pass;
     if (!counts) add_times(row, p, placed.time(rung), peaks);
-    if (!rows.empty())
+    if (!rows.empty()) {
+      row.better = name(rung.better);
       row.is_better = counts ? value_of(row, rung.better) < value_of(rows.back(), rung.better)
                              : row.milliseconds <= kFaster * rows.back().milliseconds;
+    }
     rows.push_back(row);
   }
   if (!counts) add_vendor(rows, op, p, placed, reference, device);

@@ -29,7 +29,7 @@ struct LadderRow {
   std::string idea;
   bool production = false;
   bool verified = false;  // the CPU's numbers: its bytes for production, within rounding for the others
-  std::string better;     // what it names
+  std::string better;     // what it names; empty for the first row, which has none to be better than
   bool is_better = true;  // than the rung before in that
   // on the SIMT runner
   int64_t launches = 0;
@@ -50,9 +50,9 @@ struct LadderRow {
 
 // Runs the ladder of an op on a device: counted on the SIMT runner, timed elsewhere. On the CPU, whose production
 // kernel is the reference of everything, production is held against the first rung. The vendor's library is validated
-// as a rung is, and where its numbers are wrong left out with a line on standard error. Throws Error(kUsage) on an op
-// without a ladder or a rung it does not have, Error(kUnavailable) for a device this build does not have.
-std::vector<LadderRow> run_ladder(const std::string& op, Device device, const LadderOptions& options = {});
+// as a rung is, and where its numbers are wrong left out with a line on standard error. Throws Error(kUsage) on a
+// rung that the op does not have, Error(kUnavailable) for a device this build does not have.
+std::vector<LadderRow> run_ladder(const LadderOp& op, Device device, const LadderOptions& options = {});
 
 // Throws Error(kUsage) where the ladder has no such rung on the device; it has all of them, 0.
 void expect_rung(const LadderOp& op, Device device, int rung);

@@ -1,11 +1,9 @@
 #include "kernels/lab/matmul_bench.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "kernels/error.h"
-#include "kernels/lab/bench_util.h"
-#include "kernels/lab/peak.h"
+#include "kernels/lab/pass_bench.h"
 #include "kernels/lab/vendor.h"
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
@@ -15,7 +13,6 @@ namespace {
 
 using lab::Buffer;
 using lab::filled;
-using lab::Turns;
 
 MatmulShape parse(const std::string& shape, const std::string& pass) {
   int64_t sizes[3] = {};
@@ -38,49 +35,36 @@ MatmulShape parse(const std::string& shape, const std::string& pass) {
   return s;
 }
 
-MatmulBenchRow bench_one(const std::string& shape, const std::string& pass, int threads) {
+std::vector<lab::PassRow> bench_one(const std::string& shape, const std::string& pass, const lab::Caches& caches,
+                                    int threads) {
   const MatmulShape s = parse(shape, pass);
   const Buffer a = filled(s.m * s.k), b = filled(s.k * s.n), c = filled(s.m * s.n);
-  const double operations = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
-  const int repeat = std::clamp(static_cast<int>(5e7 / operations), 1, 100'000);
-  // GFLOP/s of one call of `product`, over enough calls for the clock.
-  const auto rate = [&](auto&& product) {
-    const double start = bench_seconds(threads);
-    for (int i = 0; i < repeat; ++i) product();
-    return operations * repeat / (bench_seconds(threads) - start) * 1e-9;
-  };
+  const int64_t a_bytes = 4 * s.m * s.k, b_bytes = 4 * s.k * s.n, c_bytes = 4 * s.m * s.n;
+  const lab::MemoryRanges inputs{{a.get(), a_bytes}, {b.get(), b_bytes}};
+  const lab::PassRow named{.op = "matmul",
+                           .shape = shape,
+                           .pass = pass,
+                           .threads = threads,
+                           .flops = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n * s.k),
+                           .traffic = {static_cast<double>(a_bytes + b_bytes), static_cast<double>(c_bytes)}};
   const Device cpu;
-  MatmulBenchRow row;
-  row.shape = shape;
-  row.pass = pass;
-  row.threads = threads;
-  if (vendor_name() != nullptr) row.vendor = vendor_name();
-
-  // Peak and product take turns, so that both see the same clock. The vendor's library comes after: its OpenMP threads
-  // spin for a while when they are done, which would take a core from whatever runs next.
-  for (Turns turns; turns.next();) {
-    row.peak_gflops = std::max(row.peak_gflops, run_fma_peak(threads));
-    row.gflops = std::max(row.gflops, rate([&] {
-                            ON_DEVICE(cpu, matmul<float>(current_stream(cpu), a.get(), b.get(), nullptr, nullptr,
-                                                         c.get(), nullptr, s, Epilogue::kNone));
-                          }));
-  }
-  if (!row.vendor.empty()) {
-    for (Turns turns; turns.next();) {
-      row.vendor_gflops = std::max(row.vendor_gflops, rate([&] {
-                                     vendor_matmul(s.transpose_a, s.transpose_b, s.m, s.n, s.k, a.get(), s.lda, b.get(),
-                                                   s.ldb, c.get(), s.ldc, threads);
-                                   }));
-    }
-  }
-  row.fraction_of_peak = row.gflops / row.peak_gflops;
-  return row;
+  const auto own = [&] {
+    ON_DEVICE(cpu, matmul<float>(current_stream(cpu), a.get(), b.get(), nullptr, nullptr, c.get(), nullptr, s,
+                                 Epilogue::kNone));
+  };
+  std::vector<lab::PassRow> rows = lab::time_pass(named, caches, {own, inputs});
+  if (vendor_name() == nullptr) return rows;
+  const auto vendor = [&] {
+    vendor_matmul(s.transpose_a, s.transpose_b, s.m, s.n, s.k, a.get(), s.lda, b.get(), s.ldb, c.get(), s.ldc, threads);
+  };
+  lab::time_vendor(rows, vendor_name(), {vendor, inputs});
+  return rows;
 }
 
 }  // namespace
 
-std::vector<MatmulBenchRow> bench_matmul(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
-                                         int threads) {
+std::vector<lab::PassRow> bench_matmul(const std::vector<std::string>& shapes, const std::vector<std::string>& passes,
+                                       const lab::Caches& caches, int threads) {
   for (const std::string& shape : shapes)
     for (const std::string& pass : passes) parse(shape, pass);
   struct Threads {
@@ -88,9 +72,10 @@ std::vector<MatmulBenchRow> bench_matmul(const std::vector<std::string>& shapes,
     ~Threads() { set_num_threads(before); }
   } restored_at_the_end;
   set_num_threads(threads);
-  std::vector<MatmulBenchRow> rows;
+  std::vector<lab::PassRow> rows;
   for (const std::string& shape : shapes)
-    for (const std::string& pass : passes) rows.push_back(bench_one(shape, pass, threads));
+    for (const std::string& pass : passes)
+      for (lab::PassRow& row : bench_one(shape, pass, caches, threads)) rows.push_back(std::move(row));
   return rows;
 }
 

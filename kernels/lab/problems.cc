@@ -27,10 +27,10 @@ Problem problem(const Sizes& sizes, std::string shape, const std::vector<int64_t
   std::copy(sizes.begin(), sizes.end(), p.data.size);
   for (const int64_t count : inputs) {
     p.in.push_back(values(count, static_cast<uint32_t>(p.in.size() + 1)));
-    p.bytes += 4.0 * static_cast<double>(count);
+    p.traffic.read += 4.0 * static_cast<double>(count);
   }
   p.out.resize(static_cast<size_t>(output));
-  p.bytes += 4.0 * static_cast<double>(output);
+  p.traffic.written = 4.0 * static_cast<double>(output);
   return p;
 }
 
@@ -91,8 +91,8 @@ Problem pgd_problem(const Sizes& s) {
   p.data.number[1] = 1.0f / 255;
   p.in[0] = values(s[0], 1, 0, 1);
   p.out = p.in[0];
-  p.out_is_input = true;
-  p.bytes += 4.0 * static_cast<double>(s[0]);  // adv is read, too
+  p.out_is_input = p.traffic.in_place = true;
+  p.traffic.read += 4.0 * static_cast<double>(s[0]);  // adv is read, too
   p.scratch = s[0];
   p.flops = 6.0 * static_cast<double>(s[0]);
   return p;

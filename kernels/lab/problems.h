@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/lab/peak.h"
 #include "kernels/lab/rungs.h"
 
 namespace taut::lab {
@@ -16,12 +17,13 @@ using Sizes = std::array<int64_t, 6>;
 struct Problem {
   std::string shape;
   std::vector<Values> in;
-  Values out;                   // what is there before; unwritten unless out_is_input
-  bool out_is_input = false;    // worked on in place
-  int64_t scratch = 0;          // floats
-  LadderData data;              // sizes and numbers alone
-  bool same_bytes = true;       // production gives the CPU's bytes on every device
-  double flops = 0, bytes = 0;  // operations of the plain formula; inputs read once and outputs written once
+  Values out;                 // what is there before; unwritten unless out_is_input
+  bool out_is_input = false;  // worked on in place
+  int64_t scratch = 0;        // floats
+  LadderData data;            // sizes and numbers alone
+  bool same_bytes = true;     // production gives the CPU's bytes on every device
+  double flops = 0;           // operations of the plain formula
+  Traffic traffic;            // inputs read once and outputs written once
 };
 
 struct LadderOp {

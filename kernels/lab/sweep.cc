@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <sstream>
 
 #include "kernels/error.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int64_t kLargest = 100'000'000;
 constexpr size_t kMostPoints = 1000;
+constexpr double kLargestProduct = 1e15;  // no count of bytes or operations overflows, and no machine gets there
 
 // Reads the right side of an axis from front to back.
 class ValueReader {
@@ -21,7 +23,7 @@ class ValueReader {
     std::vector<int64_t> values;
     read_one(values);
     while (take(",")) read_one(values);
-    if (at_ != end_) refuse();
+    if (at_ != end_ || std::set(values.begin(), values.end()).size() != values.size()) refuse();
     return values;
   }
 
@@ -31,6 +33,7 @@ class ValueReader {
     values.push_back(first);
     if (!take("..")) return;
     const int64_t last = number();
+    if (last < first) refuse();
     const bool times = take("*");
     if (!times && !take("+")) refuse();
     const int64_t step = number();
@@ -52,7 +55,8 @@ class ValueReader {
   }
   [[noreturn]] void refuse() const {
     fail(Exit::kUsage,
-         "[-a] expected NAME=VALUES of numbers from 1 to {}, as in 64,197 or 64..4096*2 or 100..500+100, got '{}'",
+         "[-a] expected NAME=VALUES of numbers from 1 to {}, none twice and ranges ascending, as in 64,197 or "
+         "64..4096*2 or 100..500+100, got '{}'",
          kLargest, axis_);
   }
 
@@ -90,7 +94,20 @@ std::vector<Sizes> sweep_sizes(const LadderOp& op, const Sizes& others, const st
       }
     all = std::move(more);
   }
+  for (const Sizes& point : all) {
+    double product = 1;
+    for (size_t i = 0; i < names.size(); ++i) product *= static_cast<double>(point[i]);
+    TAUT_CHECK(product <= kLargestProduct, "[-a] expected sizes of {} with a product of at most {:g}, got {}", op.op,
+               kLargestProduct, sizes_text(op, point));
+  }
   return all;
+}
+
+std::string sizes_text(const LadderOp& op, const Sizes& sizes) {
+  const std::vector<std::string> names = size_names(op);
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) text += fmt::format("{}{}={}", text.empty() ? "" : " ", names[i], sizes[i]);
+  return text;
 }
 
 }  // namespace taut::lab

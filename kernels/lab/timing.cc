@@ -74,7 +74,7 @@ Timing measure_on(Device device, const std::function<void()>& call, double secon
                  before);
 }
 
-void flush_from_caches(const std::vector<std::pair<const void*, int64_t>>& ranges) {
+void flush_from_caches(const MemoryRanges& ranges) {
   for (const auto& [begin, bytes] : ranges)
     for (int64_t at = 0; at < bytes; at += kLine) _mm_clflush(static_cast<const char*>(begin) + at);
   _mm_mfence();

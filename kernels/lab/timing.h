@@ -29,7 +29,8 @@ Timing measure(int threads, const std::function<void()>& call, double seconds = 
 Timing measure_on(Device device, const std::function<void()>& call, double seconds = 0.5,
                   const std::function<void()>& before = {});
 
+using MemoryRanges = std::vector<std::pair<const void*, int64_t>>;  // begin, bytes
 // Host memory leaves every cache of this processor, line by line.
-void flush_from_caches(const std::vector<std::pair<const void*, int64_t>>& ranges);
+void flush_from_caches(const MemoryRanges& ranges);
 
 }  // namespace taut::lab

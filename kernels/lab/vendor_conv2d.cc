@@ -36,12 +36,12 @@ class OneDnn : public VendorConv2d {
       primitive_ = dnnl::convolution_forward(forward);
       add(DNNL_ARG_SRC, forward.src_desc());
       add(DNNL_ARG_WEIGHTS, forward.weights_desc());
-      add(DNNL_ARG_DST, forward.dst_desc());
+      add(output_ = DNNL_ARG_DST, forward.dst_desc());
     } else if (pass == ConvPass::kInput) {
       const dnnl::convolution_backward_data::primitive_desc p({direct, x, w, y, stride, dilation, before, after},
                                                               engine_, forward);
       primitive_ = dnnl::convolution_backward_data(p);
-      add(DNNL_ARG_DIFF_SRC, p.diff_src_desc());
+      add(output_ = DNNL_ARG_DIFF_SRC, p.diff_src_desc());
       add(DNNL_ARG_WEIGHTS, p.weights_desc());
       add(DNNL_ARG_DIFF_DST, p.diff_dst_desc());
     } else {
@@ -49,7 +49,7 @@ class OneDnn : public VendorConv2d {
                                                                  engine_, forward);
       primitive_ = dnnl::convolution_backward_weights(p);
       add(DNNL_ARG_SRC, p.src_desc());
-      add(DNNL_ARG_DIFF_WEIGHTS, p.diff_weights_desc());
+      add(output_ = DNNL_ARG_DIFF_WEIGHTS, p.diff_weights_desc());
       add(DNNL_ARG_DIFF_DST, p.diff_dst_desc());
     }
   }
@@ -58,6 +58,13 @@ class OneDnn : public VendorConv2d {
     omp_set_num_threads(threads_);
     primitive_.execute(stream_, operands_);
     stream_.wait();
+  }
+
+  lab::MemoryRanges inputs() const override {
+    lab::MemoryRanges ranges;
+    for (const auto& [argument, m] : operands_)
+      if (argument != output_) ranges.emplace_back(m.get_data_handle(), static_cast<int64_t>(m.get_desc().get_size()));
+    return ranges;
   }
 
  private:
@@ -73,6 +80,7 @@ class OneDnn : public VendorConv2d {
   dnnl::stream stream_;
   dnnl::primitive primitive_;
   std::unordered_map<int, memory> operands_;
+  int output_ = 0;
 };
 
 }  // namespace

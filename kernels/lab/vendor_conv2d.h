@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "kernels/conv2d.h"
+#include "kernels/lab/timing.h"
 
 namespace taut {
 
@@ -17,6 +18,7 @@ class VendorConv2d {
   static std::unique_ptr<VendorConv2d> make(const ConvShape& shape, ConvPass pass, bool nhwc, int threads);
   virtual ~VendorConv2d() = default;
   virtual void run() = 0;
+  virtual lab::MemoryRanges inputs() const = 0;  // what it reads
 };
 
 }  // namespace taut

@@ -60,6 +60,7 @@ struct Selftests {
   std::function<std::vector<Row>(const lab::ProfileOptions& options)> profile;
   std::function<std::vector<lab::KernelSource>(const lab::ProfileOptions& options)> kernel_sources;
   std::function<std::vector<Row>(const lab::BenchOptions& options)> bench_ops;
+  std::function<void(const lab::BenchOptions& options)> check_bench;  // throws what bench_ops throws before it runs
   std::function<std::vector<Row>()> op_rows;
   std::function<std::vector<Row>(const std::string& folder, const std::string& dtype, const Tick& tick)> golden;
   std::function<int(const std::vector<Row>& rows, const std::string& allow_unsupported)> exit_code;

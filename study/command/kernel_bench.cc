@@ -1,6 +1,7 @@
 // taut kernel bench, profile, roofline, compare: how fast kernels are, and what they do.
 #include "kernels/error.h"
 #include "kernels/lab/conv2d_bench.h"
+#include "kernels/lab/figures.h"
 #include "kernels/lab/gpu_model.h"
 #include "kernels/lab/ladder.h"
 #include "kernels/lab/matmul_bench.h"
@@ -18,22 +19,27 @@
 namespace taut::study {
 namespace {
 
-template <class Result>
-std::vector<Row> rows_of(const std::vector<Result>& results) {
+std::vector<Row> rows_of(const std::vector<lab::PassRow>& results) {
   std::vector<Row> rows;
-  for (const Result& r : results) {
+  for (const lab::PassRow& r : results) {
     Row row = {{"op", r.op},
                {"shape", r.shape},
+               {"dtype", "f32"},
                {"pass", r.pass},
+               {"device", name(DeviceKind::kCpu)},
+               {"caches", r.cold ? "cold" : "warm"},
                {"threads", r.threads},
-               {"gflops", r.gflops},
-               {"peak_gflops", r.peak_gflops},
-               {"fraction_of_peak", r.fraction_of_peak}};
-    if (!r.vendor.empty()) {
-      row["vendor"] = r.vendor;
-      row["vendor_gflops"] = r.vendor_gflops;
-      row["percent_of_vendor"] = 100 * r.gflops / r.vendor_gflops;
-    }
+               {"samples", r.timing.samples}};
+    for (const lab::Figure& figure : lab::figures_of(r.timing, r.flops, r.traffic, r.peaks))
+      row[figure.name] = number_or_null(figure.value);
+    const double best_gflops = 1e-9 * r.flops / r.timing.minimum;
+    row["fraction_of_peak"] =
+        number_or_null(r.peaks.gflops ? std::optional(best_gflops / *r.peaks.gflops) : std::nullopt);
+    const std::optional<double> vendor = r.vendor_seconds;
+    row["vendor"] = vendor ? Row(r.vendor) : Row(nullptr);
+    row["vendor_milliseconds"] = vendor ? Row(1e3 * *vendor) : Row(nullptr);
+    row["vendor_gflops"] = vendor ? Row(1e-9 * r.flops / *vendor) : Row(nullptr);
+    row["percent_of_vendor"] = vendor ? Row(100 * *vendor / r.timing.median) : Row(nullptr);
     rows.push_back(std::move(row));
   }
   return rows;
@@ -75,7 +81,7 @@ void refuse(const CLI::App& command, const std::vector<std::string>& options, co
 bool is_counted(const Options& o, Device device) { return device.kind == DeviceKind::kSimt && !o.timed; }
 
 void refuse_what_does_nothing(const CLI::App& bench, const Options& o, Device device) {
-  TAUT_CHECK(!o.op.empty() || !o.shapes_file.empty(), "[kernel bench] expected an op; hint: taut kernel ls");
+  if (o.shapes_file.empty()) expect_op("bench", o.op);
   if (device.kind != DeviceKind::kSimt)
     refuse(bench, {"--timed"}, "only simt counts, elsewhere cases are timed anyway");
   if (is_counted(o, device)) refuse(bench, {"--warm", "--cold"}, "simt counts, whatever the caches hold");
@@ -89,7 +95,7 @@ void refuse_what_does_nothing(const CLI::App& bench, const Options& o, Device de
     return;
   }
   if (!o.shapes.empty()) refuse(bench, {"--all"}, "shapes stand in place of the op's cases");
-  if (is_by_passes(o, device)) return refuse(bench, {"--warm", "--cold"}, "a pass of a product is timed in batches");
+  if (is_by_passes(o, device)) return;
   refuse(bench, {"--pass"},
          "passes are of f32 shapes of matmul and conv2d on the cpu, others are timed forward and forward+backward");
 }
@@ -112,34 +118,39 @@ Sweep sweep_of(const Options& o, Device device) {
   return {op, rung, lab::sweep_sizes(op, device.kind == DeviceKind::kSimt ? op.counted : op.timed, o.axes)};
 }
 
-// Throws for names that no device would know.
-void check_names(const Options& o, Device device, const Selftests& tests) {
-  if (!o.axes.empty())
-    sweep_of(o, device);
-  else if (o.shapes.empty() && o.shapes_file.empty())
-    tests.ops(device, o.op, {});  // which skips them
-}
-
 // Each rung is validated at every point of the sweep before it is timed.
 std::vector<Row> bench_sweep(const Options& o, Device device, const ExitCode& code) {
   const Sweep sweep = sweep_of(o, device);
   std::vector<Row> rows;
-  for (const lab::Sizes& sizes : sweep.sizes)
-    for (const lab::LadderRow& r :
-         lab::run_ladder(sweep.op.op, device, {.rung = sweep.rung, .sizes = sizes, .timed = o.timed})) {
+  for (const lab::Sizes& sizes : sweep.sizes) {
+    const auto run = [&] {
+      try {
+        return lab::run_ladder(sweep.op, device, {.rung = sweep.rung, .sizes = sizes, .timed = o.timed});
+      } catch (const std::bad_alloc&) {
+      } catch (const std::length_error&) {  // more than any memory
+      }
+      fail(Exit::kMemory, "[kernel bench] out of memory for {} of {}; hint: smaller sizes of -a", sweep.op.op,
+           lab::sizes_text(sweep.op, sizes));
+    };
+    for (const lab::LadderRow& r : run()) {
       if (!r.verified) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back(rung_row(r, is_counted(o, device)));
+      rows.push_back(rung_row(r, device, is_counted(o, device)));
       rows.back().erase("better");  // which is claimed for the ladder's own sizes
       rows.back().erase("is_better");
       const std::vector<std::string> names = lab::size_names(sweep.op);
       for (size_t i = 0; i < names.size(); ++i) rows.back()[names[i]] = r.sizes[i];
     }
+  }
   return rows;
 }
 
 // The shapes of a run (study/run/used_shapes.h), of one op or all, each with how often the run called it.
-std::vector<Row> bench_recorded(const Options& o, Device device, const Selftests& tests) {
-  std::vector<Row> rows;
+struct Recorded {
+  lab::BenchOptions options;
+  Row calls;
+};
+std::vector<Recorded> recorded_of(const Options& o, Device device) {
+  std::vector<Recorded> all;
   for (const Row& used : read_rows(o.shapes_file, "taut train --record-shapes FILE")) {
     const auto text = [&](const char* field) {
       if (!used.contains(field) || !used.at(field).is_string())
@@ -151,23 +162,42 @@ std::vector<Row> bench_recorded(const Options& o, Device device, const Selftests
     options.shapes = {text("shape")};
     options.dtypes = {text("dtype")};
     if (!o.op.empty() && o.op != options.filter) continue;
-    for (Row& row : tests.bench_ops(options)) {
-      row["calls"] = used.value("calls", Row());
+    all.push_back({std::move(options), used.value("calls", Row())});
+  }
+  TAUT_CHECK(!all.empty(), "[--shapes] {} has no shape of {}", o.shapes_file, o.op.empty() ? "any op" : o.op);
+  return all;
+}
+
+std::vector<Row> bench_recorded(const Options& o, Device device, const Selftests& tests) {
+  std::vector<Row> rows;
+  for (const Recorded& recorded : recorded_of(o, device))
+    for (Row& row : tests.bench_ops(recorded.options)) {
+      row["calls"] = recorded.calls;
       rows.push_back(std::move(row));
     }
-  }
-  TAUT_CHECK(!rows.empty(), "[--shapes] {} has no shape of {}", o.shapes_file, o.op.empty() ? "any op" : o.op);
   return rows;
 }
 
+// Throws for what no device would run.
+void check_arguments(const Options& o, Device device, const Selftests& tests) {
+  if (!o.axes.empty()) {
+    sweep_of(o, device);
+  } else if (!o.shapes_file.empty()) {
+    for (const Recorded& recorded : recorded_of(o, device)) tests.check_bench(recorded.options);
+  } else {
+    tests.check_bench(bench_options(o, device));
+  }
+}
+
 std::vector<Row> bench_passes(const Options& o) {
+  const lab::Caches caches{o.warm || !o.cold, o.cold};
   std::vector<std::string> passes = o.passes;
   if (o.op == "matmul") {
     if (passes.empty()) passes = {"nt", "nn", "tn"};
-    return rows_of(bench_matmul(o.shapes, passes, num_threads()));
+    return rows_of(bench_matmul(o.shapes, passes, caches, num_threads()));
   }
   if (passes.empty()) passes = {"forward", "input", "weight"};
-  return rows_of(bench_conv2d(o.shapes, passes, num_threads()));
+  return rows_of(bench_conv2d(o.shapes, passes, caches, num_threads()));
 }
 
 void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
@@ -210,7 +240,7 @@ void add_bench(CLI::App& kernel, const ExitCode& code, const Selftests& tests) {
     refuse_what_does_nothing(*bench, *options, begin_on_any_device(*common));
     refuse_debug_build();
     if (waive_without_device(*common, options->op, code, tests,
-                             [&](Device missing) { check_names(*options, missing, tests); }))
+                             [&](Device missing) { check_arguments(*options, missing, tests); }))
       return;
     const Device device = begin_on_device(*common);
     const Format format = format_by_name(common->format);
@@ -237,6 +267,7 @@ void add_profile(CLI::App& kernel, const Selftests& tests) {
   profile->add_flag("--sites", options->sites, "a row for every access of the source instead of every kernel");
   profile->add_flag("--without-nvcc", options->without_nvcc, "do not ask ptxas for registers and spills");
   profile->callback([=] {
+    expect_op("profile", options->op);
     const Device device = begin_on_any_device(*common);
     if (device.kind != DeviceKind::kSimt)
       fail(Exit::kUnavailable, "[--device] profiles are counted on simt, got '{}'; hint: --device simt",
@@ -259,18 +290,23 @@ void add_roofline(CLI::App& kernel, const ExitCode& code, const Selftests& tests
       "roofline", "kernels under the roofs of the same run; on simt, counted kernels under those of a model");
   const CommonPtr common = add_common(*roofline);
   roofline->remove_option(roofline->get_option("-o"));
-  roofline->add_option("-o,--output-format", options->picture, "svg, or the rows as md, csv, json, jsonl, sql");
+  roofline->add_option("-o,--output-format", options->picture, "svg, or the rows as md, csv, json, jsonl, sql")
+      ->check(CLI::IsMember({"svg", "md", "csv", "json", "jsonl", "sql"}));
   roofline->add_option("op", options->op, "an op, or a regular expression over OP/CASE")->required();
   roofline->add_flag("--all", options->every_case, "every case that matches, not the largest of each op");
   roofline->add_option("--gpu", options->gpu, "the model on simt: h100, a100, rtx4090");
   roofline->callback([=] {
-    if (options->picture != "svg") format_by_name(options->picture);
+    expect_op("roofline", options->op);
     const bool counted = begin_on_any_device(*common).kind == DeviceKind::kSimt;
     refuse(*roofline, {counted ? "--all" : "--gpu"},
            counted ? "simt counts the largest case of each op" : "what is measured needs no model");
     lab::gpu_by_name(options->gpu);
-    if (waive_without_device(*common, options->op, code, tests,
-                             [&](Device missing) { check_names(*options, missing, tests); }))
+    if (waive_without_device(*common, options->op, code, tests, [&](Device missing) {
+          if (counted)
+            tests.ops(missing, options->op, {});  // which skips them
+          else
+            check_arguments(*options, missing, tests);
+        }))
       return;
     const Device device = begin_on_device(*common);
     std::vector<Row> rows;
@@ -300,13 +336,12 @@ void add_compare(CLI::App& kernel, const ExitCode& code) {
   const CommonPtr common = add_common(*compare);
   compare->add_option("before", options->before, "as `-o json` wrote it")->required();
   compare->add_option("after", options->after, "likewise")->required();
-  compare->add_option("--threshold", options->threshold, "percent that are the same whatever the noise")
-      ->check(CLI::Range(0.0, 100.0));
+  compare->add_option("--threshold", options->threshold, "percent of 0 to 100 that are the same whatever the noise");
   compare->callback([=] {
     begin(*common);
     const std::vector<Row> rows = compare_benchmarks(options->before, options->after, options->threshold);
     for (const Row& row : rows)
-      if (row.at("verdict") == "SLOW") *code = static_cast<int>(Exit::kCheckFailed);
+      if (row.at("verdict") == "SLOW" || row.at("verdict") == "GONE") *code = static_cast<int>(Exit::kCheckFailed);
     print_rows(rows, format_by_name(common->format));
   });
 }

@@ -200,8 +200,8 @@ std::vector<Row> bench_rows(const Options& o, Device device, const Selftests& te
   for (const lab::LadderOp& ladder : lab::ladder_ops())
     if (op.empty() || op == ladder.op)
       for (const lab::Sizes& sizes : lab::sizes_by_class(ladder, o.sizes, o.seed))
-        for (const lab::LadderRow& r : lab::run_ladder(ladder.op, device, {.rung = rung, .sizes = sizes}))
-          rows.push_back(rung_row(r, device.kind == DeviceKind::kSimt));
+        for (const lab::LadderRow& r : lab::run_ladder(ladder, device, {.rung = rung, .sizes = sizes}))
+          rows.push_back(rung_row(r, device, device.kind == DeviceKind::kSimt));
   if (takes_cases(o, tests))
     for (Row& row : tests.bench_ops({.device = device, .filter = filter_of(op), .sizes = o.sizes, .every_case = true}))
       rows.push_back(std::move(row));
@@ -221,6 +221,7 @@ void add_verify(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
   verify->add_option("--mode", options->mode, "C: correctness; B: what is right is timed, too (simt: counted)")
       ->check(CLI::IsMember({"C", "B"}));
   verify->callback([=] {
+    expect_op("verify", options->op);
     if (waive_without_device(*common, options->op, code, tests,
                              [&](Device missing) { check_names(*options, missing, tests); }))
       return;
@@ -262,10 +263,10 @@ void add_ladder(CLI::App& kernel, const ExitCode& code, const Selftests& tests) 
     const Device device = begin_on_device(*common);
     const bool counted = device.kind == DeviceKind::kSimt && !options->timed;
     std::vector<Row> rows;
-    for (const lab::LadderRow& r : lab::run_ladder(options->op, device, {.timed = options->timed})) {
+    for (const lab::LadderRow& r : lab::run_ladder(lab::ladder_op(options->op), device, {.timed = options->timed})) {
       // A time says more about a busy machine than about a rung; a count is exact.
       if (!r.verified || (counted && !r.is_better)) *code = static_cast<int>(Exit::kCheckFailed);
-      rows.push_back(rung_row(r, counted));
+      rows.push_back(rung_row(r, device, counted));
     }
     const Format format = format_by_name(common->format);
     if (!counted) say_where_measured(device, rows, format);

@@ -16,14 +16,19 @@ std::pair<std::string, int> op_and_rung(const std::string& text) {
   return {text.substr(0, colon), rung};
 }
 
-Row rung_row(const lab::LadderRow& r, bool counted) {
+void expect_op(const char* command, const std::string& op) {
+  TAUT_CHECK(!op.empty(), "[kernel {}] expected an op, got ''; hint: `taut kernel ls` lists them", command);
+}
+
+Row rung_row(const lab::LadderRow& r, Device device, bool counted) {
   Row row = {{"op", r.op},
+             {"device", name(device.kind)},
              {"rung", r.rung},
              {"idea", r.idea},
              {"production", r.production},
              {"verified", r.verified},
-             {"better", r.better},
-             {"is_better", r.is_better}};
+             {"better", r.better.empty() ? Row(nullptr) : Row(r.better)},
+             {"is_better", r.better.empty() ? Row(nullptr) : Row(r.is_better)}};
   if (counted) {
     row["launches"] = r.launches;
     row["requests"] = r.requests;

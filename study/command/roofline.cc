@@ -61,9 +61,13 @@ std::vector<Row> roofline_of_counts(const std::vector<Row>& profile, const lab::
                     {"gflops", gflops},
                     {"flops_per_byte", flops / bytes},
                     {"peak_gflops", peak},
-                    {"copy_gb_per_second", gpu.dram_gb_per_second},
+                    {"memory_gb_per_second", gpu.dram_gb_per_second},
                     {"percent_of_peak", 100 * gflops / roof}});
   }
+  TAUT_CHECK(
+      !rows.empty(),
+      "[kernel roofline] no kernel that matches multiplies and adds, so that none has a place under these roofs; "
+      "hint: `taut kernel profile` says what such kernels move");
   return rows;
 }
 
@@ -80,7 +84,7 @@ std::string roofline_svg(const std::vector<Row>& rows, const std::string& title)
     rate.take(std::log10(value(row, "gflops")));
     peak = std::max(peak, value(row, "peak_gflops"));
     peaks.insert(value(row, "peak_gflops"));
-    copy = std::max(copy, value(row, "copy_gb_per_second"));
+    copy = std::max(copy, value(row, "memory_gb_per_second"));
   }
   TAUT_CHECK(peak > 0, "[kernel roofline] no case that moves a byte matches");
   rate.take(std::log10(peak));
@@ -99,7 +103,8 @@ std::string roofline_svg(const std::vector<Row>& rows, const std::string& title)
     if (lower < 0.9 * peak)  // not the same roof in another row's measurement
       svg.polyline({panel.at(std::log10(lower / copy), std::log10(lower)), panel.at(right, std::log10(lower))},
                    {.colour = "#999", .width = 1});
-  svg.text({kWidth - 222, 40}, fmt::format("{:.0f} GFLOP/s multiply-adds, {:.0f} GB/s copy", peak, copy), {.size = 10});
+  svg.text({kWidth - 222, 40}, fmt::format("{:.0f} GFLOP/s multiply-adds, {:.0f} GB/s memory", peak, copy),
+           {.size = 10});
   double line = 60;
   size_t number = 0;
   for (const Row& row : rows) {

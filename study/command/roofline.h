@@ -17,6 +17,7 @@ std::string roofline_svg(const std::vector<Row>& rows, const std::string& title)
 // The same for kernels that were counted and not timed, from rows of `taut kernel profile`: operations are the counted
 // multiply-adds, bytes the different sectors, the time is the model's bound, and the roofs are the model's, of tensor
 // cores where a kernel uses them. A kernel without multiply-adds is left out.
+// Throws Error(kUsage) where no kernel is left.
 std::vector<Row> roofline_of_counts(const std::vector<Row>& profile, const lab::Gpu& gpu);
 
 }  // namespace taut::study

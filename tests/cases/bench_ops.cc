@@ -8,6 +8,7 @@
 #include "kernels/device_memory.h"
 #include "kernels/devices.h"
 #include "kernels/lab/device_array.h"
+#include "kernels/lab/figures.h"
 #include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/options.h"
 #include "kernels/lab/peak.h"
@@ -36,7 +37,8 @@ double flops_of(const cases::OpCase& c, const cases::Ran& ran) {
 }
 
 struct Work {
-  double flops = 0, bytes = 0;
+  double flops = 0;
+  Traffic traffic;
 };
 
 double bytes_of(const std::vector<Tensor>& tensors) {
@@ -49,9 +51,9 @@ double bytes_of(const std::vector<Tensor>& tensors) {
 // Forward: inputs are read once, outputs written once. Backward: outputs' gradients and inputs read, inputs' written;
 // it takes twice the operations.
 Work work_of(const cases::OpCase& c, const std::vector<Tensor>& inputs, const cases::Ran& ran, bool backward) {
-  Work work{flops_of(c, ran), bytes_of(inputs) + bytes_of(ran.outputs)};
-  if (backward) work = {3 * work.flops, work.bytes + work.bytes + bytes_of(ran.gradients)};
-  return work;
+  const double flops = flops_of(c, ran), in = bytes_of(inputs), out = bytes_of(ran.outputs);
+  if (!backward) return {flops, {in, out}};
+  return {3 * flops, {2 * in + out, out + bytes_of(ran.gradients)}};
 }
 
 LtElement element_of(cases::RunAs mode) {
@@ -90,8 +92,8 @@ class Timed {
     for (size_t o = 0; backward && o < ran.outputs.size(); ++o)
       upstream_.push_back(cases::make_upstream(c, o, ran.outputs[o]));
     work_ = work_of(c, inputs_, ran, backward);
-    const auto bytes = static_cast<int64_t>(work_.bytes);
-    peaks_ = on_cpu_ ? measure_peaks(num_threads(), bytes, cold)
+    const auto bytes = static_cast<int64_t>(work_.traffic.bytes());
+    peaks_ = on_cpu_ ? measure_peaks(num_threads(), work_.traffic, cold)
                      : measure_gpu_peaks(options.device, element_of(mode), bytes, cold);
   }
 
@@ -158,7 +160,7 @@ class Timed {
 
   void flush() {
     if (!on_cpu_) return (*spoiler_)();
-    std::vector<std::pair<const void*, int64_t>> ranges;
+    lab::MemoryRanges ranges;
     for (const Tensor& t : inputs_) ranges.emplace_back(t.raw(), t.bytes());
     lab::flush_from_caches(ranges);
   }
@@ -168,17 +170,8 @@ class Timed {
     row["caches"] = cold_ ? "cold" : "warm";
     row["threads"] = num_threads();
     row["samples"] = timing.samples;
-    row["milliseconds"] = 1e3 * timing.median;
-    row["min_milliseconds"] = 1e3 * timing.minimum;
-    row["p10_milliseconds"] = 1e3 * timing.p10;
-    row["p90_milliseconds"] = 1e3 * timing.p90;
-    row["noise_percent"] = 100 * timing.noise;
-    row["gflops"] = 1e-9 * work_.flops / timing.median;
-    row["gb_per_second"] = 1e-9 * work_.bytes / timing.median;
-    row["flops_per_byte"] = work_.bytes == 0 ? 0.0 : work_.flops / work_.bytes;
-    row["peak_gflops"] = number_or_null(peaks_.gflops);
-    row["copy_gb_per_second"] = peaks_.gb_per_second;
-    row["percent_of_peak"] = number_or_null(peaks_.percent(work_.flops, work_.bytes, timing.median));
+    for (const lab::Figure& figure : lab::figures_of(timing, work_.flops, work_.traffic, peaks_))
+      row[figure.name] = number_or_null(figure.value);
     if (!on_cpu_) {
       row["kernels"] = "own";
       row["vendor"] = nullptr;
@@ -239,15 +232,24 @@ std::vector<cases::OpCase> cases_of(const lab::BenchOptions& options, cases::Run
   return options.every_case ? list : cases::largest_cases(kFlag, options.filter, most_flops, mode);
 }
 
+bool is_counted(const lab::BenchOptions& options) { return options.device.kind == DeviceKind::kSimt && !options.timed; }
+
+// The cases in each dtype that was asked for.
+std::vector<std::pair<cases::RunAs, std::vector<cases::OpCase>>> cases_by_dtype(const lab::BenchOptions& options) {
+  std::vector<std::pair<cases::RunAs, std::vector<cases::OpCase>>> all;
+  for (const std::string& dtype : options.dtypes) all.push_back({cases::run_as_by_name(dtype), {}});
+  for (auto& [mode, list] : all) list = cases_of(options, mode, is_counted(options) ? kMostSimulatedFlops : HUGE_VAL);
+  return all;
+}
+
 }  // namespace
 
+void check_bench_options(const lab::BenchOptions& options) { cases_by_dtype(options); }
+
 std::vector<Row> bench_op_cases(const lab::BenchOptions& options) {
-  const bool counted = options.device.kind == DeviceKind::kSimt && !options.timed;
-  std::vector<cases::RunAs> modes;
-  for (const std::string& dtype : options.dtypes) modes.push_back(cases::run_as_by_name(dtype));
+  const bool counted = is_counted(options);
   std::vector<Row> rows;
-  for (const cases::RunAs mode : modes) {
-    const std::vector<cases::OpCase> list = cases_of(options, mode, counted ? kMostSimulatedFlops : HUGE_VAL);
+  for (const auto& [mode, list] : cases_by_dtype(options)) {
     for (const cases::OpCase& c : list) {
       const std::vector<bool> mask = cases::differentiable(c), none(mask.size(), false);
       for (const bool backward : {false, true}) {

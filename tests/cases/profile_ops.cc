@@ -1,12 +1,17 @@
 // Rows of the kernel profile: op cases and rungs run under the SIMT runner's counters.
 #include <algorithm>
 #include <map>
+#include <set>
 
+#include <fmt/ranges.h>
+
+#include "kernels/error.h"
 #include "kernels/lab/gpu_model.h"
 #include "kernels/lab/kernel_source.h"
 #include "kernels/lab/ladder.h"
 #include "kernels/lab/ptxas.h"
 #include "kernels/simt/counts.h"
+#include "kernels/tell.h"
 #include "tests/cases/check_case.h"
 #include "tests/cases/profiled.h"
 #include "tests/selftest.h"
@@ -113,7 +118,7 @@ Row site_row(const std::string& what, const runner::KernelCounts& k, const runne
 }
 
 struct Run {
-  std::string what;
+  std::string op, what;
   std::vector<runner::KernelCounts> kernels;
 };
 
@@ -122,16 +127,34 @@ Run run_counted(const cases::OpCase& c, cases::RunAs mode) {
   const std::vector<Tensor> inputs = cases::make_inputs(c, bf16 ? DType::kBF16 : DType::kF32, kSimt);
   runner::start_counts();
   cases::run_case(c, inputs, cases::differentiable(c));
-  return {c.op + "/" + c.name + (bf16 ? " bf16" : ""), runner::take_counts()};
+  return {c.op, c.op + "/" + c.name + (bf16 ? " bf16" : ""), runner::take_counts()};
+}
+
+// Leaves them out, and says which ops have no others.
+void without_launches(std::vector<Run>& runs) {
+  std::set<std::string> launch;
+  for (const Run& run : runs)
+    if (!run.kernels.empty()) launch.insert(run.op);
+  std::vector<std::string> none;
+  for (const Run& run : runs)
+    if (!launch.contains(run.op)) none.push_back(run.what);
+  std::erase_if(runs, [](const Run& run) { return run.kernels.empty(); });
+  if (none.empty()) return;
+  const std::string why =
+      fmt::format("{} launches no kernel: it computes nothing and moves no number", fmt::join(none, ", "));
+  TAUT_CHECK(!runs.empty(), "[kernel] {}; hint: `taut kernel ls` lists the ops, as softmax and cast", why);
+  tell("[kernel] {}\n", why);
 }
 
 std::vector<Run> runs_of(const lab::ProfileOptions& options) {
   if (options.rung > 0)
-    return {{fmt::format("{}:{}", options.filter, options.rung), lab::count_rung(options.filter, options.rung)}};
+    return {{options.filter, fmt::format("{}:{}", options.filter, options.rung),
+             lab::count_rung(options.filter, options.rung)}};
   std::vector<Run> runs;
   for (const cases::RunAs mode : {cases::RunAs::kF32, cases::RunAs::kTf32, cases::RunAs::kBf16})
     for (const cases::OpCase& c : cases::profiled_cases("kernel", options.filter, kMostFlops, mode))
       runs.push_back(run_counted(c, mode));
+  without_launches(runs);
   return runs;
 }
 
@@ -141,7 +164,7 @@ std::vector<Row> profile_ops(const lab::ProfileOptions& options) {
   const lab::Gpu& gpu = lab::gpu_by_name(options.gpu);
   KnownResources known(gpu);
   std::vector<Row> rows;
-  for (const auto& [what, kernels] : runs_of(options)) {
+  for (const auto& [op, what, kernels] : runs_of(options)) {
     const std::vector<lab::KernelSource> sources = lab::find_sources(kernels);
     for (size_t i = 0; i < kernels.size(); ++i) {
       const runner::KernelCounts& k = kernels[i];
@@ -156,8 +179,8 @@ std::vector<Row> profile_ops(const lab::ProfileOptions& options) {
 
 std::vector<lab::KernelSource> kernel_sources(const lab::ProfileOptions& options) {
   std::vector<lab::KernelSource> all;
-  for (const auto& [what, kernels] : runs_of(options))
-    for (lab::KernelSource& source : lab::find_sources(kernels)) all.push_back(std::move(source));
+  for (const Run& run : runs_of(options))
+    for (lab::KernelSource& source : lab::find_sources(run.kernels)) all.push_back(std::move(source));
   return all;
 }
 

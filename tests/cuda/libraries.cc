@@ -96,7 +96,7 @@ TEST_CASE("the benchmark times own kernels beside the libraries, against the rat
       CHECK(row.at("p10_milliseconds") <= row.at("milliseconds"));
       CHECK(row.at("milliseconds") <= row.at("p90_milliseconds"));
       CHECK(row.at("peak_gflops") > 0);
-      CHECK(row.at("copy_gb_per_second") > 0);
+      CHECK(row.at("memory_gb_per_second") > 0);
       CHECK(row.at("percent_of_peak") > 0);
       const bool forward = row.at("pass") == "forward";
       // Of attention the library has the forward pass alone.

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "kernels/arena.h"
@@ -11,6 +12,7 @@
 #include "kernels/lab/gpu_libraries.h"
 #include "kernels/lab/peak.h"
 #include "kernels/lab/sweep.h"
+#include "tests/cuda/injected.h"
 
 namespace taut::lab {
 namespace {
@@ -23,7 +25,7 @@ TEST_CASE("every rung of every ladder is right and better than the one before in
   CHECK(ladder_ops().size() == 7);
   for (const LadderOp& op : ladder_ops()) {
     CAPTURE(op.op);
-    const std::vector<LadderRow> rows = run_ladder(op.op, kSimt);
+    const std::vector<LadderRow> rows = run_ladder(op, kSimt);
     CHECK(rows.size() >= 3);
     CHECK(std::count_if(rows.begin(), rows.end(), [](const LadderRow& r) { return r.production; }) == 1);
     CHECK(rows.back().production);
@@ -34,7 +36,7 @@ TEST_CASE("every rung of every ladder is right and better than the one before in
       CHECK(row.requests > 0);
     }
   }
-  CHECK_THROWS_AS(run_ladder("no-such-op", kSimt), Error);
+  CHECK_THROWS_AS(ladder_op("no-such-op"), Error);
 }
 
 TEST_CASE("rungs are right at every class of sizes, on the CPU too") {
@@ -104,11 +106,11 @@ TEST_CASE("random sizes depend on the seed alone, and are in range") {
 }
 
 TEST_CASE("a ladder on the CPU is timed against the peaks of the same run") {
-  const std::vector<LadderRow> rows = run_ladder("pgd_step", kCpu);
+  const std::vector<LadderRow> rows = run_ladder(ladder_op("pgd_step"), kCpu);
   CHECK(rows.size() >= 2);
   for (const LadderRow& row : rows) {
     CHECK(row.verified);
-    CHECK(row.better == "time");
+    CHECK(row.better == (row.rung == 1 ? "" : "time"));  // the first has none to be better than
     CHECK(row.milliseconds > 0);
     CHECK(row.percent_of_peak > 0);
     CHECK(row.requests == 0);
@@ -130,6 +132,58 @@ TEST_CASE("peaks of a device are a copy's rate and the matrix rate of each preci
   CHECK(Peaks{2, 4}.percent(1e9, 3e9, 1) == 75);
 }
 
+TEST_CASE("the CPU's memory is measured for what reads, writes, does both or neither") {
+  for (const Traffic& traffic : {Traffic{1 << 20, 0}, {0, 1 << 20}, {3 << 20, 1 << 20}, {1 << 18, 1 << 20}, {0, 0}})
+    for (const bool cold : {false, true}) {
+      CAPTURE(traffic.read);
+      CAPTURE(traffic.written);
+      const Peaks peaks = measure_peaks(1, traffic, cold);
+      CHECK(peaks.gb_per_second > 0);
+      CHECK(std::isfinite(peaks.gb_per_second));
+      CHECK(peaks.gflops.value_or(0) > 0);
+    }
+}
+
+TEST_CASE("beside cold rows stands a cold copy") {
+  // Memory is set once for the copy, and once before every sample to spoil the cache.
+  measure_gpu_peaks(kSimt, LtElement::kF32, 1 << 16);  // the matrix rate is measured once
+  const auto second_set_fails = [](bool cold) {
+    const Injected injected;
+    cuda_twin::fail_call("cudaMemsetAsync", 2, cuda_twin::cudaErrorIllegalAddress, false);
+    try {
+      measure_gpu_peaks(kSimt, LtElement::kF32, 1 << 16, cold);
+    } catch (const Error&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(!second_set_fails(false));
+  CHECK(second_set_fails(true));
+}
+
+TEST_CASE("a vendor's library with other numbers than the op's loses its column, not the table") {
+  LadderOp op = ladder_op("matmul");
+  const LadderOptions options{.sizes = Sizes{32, 32, 32}, .timed = true};
+  for (const LadderRow& row : run_ladder(op, kSimt, options)) CHECK(row.vendor == "cuBLASLt");
+  // Of an op that leaves its first input as it is, cuBLASLt computes another function.
+  op.make = [](const Sizes& sizes) {
+    Problem p = ladder_op("matmul").make(sizes);
+    p.out = p.in[0];
+    p.out_is_input = true;
+    return p;
+  };
+  op.rungs = [](Device, Rungs* rungs) {
+    static const Rung nothing{"its first input", LadderCount::kTime, true, [](Stream, const LadderData&) {}};
+    *rungs = {&nothing, 1};
+  };
+  const std::vector<LadderRow> rows = run_ladder(op, kSimt, options);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].verified);
+  CHECK(rows[0].vendor.empty());
+  CHECK(!rows[0].vendor_milliseconds.has_value());
+  CHECK(!rows[0].percent_of_vendor.has_value());
+}
+
 TEST_CASE("a ladder is timed on the twin as on a GPU, beside the vendor's library where it has the op") {
   const struct {
     const char* op;
@@ -143,7 +197,7 @@ TEST_CASE("a ladder is timed on the twin as on a GPU, beside the vendor's librar
   };
   for (const auto& c : cases) {
     CAPTURE(c.op);
-    for (const LadderRow& row : run_ladder(c.op, kSimt, {.sizes = c.sizes, .timed = true})) {
+    for (const LadderRow& row : run_ladder(ladder_op(c.op), kSimt, {.sizes = c.sizes, .timed = true})) {
       CAPTURE(row.rung);
       CHECK(row.verified);
       CHECK(row.milliseconds > 0);
@@ -164,21 +218,27 @@ TEST_CASE("one rung of a ladder, at sizes of a sweep") {
   CHECK(sizes[1] == Sizes{5, 5});
   CHECK(sizes.back() == Sizes{7, 64});
   CHECK(sweep_sizes(op, op.counted, {}) == std::vector<Sizes>{op.counted});
-  const std::vector<LadderRow> rows = run_ladder("softmax", kSimt, {.rung = 2, .sizes = sizes.back()});
+  const std::vector<LadderRow> rows = run_ladder(ladder_op("softmax"), kSimt, {.rung = 2, .sizes = sizes.back()});
   REQUIRE(rows.size() == 1);
   CHECK(rows[0].rung == 2);
   CHECK(rows[0].sizes == sizes.back());
   CHECK(rows[0].verified);
-  const std::vector<LadderRow> timed = run_ladder("softmax", kCpu, {.rung = 2, .sizes = sizes.back()});
+  const std::vector<LadderRow> timed = run_ladder(ladder_op("softmax"), kCpu, {.rung = 2, .sizes = sizes.back()});
   REQUIRE(timed.size() == 1);
   CHECK(timed[0].verified);
   for (const char* bad : {"cols", "cols=", "none=3", "cols=0", "cols=3..", "cols=3..9", "cols=3..9*1", "cols=3,",
-                          "cols=x", "cols=1..9999+1"}) {
+                          "cols=x", "cols=1..9999+1", "cols=8..4*2", "cols=3,3", "cols=3,1..5+1"}) {
     CAPTURE(bad);
     CHECK_THROWS_WITH_AS(sweep_sizes(op, op.counted, {bad}), doctest::Contains("[-a]"), Error);
   }
   CHECK_THROWS_WITH_AS(sweep_sizes(op, op.counted, {"cols=1", "cols=2"}), doctest::Contains("once"), Error);
-  CHECK_THROWS_WITH_AS(run_ladder("softmax", kSimt, {.rung = 9}), doctest::Contains("1 to"), Error);
+  CHECK(sweep_sizes(op, op.counted, {"cols=8..8*2"}).size() == 1);
+  const LadderOp& matmul = ladder_op("matmul");
+  CHECK_THROWS_WITH_AS(
+      sweep_sizes(matmul, matmul.counted, {"m=100000000", "n=100000000", "k=100000000"}),
+      doctest::Contains("sizes of matmul with a product of at most 1e+15, got m=100000000 n=100000000 k=100000000"),
+      Error);
+  CHECK_THROWS_WITH_AS(run_ladder(ladder_op("softmax"), kSimt, {.rung = 9}), doctest::Contains("1 to 4, got 9"), Error);
 }
 
 }  // namespace taut::lab

@@ -116,9 +116,40 @@ TEST_CASE("without the device the lab's commands are waived") {
         taut({"kernel", command, "sofmax", "--device", "simt"}, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
     CHECK(wrong.code == 2);
   }
-  const Outcome unknown = taut({"kernel", "roofline", "softmax", "--device", "simt", "--gpu", "none"},
-                               "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
-  CHECK(unknown.code == 2);
+  const struct {
+    std::vector<std::string> arguments;
+    int code;
+  } cases[] = {
+      {{"roofline", "softmax", "--gpu", "none"}, 2},
+      {{"roofline", "softmax", "-o", "png"}, 2},
+      {{"roofline", "^linear/.*-tf32$"}, 77},
+      {{"verify", "softmax", "-o", "png"}, 2},
+      {{"verify", "softmax:9"}, 2},
+      {{"ladder", "softmax", "-o", "png"}, 2},
+      {{"bench", "softmax", "-o", "png"}, 2},
+      {{"bench", "matmul", "--shape", "3x3x3", "--dtype", "bf16"}, 77},
+      {{"bench", "matmul", "--shape", "foo"}, 2},
+      {{"bench", "relu", "--shape", "3x3x3"}, 2},
+      {{"bench", "matmul", "--shape", "3x3x3", "--dtype", "zz"}, 2},
+      {{"bench", "matmul", "--dtype", "zz"}, 2},
+      {{"bench", "^adamw/", "--dtype", "bf16"}, 2},
+      {{"bench", "--shapes", "/none.json"}, 66},
+      {{"bench", "softmax", "-a", "rows=3,3"}, 2},
+      {{"bench", "softmax:9", "-a", "rows=3"}, 2},
+  };
+  for (const auto& c : cases) {
+#ifdef TAUT_DEBUG_BUILD
+    if (c.arguments[0] == "bench" || c.code == 77) continue;  // which times nothing
+#endif
+    std::vector<std::string> arguments{"kernel"};
+    arguments.insert(arguments.end(), c.arguments.begin(), c.arguments.end());
+    arguments.insert(arguments.end(), {"--device", "simt"});
+    const Outcome o = taut(arguments, "TAUT_SIMT_FAIL=cudaGetDeviceCount:1+:100");
+    CAPTURE(c.arguments[1]);
+    CAPTURE(c.arguments.back());
+    CAPTURE(o.err);
+    CHECK(o.code == c.code);
+  }
 }
 
 TEST_CASE("--timed is for simt alone") {
@@ -159,6 +190,40 @@ TEST_CASE("kernel bench times on the CPU and counts on the SIMT runner") {
   CHECK(drawn.code == 0);
   CHECK(drawn.out.find("<svg") == 0);
   CHECK(drawn.out.find("softmax/6x13-dim-1 forward") != std::string::npos);
+#endif
+}
+
+TEST_CASE("shapes of products and convolutions on the CPU are timed by passes, with warm and with cold caches") {
+#ifndef TAUT_DEBUG_BUILD
+  for (const auto& [op, shape, pass] :
+       {std::tuple("matmul", "16x8x24", "tn"), {"conv2d", "1x6x6x4x8x3:g2", "weight"}}) {
+    const json rows = rows_of({"kernel", "bench", op, "--shape", shape, "--pass", pass, "--warm", "--cold", "-t", "1"});
+    REQUIRE(rows.size() == 2);
+    const json cases = rows_of({"kernel", "bench", "^softmax/6x13-dim-1$", "--cold", "-t", "1"});
+    for (size_t i = 0; i < 2; ++i) {
+      CHECK(rows[i].at("op") == op);
+      CHECK(rows[i].at("shape") == shape);
+      CHECK(rows[i].at("pass") == pass);
+      CHECK(rows[i].at("caches") == (i == 0 ? "warm" : "cold"));
+      for (const auto& [column, value] : cases[0].items())
+        if (column != "case") CHECK(rows[i].contains(column));
+      for (const char* column :
+           {"milliseconds", "gflops", "gb_per_second", "memory_gb_per_second", "percent_of_peak", "fraction_of_peak"})
+        CHECK(rows[i].at(column).get<double>() > 0);
+      CHECK(rows[i].at("noise_percent").get<double>() >= 0);
+      CHECK(rows[i].at("vendor").is_null() == rows[i].at("percent_of_vendor").is_null());
+    }
+    // 16 x 8 from 24 x 16 and 24 x 8; 8 of 6 x 6 with 2 channels of 3 x 3, from images of 4 and 8.
+    const double bytes =
+        std::string(op) == "matmul" ? 4 * (16 * 24 + 24 * 8 + 16 * 8) : 4 * (36 * 4 + 36 * 8 + 8 * 2 * 9);
+    const double flops = std::string(op) == "matmul" ? 2.0 * 16 * 8 * 24 : 2.0 * 36 * 8 * 2 * 9;
+    CHECK(rows[0].at("flops_per_byte").get<double>() == doctest::Approx(flops / bytes));
+    CHECK(rows_of({"kernel", "bench", op, "--shape", shape, "--pass", pass, "--cold", "-t", "1"})[0].at("caches") ==
+          "cold");
+    const json plain = rows_of({"kernel", "bench", op, "--shape", shape, "--pass", pass, "-t", "1"});
+    REQUIRE(plain.size() == 1);
+    CHECK(plain[0].at("caches") == "warm");
+  }
 #endif
 }
 
@@ -302,6 +367,15 @@ TEST_CASE("what is known of a time is a number or null, never 0 for unknown") {
   CHECK(row.at("percent_of_vendor").is_null());
 }
 
+TEST_CASE("the profile of an op that launches nothing names it beside the others") {
+  const Outcome o = taut({"kernel", "profile", "^(cast|reshape)/", "--without-nvcc", "-o", "json"});
+  CHECK(o.code == 0);
+  const json rows = json::parse(o.out);
+  REQUIRE(!rows.empty());
+  for (const json& row : rows) CHECK(row.at("case") == "cast/to-bf16");
+  CHECK(o.err.find("[kernel] reshape/5x7-to-35 launches no kernel") != std::string::npos);
+}
+
 TEST_CASE("the lines for Nsight Compute name the kernel as its demangler does") {
   const struct {
     const char *kernel, *demangled;
@@ -373,6 +447,66 @@ TEST_CASE("kernel compare tells faster, slower, the same and what noise hides, a
   CHECK(junk.err.find("junk.json") != std::string::npos);
 }
 
+TEST_CASE("kernel compare fails where a row is gone, and judges no time that says nothing of its noise") {
+  const TempFolder folder;
+  const auto compared = [&](const json& a, const json& b) {
+    write_text(folder / "a.json", json::array({a}).dump());
+    write_text(folder / "b.json", json::array({b}).dump());
+    return taut({"kernel", "compare", folder / "a.json", folder / "b.json", "-o", "json"});
+  };
+  const json row = {{"op", "x"}, {"device", "cpu"}, {"milliseconds", 10}, {"noise_percent", 1}};
+  const auto with = [&](const char* field, const json& value) {
+    json changed = row;
+    changed[field] = value;
+    return changed;
+  };
+  for (const auto& [field, value] : {std::pair<const char*, json>{"op", "y"}, {"device", "simt"}}) {
+    const Outcome gone = compared(row, with(field, value));
+    CHECK(gone.code == 1);
+    const json rows = json::parse(gone.out);
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0].at("verdict") == "GONE");
+    CHECK(rows[1].at("verdict") == "NEW");
+  }
+  const json silent = {{"op", "x"}, {"device", "cpu"}, {"milliseconds", 20}};
+  const Outcome unknown = compared(row, silent);
+  CHECK(unknown.code == 0);
+  CHECK(json::parse(unknown.out)[0].at("verdict") == "AMBG");
+  CHECK(json::parse(unknown.out)[0].at("noise_percent").is_null());
+  CHECK(json::parse(compared(silent, silent).out)[0].at("verdict") == "SAME");
+  const json counted = {{"op", "x"}, {"device", "cpu"}, {"sectors", 5}};
+  for (const Outcome& o : {compared(row, counted), compared(counted, row)}) {
+    CHECK(o.code == 65);
+    for (const char* word : {"a.json", "b.json", "timed in", "hint: both with --timed"})
+      CHECK(o.err.find(word) != std::string::npos);
+    CHECK(o.out.empty());
+  }
+  for (const json& broken : {with("milliseconds", nullptr), with("milliseconds", 0), json{{"op", "x"}}}) {
+    const Outcome o = compared(row, broken);
+    CHECK(o.code == 65);
+    CHECK(o.err.find("b.json") != std::string::npos);
+  }
+  for (const char* threshold : {"nan", "-1", "101"}) {
+    const Outcome o = taut({"kernel", "compare", folder / "a.json", folder / "a.json", "--threshold", threshold});
+    CHECK(o.code == 2);
+    CHECK(o.err.find("[--threshold] expected a percentage of 0 to 100") != std::string::npos);
+  }
+}
+
+TEST_CASE("rows of ladders and sweeps say their device, and the first rung is better than none") {
+  const json rows = rows_of({"kernel", "ladder", "pgd_step"});
+  REQUIRE(rows.size() > 1);
+  for (const json& row : rows) CHECK(row.at("device") == "simt");
+  CHECK(rows[0].at("better").is_null());
+  CHECK(rows[0].at("is_better").is_null());
+  CHECK(rows[1].at("better").is_string());
+  CHECK(rows[1].at("is_better") == true);
+  CHECK(rows_of({"kernel", "bench", "pgd_step", "-a", "pixels=5", "--device", "simt"})[0].at("device") == "simt");
+#ifndef TAUT_DEBUG_BUILD
+  CHECK(rows_of({"kernel", "bench", "pgd_step", "-a", "pixels=5", "-t", "1"})[0].at("device") == "cpu");
+#endif
+}
+
 TEST_CASE("what the lab cannot do is refused with the code for it") {
   const struct {
     std::vector<std::string> arguments;
@@ -380,7 +514,19 @@ TEST_CASE("what the lab cannot do is refused with the code for it") {
     std::string word;
   } cases[] = {
       {{"kernel", "ladder", "no-such-op"}, 2, "pgd_step"},
-      {{"kernel", "show", "softmax:9"}, 2, "1 to 4"},
+      {{"kernel", "show", "softmax:9"}, 2, "1 to 4, got 9"},
+      {{"kernel", "show", "reshape"}, 2, "launches no kernel"},
+      {{"kernel", "profile", "^reshape/", "--without-nvcc"}, 2, "launches no kernel"},
+      {{"kernel", "profile", ""}, 2, "expected an op"},
+      {{"kernel", "verify", ""}, 2, "expected an op"},
+      {{"kernel", "roofline", ""}, 2, "expected an op"},
+      {{"kernel", "roofline", "^cast/", "--device", "simt"}, 2, "hint: `taut kernel profile`"},
+      {{"kernel", "roofline", "^softmax/6x13-dim-1$", "-o", "pdf"}, 2, "svg"},
+      {{"kernel", "bench", "softmax", "-a", "rows=8..4*2", "--device", "simt"}, 2, "ranges ascending"},
+      {{"kernel", "bench", "softmax", "-a", "rows=3,3", "--device", "simt"}, 2, "none twice"},
+      {{"kernel", "bench", "softmax", "-a", "rows=30000000", "-a", "cols=30000000", "--device", "simt"},
+       71,
+       "out of memory for softmax of rows=30000000 cols=30000000"},
       {{"kernel", "show", "softmax:x"}, 2, "OP:RUNG"},
       {{"kernel", "ls", "--op", "none"}, 2, "kernel ls"},
       {{"kernel", "verify", "softmax", "--sizes", "huge"}, 2, "random:N"},
@@ -398,7 +544,6 @@ TEST_CASE("what the lab cannot do is refused with the code for it") {
       {{"kernel", "bench", "softmax", "-a", "rows=3", "--dtype", "bf16"}, 2, "[--dtype] a sweep runs in f32"},
       {{"kernel", "bench", "softmax", "-a", "rows=3", "--all", "--pass", "nt"}, 2, "[--all, --pass]"},
       {{"kernel", "bench", "softmax", "--shape", "3x3", "--all"}, 2, "[--all]"},
-      {{"kernel", "bench", "matmul", "--shape", "3x3x3", "--cold"}, 2, "[--cold]"},
       {{"kernel", "bench"}, 2, "expected an op"},
       {{"kernel", "bench", "--shapes", "x.json", "--dtype", "bf16"}, 2, "[--dtype]"},
       {{"kernel", "bench", "--shapes", "/none.json"}, 66, "/none.json"},
