@@ -34,7 +34,7 @@ const std::vector<Further>& further_cases() {
       {"phm_linear/197x768-24-n4-r1-bias", {f32}},
       {"matmul/64x128T,96x64T", {bf16}},
       {"conv2d/1x48x52x3,64x3x7x7-stride2-pad3", {f32, bf16}},  // ResNet-50's stem
-      {"conv2d/2x32x32x3,64x3x3x3-pad1", {f32, bf16}},  // images' three channels
+      {"conv2d/2x32x32x3,64x3x3x3-pad1", {f32, bf16}},          // images' three channels
       {"conv2d/1x28x28x64,64x1x3x3-pad1-groups64", {f32}},
       {"batch_norm/2x7x7x512-eval-relu-frozen-gains", {f32}},
       {"count_zeros/32x1000", {bf16}},
