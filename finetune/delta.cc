@@ -90,6 +90,7 @@ void load_delta(const std::string& path, nn::Model& model, const Strategy& strat
     if (t.shape() != e.shape || t.dtype() != parameter.dtype())
       fail(Exit::kBadData, "[{}] tensor '{}': expected {} {}, got {}", path, e.external, name(parameter.dtype()),
            to_string(e.shape), to_string(t, 0));
+    nn::check_variance(e.path, t, path, e.external);
     used.insert(e.external);
     auto [it, is_new] = values.try_emplace(e.path);
     if (is_new) it->second = Tensor::empty(parameter.shape(), parameter.dtype());

@@ -145,7 +145,9 @@ void Edits::set(const std::string& name, const Tensor& value) {
     fail(Exit::kBadData, "[{}] tensor '{}': expected {}, got {}{}", file_, name, to_string(e.shape),
          to_string(value.shape()),
          model_.is_head(e.path) ? fmt::format("; hint: model.classes={}", value.ndim() > 0 ? value.size(0) : 0) : "");
-  rows(e).copy_from(value);
+  nn::check_variance(e.path, value, file_, name);
+  Tensor to = rows(e);
+  to.copy_from(nn::rows_of_file(e, value, to.shape()));
 }
 
 void Edits::fold(const std::string& module, const Update& u) {

@@ -4,10 +4,11 @@
 // model_head.safetensors or pytorch_model_head.bin).
 //
 //   read   peft, of ViTs and convolutional nets: LoRA (any linear layers and convolutions, rank and alpha patterns,
-//          rsLoRA, DoRA, biases), (IA)^3 with or without feed-forward modules, whole modules (a head, batch norms);
+//          rsLoRA, DoRA, biases), (IA)^3 with or without feed-forward modules, LN-tuning, whole modules (a head, batch
+//          norms, embeddings);
 //          AdapterHub: LoRA, (IA)^3, bottleneck adapters and Compacter in series or parallel with gelu, relu or silu,
 //          on all or some layers. What a configuration asks beyond that is refused by the name of its key.
-//   write  peft: lora, ia3. AdapterHub: lora, ia3, adapter, compacter, lp (a head alone).
+//   write  peft: lora, ia3, ln (ViTs). AdapterHub: lora, ia3, adapter, compacter, lp (a head alone).
 //
 // LoRA and (IA)^3 are folded into the weights: W + s B A, diag(l) W, W diag(l). A batch norm's running statistics
 // move with training: its delta is written with every norm a module to save.
@@ -25,7 +26,7 @@ enum class Layout { kPeft, kPeftV5, kAdapterHub };
 
 struct ForeignDelta {
   std::string description;  // "LoRA of 10 modules in peft's layout"
-  std::string method;       // lora, ia3, adapter, compacter, or lp for a head alone
+  std::string method;       // lora, ia3, ln, adapter, compacter, or lp for a head alone
   bool has_head = false;
   // What the model is now a model of: `full` (plain) where all was folded, else `adapter` or `compacter`.
   const Strategy* strategy = nullptr;

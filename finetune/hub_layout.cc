@@ -5,6 +5,8 @@
 //   vit.shared_parameters.N.phm_rule                          Compacter's rule
 //   heads.H.1.{weight, bias}                                  a head
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <filesystem>
 #include <regex>
 #include <set>
@@ -51,10 +53,30 @@ HubConfig hub_config(const std::string& file) {
   return hub;
 }
 
-// Until version 1.1.0 the library read alpha and never used it.
+// Until version 1.1.0 the library read alpha and never used it. Versions are ordered as Python orders them (PEP 440):
+// 1.1.0.dev0, 1.1.0a1 and 1.1rc1 come before 1.1.0; 1.1 and 1.1.0.post1 do not.
 bool ignores_alpha(const std::string& version) {
-  static const std::regex kBefore("^adapters\\.(0|1\\.0)\\.");
-  return std::regex_search(version, kBefore);
+  constexpr std::string_view kLibrary = "adapters.";
+  if (!version.starts_with(kLibrary)) return false;
+  const char *at = version.data() + kLibrary.size(), *end = version.data() + version.size();
+  for (int part = 0;; ++part) {
+    const uint64_t since = part < 2 ? 1 : 0;
+    uint64_t number = UINT64_MAX;  // where there are too many digits
+    const char* digits = at;
+    at = std::from_chars(digits, end, number).ptr;
+    if (at == digits) return false;  // no version
+    if (number != since) return number < since;
+    if (end - at > 1 && *at == '.' && at[1] >= '0' && at[1] <= '9') {
+      ++at;
+      continue;
+    }
+    if (part == 0) return true;  // "1" is 1.0
+    break;
+  }
+  while (at != end && (*at == '.' || *at == '-' || *at == '_')) ++at;
+  const std::string_view suffix(at, static_cast<size_t>(end - at));
+  constexpr std::array kBefore = {"a", "b", "c", "rc", "pre", "dev"};
+  return std::any_of(kBefore.begin(), kBefore.end(), [&](const char* word) { return suffix.starts_with(word); });
 }
 
 void load_loras(const HubConfig& hub, const WeightsFile& file, Edits& edits, ForeignDelta& delta) {
@@ -80,10 +102,14 @@ void load_loras(const HubConfig& hub, const WeightsFile& file, Edits& edits, For
            is_lora ? "LoRA" : "(IA)^3", printable(hub.name));
     Update& u = updates[stored.substr(0, at)];
     const Tensor t = edits.read(file, stored);
+    if (part == "lora_A" && t.ndim() > 0 && static_cast<double>(t.size(0)) != rank)
+      fail(Exit::kBadData, "[{}] tensor '{}': expected rank {}, as key 'r' of {} says, got {}", file.path(),
+           printable(stored), rank, hub.file, to_string(t.shape()));
     (part == "lora_A" ? u.a : is_lora ? u.b : u.l) = t;
     u.scale = scale;
   }
   if (updates.empty()) fail(Exit::kBadData, "[{}] expected adapted modules, got none", file.path());
+  if (!is_lora && rank != 1) fail(Exit::kBadData, "[{}] key 'r': expected 1 in (IA)^3, got {}", hub.file, rank);
   if (!is_lora && scale != 1) fail(Exit::kBadData, "[{}] key 'alpha': expected r in (IA)^3, got {}", hub.file, alpha);
   for (const auto& [module, u] : updates) edits.fold(module, u);
   delta.strategy = &strategy("full");

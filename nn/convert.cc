@@ -113,11 +113,11 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   TAUT_CHECK(without_prefixes(options.prefix, style).empty(),
              "[--prefix] expected one made of {}, which readers strip, got '{}'", fmt::join(prefixes(style), ", "),
              options.prefix);
+  const WeightsFile file = WeightsFile::open(in, {.v2_is_bf16 = options.v2_is_bf16});
   const bool npz = out.ends_with(".npz");
   TAUT_CHECK(npz || out.ends_with(".safetensors"), "[{}] expected an output that ends in .safetensors or .npz", out);
   TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, target);
   NamePatterns drop(options.drop, "--drop");
-  const WeightsFile file = WeightsFile::open(in, {.v2_is_bf16 = options.v2_is_bf16});
   const std::optional<Recognised> known = recognise(file);
   if (!known) {
     std::vector<std::string> names = file.names();
@@ -142,21 +142,12 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
 
   const FileNames names(file);
   VitConfig config;
-  std::vector<NameEntry> map, absent;
-  std::string head = "head.";
   if (is_vit) {
     config = *known->vit;
     config.pooler = true;
-    map = name_map(config, names.style());
-  } else {
-    const std::shared_ptr<ModelConfig> with_head = known->net->clone();
-    with_head->classes = std::max<int64_t>(1, with_head->classes);
-    const std::shared_ptr<Model> net = with_head->build();
-    map = name_map(*net);
-    head = net->head_path() + ".";
   }
-  const bool has_head = (is_vit ? config.classes : known->net->classes) > 0;
-  std::vector<FoundEntry> found = names.find(map, config.dim, absent);
+  Places at = places(names, *known);
+  std::vector<FoundEntry>& found = at.found;
   ConvertReport report{known->text, 0, out, {}};
   // Beside a head Hugging Face's pooler is never read, and everybody else's stands before the head: there renaming it
   // would change the function.
@@ -174,15 +165,8 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
            in, printable(f.stored), target);
     return false;
   });
-  std::vector<std::string> missing, misshaped, unknown, beside;
-  for (const NameEntry& e : absent)
-    if (!e.path.starts_with("pooler.") && !(e.path.starts_with(head) && !has_head)) missing.push_back(e.external);
-  for (const FoundEntry& f : found)
-    if (f.shape != f.entry.shape)
-      misshaped.push_back(fmt::format("{} {} instead of {}", f.stored, to_string(f.shape), to_string(f.entry.shape)));
+  std::vector<std::string> unknown, beside;
   for (const std::string& stored : names.others(found)) {
-    const bool is_beside = !is_vit && (stored.ends_with(".num_batches_tracked") ||
-                                       is_never_run(*known->net, names.without_prefix(stored)));
     const bool is_part = is_vit && !part_of_other_vits(stored).empty();
     if (!is_part && drop.match(stored))
       report.dropped.push_back(stored);
@@ -190,15 +174,16 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
       report.dropped.push_back(
           fmt::format("{} (the classifier does not read it; {} names would put it before the head)", stored, target));
     else
-      (is_beside ? beside : unknown).push_back(stored);
+      (computes_nothing(names, *known, stored) ? beside : unknown).push_back(stored);
   }
   check_used(drop, file, is_vit);
-  if (!missing.empty() || !misshaped.empty() || !unknown.empty()) {
+  const std::vector<std::string> odd = misshaped(found);
+  if (!at.missing.empty() || !odd.empty() || !unknown.empty()) {
     const bool all_parts = is_vit && std::all_of(unknown.begin(), unknown.end(), [](const std::string& name) {
                              return !part_of_other_vits(name).empty();
                            });
-    fail(Exit::kBadData, "[{}] {} does not fit{}{}{}{}", in, known->text, listed("mis-shaped", misshaped),
-         listed("missing", missing), is_vit ? listed_strangers("unknown", unknown) : listed("unknown", unknown),
+    fail(Exit::kBadData, "[{}] {} does not fit{}{}{}{}", in, known->text, listed("mis-shaped", odd),
+         listed("missing", at.missing), is_vit ? listed_strangers("unknown", unknown) : listed("unknown", unknown),
          unknown.empty() || all_parts ? "" : "; hint: --drop REGEX leaves tensors out");
   }
 

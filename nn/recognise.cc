@@ -179,6 +179,53 @@ const char* name(NameStyle style) {
   return "?";
 }
 
+Places places(const FileNames& names, const Recognised& known) {
+  std::vector<NameEntry> map, absent;
+  std::string head = "head.";
+  int64_t dim = 0, classes = 0;
+  if (known.vit) {
+    VitConfig config = *known.vit;
+    config.pooler = true;
+    map = name_map(config, names.style());
+    dim = config.dim;
+    classes = config.classes;
+  } else {
+    const std::shared_ptr<ModelConfig> with_head = known.net->clone();
+    classes = with_head->classes;
+    with_head->classes = std::max<int64_t>(1, classes);
+    const std::shared_ptr<Model> net = with_head->build();
+    map = name_map(*net);
+    head = net->head_path() + ".";
+  }
+  Places all{names.find(map, dim, absent), {}};
+  for (const NameEntry& e : absent)
+    if (!e.path.starts_with("pooler.") && (classes > 0 || !e.path.starts_with(head))) all.missing.push_back(e.external);
+  return all;
+}
+
+std::vector<std::string> misshaped(const std::vector<FoundEntry>& found) {
+  std::vector<std::string> all;
+  for (const FoundEntry& f : found)
+    if (f.shape != f.entry.shape)
+      all.push_back(fmt::format("{} {} instead of {}", f.stored, to_string(f.shape), to_string(f.entry.shape)));
+  return all;
+}
+
+bool computes_nothing(const FileNames& names, const Recognised& known, const std::string& stored) {
+  return known.net != nullptr &&
+         (stored.ends_with(".num_batches_tracked") || is_never_run(*known.net, names.without_prefix(stored)));
+}
+
+std::string what_does_not_fit(const TensorFile& file, const Recognised& known) {
+  const FileNames names(file);
+  const Places at = places(names, known);
+  std::vector<std::string> unknown = names.others(at.found);
+  std::erase_if(unknown, [&](const std::string& stored) { return computes_nothing(names, known, stored); });
+  const std::string text = listed("mis-shaped", misshaped(at.found)) + listed("missing", at.missing) +
+                           (known.vit ? listed_strangers("unknown", unknown) : listed("unknown", unknown));
+  return text.empty() ? "" : ", which the file does not fit" + text;
+}
+
 std::optional<Recognised> recognise(const TensorFile& file) {
   const FileNames names(file);
   return names.style() == NameStyle::kTorchvision ? recognise_net(file, names) : recognise_vit(file, names);

@@ -22,6 +22,22 @@ struct Recognised {
 
 const char* name(NameStyle style);  // "timm", "hf", "google", "torchvision"
 
+// Where a file's tensors stand in what was recognised: those that it has, and the names of those that it lacks, but a
+// pooler and, of a file without a head, the head.
+struct Places {
+  std::vector<FoundEntry> found;
+  std::vector<std::string> missing;
+};
+Places places(const FileNames& names, const Recognised& known);
+// "NAME (1, 2) instead of (3, 4)" of each tensor that has another shape than its place.
+std::vector<std::string> misshaped(const std::vector<FoundEntry>& found);
+// Whether a tensor of a recognised net computes nothing: a batch norm's counter, a layer that is never run.
+bool computes_nothing(const FileNames& names, const Recognised& known, const std::string& stored);
+
+// What keeps a recognised file from being converted and loaded, to be said after `text`: ", which the file does not
+// fit; 2 of LayerScale, ...". Empty: nothing.
+std::string what_does_not_fit(const TensorFile& file, const Recognised& known);
+
 // Empty where the tensors are neither a ViT's nor a listed net's.
 std::optional<Recognised> recognise(const TensorFile& file);
 

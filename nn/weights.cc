@@ -16,6 +16,15 @@ bool is_square(int64_t n, int64_t& side) {
 
 }  // namespace
 
+void check_variance(const std::string& path, const Tensor& values, const std::string& file, const std::string& tensor) {
+  if (!path.ends_with("running_var")) return;
+  const std::vector<double> all = values.to_doubles();
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i] < 0)
+      fail(Exit::kBadData, "[{}] tensor '{}': expected variances, which are at least 0, got {} at index {}", file,
+           printable(tensor), all[i], i);
+}
+
 LoadReport load_weights(Model& model, const std::string& path, const LoadOptions& options) {
   NamePatterns allow_missing(options.allow_missing, "model.allow_missing"),
       allow_unexpected(options.allow_unexpected, "model.allow_unexpected");
@@ -95,6 +104,7 @@ LoadReport load_weights(Model& model, const std::string& path, const LoadOptions
       fail(Exit::kBadData, "[{}] tensor '{}': expected floating numbers, got {}", path, s.from.stored, name(t.dtype()));
     if (s.from.layer >= 0) t = t.slice(0, s.from.layer, 1).reshape(s.from.shape);
     t = t.to(model.dtype());
+    check_variance(e.path, t, path, s.from.stored);
     if (s.interpolate) {
       int64_t side = 0;
       is_square(t.size(1) - 1, side);
@@ -138,6 +148,7 @@ void load_state(Module& module, const std::map<std::string, Tensor>& state, cons
     if (it->second.shape() != p.var.shape() || it->second.dtype() != p.var.dtype())
       fail(Exit::kBadData, "[{}] tensor '{}': expected {} {}, got {}", file, p.path, name(p.var.dtype()),
            to_string(p.var.shape()), to_string(it->second, 0));
+    check_variance(p.path, it->second, file, p.path);
   }
   if (state.size() != parameters.size())
     for (const auto& entry : state)

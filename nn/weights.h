@@ -24,6 +24,10 @@ struct NameEntry {
 Tensor rows_of_file(const NameEntry& e, const Tensor& in_file, const Shape& whole);
 Tensor file_of_rows(const NameEntry& e, const Tensor& parameter);
 
+// Throws Error(kBadData) naming file, tensor and element where `path` is a batch norm's running variance and `values`,
+// read for it, has a number below 0.
+void check_variance(const std::string& path, const Tensor& values, const std::string& file, const std::string& tensor);
+
 // kGoogle: the arrays of the ViT paper's and of big_vision's .npz files: kernels transposed, heads apart. kTorchvision
 // stands for the own names of any convolutional net (nn/resnet.h, nn/small_nets.h), torchvision's or not.
 enum class NameStyle { kTimm, kHf, kGoogle, kTorchvision };

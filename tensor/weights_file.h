@@ -2,7 +2,7 @@
 // only says, of a file too damaged to be recognised, whose rules it breaks).
 //
 //   safetensors         tensor/files/safetensors_header.h
-//   safetensors index   {"weight_map": {name: file}}, the index of a model in several files; shard_index.h
+//   an index            {"weight_map": {name: file}}, the index of a model in several files; shard_index.h
 //   torch zip, legacy   what torch.save writes; torch_file.h; no code of the file is ever run
 //   npy, npz            arrays of NumPy; npy.h
 //

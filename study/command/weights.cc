@@ -1,4 +1,5 @@
 // taut weights inspect, taut weights convert.
+#include <algorithm>
 #include <cmath>
 
 #include "finetune/foreign.h"
@@ -13,8 +14,14 @@ namespace taut::study {
 namespace {
 
 struct Statistics {
-  double min = HUGE_VAL, max = -HUGE_VAL, sum = 0;
+  // `small_sum` is of elements scaled by 2^-64: it stays finite where `sum` does not.
+  double min = HUGE_VAL, max = -HUGE_VAL, sum = 0, small_sum = 0;
   int64_t finite = 0, non_finite = 0;
+
+  double mean() const {
+    const auto n = static_cast<double>(finite);
+    return std::isfinite(sum) ? sum / n : std::clamp(small_sum / n, min * 0x1p-64, max * 0x1p-64) * 0x1p64;
+  }
 };
 
 // Of the finite elements; the sum is in f64, in order.
@@ -32,6 +39,7 @@ void add_elements(Statistics& s, const Tensor& tensor) {
         s.min = std::min(s.min, v);
         s.max = std::max(s.max, v);
         s.sum += v;
+        s.small_sum += v * 0x1p-64;
       }
     }
   });
@@ -53,7 +61,7 @@ std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
       if (s.finite > 0) {
         row["min"] = s.min;
         row["max"] = s.max;
-        row["mean"] = s.sum / static_cast<double>(s.finite);
+        row["mean"] = s.mean();
       }
     } else {
       unseen += numel(t.shape);
@@ -63,7 +71,7 @@ std::vector<Row> inspect(const std::string& path, bool v2_is_bf16) {
   const std::optional<nn::Recognised> known = nn::recognise(file);
   tell("{}: {}, {} tensors, {} elements, {} of them not finite{}; {}\n", path, file.format(), file.tensors().size(),
        elements, non_finite, unseen > 0 ? fmt::format(", {} of types whose values are not read here", unseen) : "",
-       known ? known->text : "no architecture that is known here");
+       known ? known->text + nn::what_does_not_fit(file, *known) : "no architecture that is known here");
   return rows;
 }
 

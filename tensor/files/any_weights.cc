@@ -146,7 +146,8 @@ FileContents parse_shards(FileBytes file, const WeightsOptions& options,
   if (names.size() > kMaxShards)
     fail(Exit::kBadData, "[{}] expected at most {} files, got {}", file.path(), kMaxShards, names.size());
   check_numbers(names, file.path());
-  FileContents all{std::move(file), "safetensors index", {}, index.metadata, {}};
+  FileContents all{std::move(file), "", {}, index.metadata, {}};
+  std::set<std::string> formats;
   bool may_share = false;
   for (const std::string& name : names) {
     FileContents shard = [&] {
@@ -158,6 +159,7 @@ FileContents parse_shards(FileBytes file, const WeightsOptions& options,
              e.what());
       }
     }();
+    formats.insert(shard.format);
     may_share = may_share || shard.format.starts_with("torch");
     for (StoredTensor& t : shard.tensors) {
       const auto it = index.file_of.find(t.name);
@@ -177,6 +179,7 @@ FileContents parse_shards(FileBytes file, const WeightsOptions& options,
              printable(tensor), printable(name));
   }
   check_total(index, all, may_share);
+  all.format = fmt::format("{} index", fmt::join(formats, " and "));
   return all;
 }
 

@@ -28,8 +28,9 @@ struct StoredTensor {
 // What a reader makes of a file. The tensors point into the mappings, so keep the files as long as them.
 struct FileContents {
   FileBytes file;
-  std::string format;                 // "safetensors", "torch zip", "torch legacy", "npy", "npz", "safetensors index"
-  std::vector<StoredTensor> tensors;  // in the file's order
+  // "safetensors", "torch zip", "torch legacy", "npy", "npz"; of an index by its files': "safetensors index", ...
+  std::string format;
+  std::vector<StoredTensor> tensors;            // in the file's order
   std::map<std::string, std::string> metadata;  // texts and numbers the file holds beside tensors
   std::vector<FileBytes> shards = {};           // further files the tensors lie in
 };

@@ -237,10 +237,12 @@ FileContents parse_torch_legacy(FileBytes file) {
   Storages storages(object.storages().size());
   for (const Pickle::Ref r : keys.root().items) {
     const Value& key = keys[r];
-    const auto it = key.kind == Kind::kText ? index.find(key.text) : index.end();
+    if (key.kind != Kind::kText)
+      fail(Exit::kBadData, "[{}] expected texts in the list of storage keys, got {}", path, describe(key));
+    const auto it = index.find(key.text);
     if (it == index.end())
-      fail(Exit::kBadData, "[{}] the list of storage keys holds {} '{}' that no tensor uses, or twice", path,
-           describe(key), printable(key.text));
+      fail(Exit::kBadData, "[{}] the list of storage keys holds '{}' twice, or no tensor uses it", path,
+           printable(key.text));
     const PickledStorage& s = object.storages()[it->second];
     if (file.size() - at < 8)
       fail(Exit::kBadData, "[{}] storage '{}': the file is cut off at byte {}", path, printable(s.key), at);

@@ -75,7 +75,9 @@ struct Case {
 const Case kCases[] = {{"peft_lora", "lora", true},
                        {"peft_lora_query_value", "lora", true},
                        {"peft_lora_dense", "lora", false},
+                       {"peft_lora_embeddings", "lora", false},
                        {"peft_ia3", "ia3", true},
+                       {"peft_ln", "ln", true},
                        {"hub_lora", "lora", true},
                        {"hub_ia3", "ia3", true},
                        {"hub_adapter", "adapter", true},
@@ -87,7 +89,11 @@ const Case kCases[] = {{"peft_lora", "lora", true},
                        {"hub_adapter_plus", "adapter", true},
                        {"hub_scaled_par_bn", "adapter", true}};
 
-const Case kCasesV5[] = {{"peft_lora", "lora", true}, {"peft_lora_dense", "lora", false}, {"peft_ia3", "ia3", true}};
+const Case kCasesV5[] = {{"peft_lora", "lora", true},
+                         {"peft_lora_dense", "lora", false},
+                         {"peft_lora_embeddings", "lora", false},
+                         {"peft_ia3", "ia3", true},
+                         {"peft_ln", "ln", true}};
 
 StrategyOptions golden_options(const std::string& strategy) {
   StrategyOptions o;
@@ -132,7 +138,7 @@ TEST_CASE("deltas of ours, written in both layouts, are read back with the same 
   const Var x(random_images(config, 3, 5, DType::kF64));
   const std::string file = (fs::temp_directory_path() / "taut_test_own_delta.safetensors").string();
   const fs::path folder = fs::temp_directory_path() / "taut_test_foreign";
-  const std::set<std::string> peft = {"lora", "ia3"}, hub = {"lora", "ia3", "adapter", "compacter", "lp"};
+  const std::set<std::string> peft = {"lora", "ia3", "ln"}, hub = {"lora", "ia3", "adapter", "compacter", "lp"};
   const NoGrad no_grad;
   for (const std::string& name : strategy_names()) {
     if (name == "bn") continue;  // a ViT has no batch norm
@@ -252,9 +258,15 @@ TEST_CASE("a configuration that asks for what is not built is refused by the nam
       {"peft_lora", "adapter_config.json", "alpha_pattern", Json{{"(?=a*)b", 2}}, "alpha_pattern"},
       {"peft_lora", "adapter_config.json", "alpha_pattern", Json{{"a{9999}", 2}}, "alpha_pattern"},
       {"peft_lora", "adapter_config.json", "deep", nested(40), "nested"},
+      {"peft_lora", "adapter_config.json", "r", 32, "expected rank 32, as "},
+      {"peft_lora", "adapter_config.json", "rank_pattern", Json{{"1.*query", 3}}, "layer.1.attention.attention.query'"},
+      {"peft_lora", "adapter_config.json", "rank_pattern", Json{{"(?=a*)b", 2}}, "rank_pattern"},
       {"peft_ia3", "adapter_config.json", "peft_type", "LORA", "feedforward_modules"},
+      {"peft_ln", "adapter_config.json", "peft_type", "IA3", "ln_tuning_layers"},
       {"hub_lora", "study/adapter_config.json", "use_gating", true, "use_gating"},
       {"hub_lora", "study/adapter_config.json", "use_dora", true, "use_dora"},
+      {"hub_lora", "study/adapter_config.json", "r", 32, "lora_A': expected rank 32, as key 'r' of "},
+      {"hub_ia3", "study/adapter_config.json", "r", 4, "key 'r': expected 1 in (IA)^3, got 4"},
       {"hub_lora", "study/adapter_config.json", "architecture", "prefix_tuning", "prefix_tuning"},
       {"hub_adapter", "study/adapter_config.json", "original_ln_after", false, "original_ln_after"},
       {"hub_adapter", "study/adapter_config.json", "scaling", "somehow", "scaling"},
@@ -303,9 +315,17 @@ TEST_CASE("AdapterHub: alpha counts from version 1.1.0 on; layers that are left 
   const Copy lora(kGolden / "hub_lora");
   const char* config = "study/adapter_config.json";
   const Tensor scaled = logits(lora.folder());
-  lora.set(config, [](Json& json) { json["version"] = "adapters.1.0.1"; });
-  const Tensor old = logits(lora.folder());
+  const auto of_version = [&](const std::string& version) {
+    CAPTURE(version);
+    lora.set(config, [&](Json& json) { json["version"] = "adapters." + version; });
+    return logits(lora.folder());
+  };
+  const Tensor old = of_version("1.0.1");
   CHECK(!same_bytes(old, scaled));
+  for (const char* version : {"0.2.2", "1", "1.0", "1.1.0.dev0", "1.1.0a1", "1.1rc1", "1.1.0-pre.1"})
+    CHECK(same_bytes(of_version(version), old));
+  for (const char* version : {"1.1", "1.1.0.post1", "1.1.0.1", "1.10.0", "2", "99999999999999999999.0", "x"})
+    CHECK(same_bytes(of_version(version), scaled));
   lora.set(config, [](Json& json) {
     json["version"] = "adapters.1.1.0";
     json["config"]["alpha"] = json["config"]["r"];

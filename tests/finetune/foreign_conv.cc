@@ -274,6 +274,8 @@ TEST_CASE("a delta that does not fit a convolutional net is refused and says why
       {lora, with(pair, zeros("layer9.0.conv1.weight", {4})), "layer9.0.conv1.weight"},
       {lora, with(pair, zeros("layer9.0.bn1.num_batches_tracked", {})), "layer9.0.bn1.num_batches_tracked"},
       {lora, with(pair, zeros("fc.weight", {7, 8})), "model.classes=7"},
+      {lora, with(pair, {kPrefix + "layer1.0.bn1.running_var", Tensor::full({4}, -1)}),
+       "layer1.0.bn1.running_var': expected variances, which are at least 0, got -1 at index 0"},
       {ia3, {zeros("layer1.0.conv1.ia3_l", {4, 1})}, "expected (1, 4, 1, 1), got (4, 1)"},
       {ia3, {zeros("layer2.0.conv1.ia3_l", {1, 4, 1, 1})}, "expected (1, 8, 1, 1)"},  // what enters it
       {pattern, {zeros("layer1.0.conv1.ia3_l", {1, 4, 1, 1})}, "feedforward_modules"},

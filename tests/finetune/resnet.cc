@@ -264,6 +264,13 @@ TEST_CASE("running statistics move under every strategy but linear probing, and 
     mean.data<float>()[0] += 1;
     CHECK_THROWS_WITH_AS(load_delta(file, *fresh, s, small_options(), base_hash(*other)),
                          doctest::Contains("base_sha256"), Error);
+
+    Tensor variance = trained->parameter("bn1.running_var").value();
+    variance.data<float>()[2] = -1;
+    save_delta(file, *trained, s, small_options(), base);
+    CHECK_THROWS_WITH_AS(
+        load_delta(file, *fresh, s, small_options(), base),
+        doctest::Contains("'bn1.running_var': expected variances, which are at least 0, got -1 at index 2"), Error);
   }
   std::filesystem::remove(file);
 }

@@ -82,6 +82,9 @@ std::vector<Seed> adapter_seeds() {
        "tensors\n" + kPeft + ".ia3_l F32 8,1\nbase_model.model.vit.encoder.layer.1.output.dense.ia3_l F16 1,12");
   peft("(IA)^3 of inputs by a pattern of many ways",
        R"({"peft_type":"IA3","feedforward_modules":")" + optional + "z\"}", "tensors\n" + kPeft + ".ia3_l F32 8,1");
+  const std::string norm = "base_model.model.vit.encoder.layer.1.layernorm_after.ln_tuning_layers";
+  const std::string ln = R"({"peft_type":"LN_TUNING"})", norms = "tensors\n" + norm + ".weight F32 8";
+  peft("LN-tuning and a head", ln, norms + "\n" + norm + ".bias F32 8\nbase_model.model.classifier.weight F32 3,8");
   hub("LoRA", hub_lora_with(""), kHubLora);
   hub("(IA)^3", hub_with(R"("architecture":"lora","composition_mode":"scale","r":1,"alpha":1)"),
       "tensors\n" + kQuery + ".loras.n.lora_B F32 8,1");
@@ -124,8 +127,8 @@ std::vector<Seed> adapter_seeds() {
   peft("an unknown key", lora_with(R"(,"use_magic":true)"), kLora, "key 'use_magic': expected no such key");
   peft("an unknown key of 500 kB", lora_with(",\"" + std::string(500'000, 'k') + "\":1"), kLora,
        "expected no such key");
-  peft("another type", R"({"peft_type":"OFT"})", kLora, "expected LORA or IA3, got 'OFT'");
-  peft("a type of 500 kB", R"({"peft_type":")" + std::string(500'000, 't') + "\"}", kLora, "expected LORA or IA3");
+  peft("another type", R"({"peft_type":"OFT"})", kLora, "expected LORA, IA3 or LN_TUNING, got 'OFT'");
+  peft("a type of 500 kB", R"({"peft_type":")" + std::string(500'000, 't') + "\"}", kLora, "expected LORA, IA3 or");
   peft("a type that is a number", R"({"peft_type":1})", kLora, "key 'peft_type': expected another type");
   peft("alpha that is a text", R"({"peft_type":"LORA","lora_alpha":"4"})", kLora, "key 'lora_alpha'");
   peft("alpha past all numbers", R"({"peft_type":"LORA","lora_alpha":1e999})", kLora, "expected a JSON object");
@@ -150,6 +153,17 @@ std::vector<Seed> adapter_seeds() {
   peft("a changed base", lora_with(R"(,"init_lora_weights":"pissa")"), kLora, "key 'init_lora_weights'");
   peft("rank 0", lora_with(""), "tensors\n" + kPeft + ".lora_A.weight F32 0,8\n" + kPeft + ".lora_B.weight F32 8,0",
        "(rank >= 1, ...)");
+  peft("rank 3 by the configuration", R"({"peft_type":"LORA","r":3})", kLora, "expected rank 3, as ");
+  peft("rank 3 by a pattern", lora_with(R"(,"rank_pattern":{"query":3})"), kLora, "expected rank 3, as ");
+  peft("a rank that is a text", R"({"peft_type":"LORA","r":"2"})", kLora, "key 'r'");
+  peft("a pattern of ranks that counts", lora_with(R"(,"rank_pattern":{"a{99999}":1})"), kLora,
+       "without counted repetitions");
+  peft("LN-tuning of a norm that is not there", ln, norms + "\nbase_model.model.x.ln_tuning_layers.weight F32 8",
+       "is unexpected");
+  peft("LN-tuning of another width", ln, "tensors\n" + norm + ".weight F32 8,1", "expected (8), got (8, 1)");
+  peft("LN-tuning that is LoRA", ln, kLora, "expected LN-tuning as the configuration says");
+  peft("LN-tuning of nothing but a head", ln, "tensors\nbase_model.model.classifier.weight F32 3,8",
+       "expected adapted modules, got none");
   peft("A alone", lora_with(""), "tensors\n" + kPeft + ".lora_A.weight F32 2,8", "lora_B");
   peft("A of another width", lora_with(""), "tensors\n" + kPeft + ".lora_A.weight F32 2,7",
        "(rank >= 1, ...) and then as (8, 8), got (2, 7)");
@@ -182,6 +196,9 @@ std::vector<Seed> adapter_seeds() {
       "expected lora or null");
   hub("rank 0", hub_with(R"("architecture":"lora","r":0)"), kHubLora, "expected a rank >= 1, got 0");
   hub("a rank that is a list", hub_with(R"("architecture":"lora","r":[2])"), kHubLora, "key 'r'");
+  hub("another rank", hub_with(R"("architecture":"lora","r":3)"), kHubLora, "lora_A': expected rank 3, as key 'r'");
+  hub("(IA)^3 of rank 2", hub_with(R"("architecture":"lora","composition_mode":"scale","r":2,"alpha":2)"),
+      "tensors\n" + kQuery + ".loras.n.lora_B F32 8,1", "key 'r': expected 1 in (IA)^3, got 2");
   hub("another composition", hub_lora_with(R"(,"composition_mode":"x")"), kHubLora, "expected add or scale, got 'x'");
   hub("a name of 500 kB", hub_with(R"("architecture":"lora","r":2)", std::string(500'000, 'n')), kHubLora,
       "is unexpected in LoRA");
@@ -215,7 +232,7 @@ std::vector<Seed> adapter_seeds() {
   const std::string ia3 = R"({"peft_type":"IA3","feedforward_modules":".*conv2"})";
   conv("LoRA", lora_with(""), kConvLora);
   conv("LoRA of a shortcut, the head and a batch norm", lora_with(R"(,"modules_to_save":["bn1","fc"])"),
-       "tensors\n" + down + ".lora_A.weight F32 1,4,1,1\n" + down + ".lora_B.weight F32 6,1,1,1\n" + fc +
+       "tensors\n" + down + ".lora_A.weight F32 2,4,1,1\n" + down + ".lora_B.weight F32 6,2,1,1\n" + fc +
            ".weight F32 3,6\n" + fc + ".bias F32 3" + kNorms);
   conv("LoRA of the head", lora_with(""),
        "tensors\n" + fc + ".lora_A.weight F32 2,6\n" + fc + ".lora_B.weight F32 3,2\n" + fc + ".lora_B.bias F32 3");

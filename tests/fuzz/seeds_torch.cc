@@ -125,7 +125,7 @@ std::vector<Seed> torch_legacy_seeds() {
   };
   for (const Object& o : objects())
     add(o.name, legacy(file(o.value), o.storages),
-        o.reason == "1" ? "the list of storage keys holds a text '0' that no tensor uses" : o.reason);
+        o.reason == "1" ? "the list of storage keys holds '0' twice, or no tensor uses it" : o.reason);
   for (const HostilePickle& h : hostile_pickles())
     add(h.name + ", legacy", legacy(h.bytes(), kTwoFloats), h.reason(legacy_start()));
   const auto replaced = [&](const std::string& from, const std::string& to) {
@@ -142,7 +142,10 @@ std::vector<Seed> torch_legacy_seeds() {
   add("a storage twice",
       legacy(file(dict({{text("a"), tensor({})}, {text("b"), tensor({.key = "1"})}})),
              {{"0", "01234567"}, {"0", "01234567"}}),
-      "holds a text '0' that no tensor uses, or twice");
+      "holds '0' twice, or no tensor uses it");
+  std::string integer_key = good;
+  add("a key that is an integer", integer_key.replace(good.rfind(text("0")), text("0").size(), integer(0)),
+      "expected texts in the list of storage keys, got an integer");
   add("fewer elements than promised", legacy(pickle, {{"0", "0123"}}), "storage '0' at byte");
   add("2^62 elements", good.substr(0, good.size() - 16) + le(int64_t{1} << 62),
       "expected 2 elements, got 4611686018427387904");

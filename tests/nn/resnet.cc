@@ -266,6 +266,16 @@ TEST_CASE("weights of residual nets: prefixes, counters, two names of shortcut a
   CHECK_THROWS_WITH_AS(load_weights(*config.build(), file), doctest::Contains("layer2.0.bn1.running_var"), Error);
 
   save([](const std::string& path) { return path; });
+  Tensor variances = model->parameter("layer2.0.bn1.running_var").value();
+  variances.data<float>()[3] = -0.5f;
+  save([](const std::string& path) { return path; });
+  const std::string negative =
+      "'layer2.0.bn1.running_var': expected variances, which are at least 0, got -0.5 at index 3";
+  CHECK_THROWS_WITH_AS(load_weights(*config.build(), file), doctest::Contains(negative.c_str()), Error);
+  variances.data<float>()[3] = 0;
+  save([](const std::string& path) { return path; });
+  CHECK(loads());
+
   ResNetConfig other = config;
   other.classes = 9;
   CHECK_THROWS_WITH_AS(load_weights(*other.build(), file), doctest::Contains("fc.weight (5, 16) instead of (9, 16)"),

@@ -212,6 +212,33 @@ TEST_CASE("conversion names what is missing, unknown or cannot be written") {
   for (const std::string& file : {in, out}) std::filesystem::remove(file);
 }
 
+TEST_CASE("what is recognised and would not convert says so") {
+  const std::string file = temp("taut_test_fit.safetensors");
+  const auto said = [&](const Tensors& tensors) {
+    write_safetensors(file, tensors);
+    const WeightsFile opened = WeightsFile::open(file);
+    return what_does_not_fit(opened, recognise(opened).value());
+  };
+  const Tensors tensors = tensors_of(*random_vit(small_config(), 1), NameStyle::kTimm);
+  CHECK(said(tensors) == "");
+  Tensors scaled = tensors;
+  for (const char* name : {"blocks.0.ls1.gamma", "blocks.0.attn.q_norm.weight", "norm_pre.weight", "fc_norm.weight"})
+    scaled.emplace_back(name, Tensor::zeros({64}));
+  for (const char* part : {"LayerScale", "qk-norm", "the norm before the blocks", "the norm after average pooling"})
+    CHECK(said(scaled).find(fmt::format("; 1 of {}, a part of the function", part)) != std::string::npos);
+  Tensors no_bias = tensors;
+  std::erase_if(no_bias, [](const auto& t) { return t.first.ends_with("qkv.bias"); });
+  CHECK(said(no_bias) == ", which the file does not fit; 2 missing: blocks.0.attn.qkv.bias, blocks.1.attn.qkv.bias");
+
+  Tensors net;
+  for (const auto& [path, t] : state_of(*model_config("preact_resnet18")->build())) net.emplace_back(path, t);
+  net.emplace_back("bn1.num_batches_tracked", Tensor::zeros({}, DType::kI64));
+  CHECK(said(net) == "");
+  net.emplace_back("bn.weight", Tensor::zeros({512}));  // RobustBench's
+  CHECK(said(net) == ", which the file does not fit; 1 unknown: bn.weight");
+  std::filesystem::remove(file);
+}
+
 TEST_CASE("a pattern to drop leaves something out, or is refused with the reason") {
   const auto vit = random_vit(small_config(), 1);
   const std::string in = temp("taut_test_drop.safetensors"), out = temp("taut_test_drop_out.safetensors");

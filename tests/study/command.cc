@@ -194,6 +194,11 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
   CHECK(taut({"weights", "convert", base, hf, "--names", "keras"}).code == 2);
   CHECK(taut({"weights", "convert", base, folder / "x.npz", "--names", "google"}).code == 65);
   CHECK(taut({"weights", "inspect", "/none.npz"}).code == 66);
+  for (const char* names : {"timm", "adapterhub", "peft"}) {
+    const Outcome none = taut({"weights", "convert", "/none.safetensors", folder / "out", "--names", names});
+    CHECK(none.code == 66);
+    CHECK(none.err.find("/none.safetensors") != std::string::npos);
+  }
 
   const std::string odd = folder / "odd.safetensors";
   std::string header = R"({"d":{"dtype":"F64","shape":[3],"data_offsets":[0,24]},)"
@@ -211,6 +216,10 @@ TEST_CASE("weights: a table of any file, what it is, and conversion") {
   CHECK(typed[0].at("mean") == -1);
   CHECK(typed[0].at("non_finite") == 1);
   CHECK(typed[1].at("non_finite").is_null());
+  const std::string large = folder / "large.safetensors";
+  write_safetensors(large, {{"d", Tensor::from(std::vector<double>{1.5e308, 1.7e308, 1.6e308}, {3})}});
+  CHECK(nlohmann::json::parse(taut({"weights", "inspect", large, "-o", "json"}).out)[0].at("mean").get<double>() ==
+        doctest::Approx(1.6e308));
   CHECK(types.err.find("11 elements, 1 of them not finite, 8 of types whose values are not read here") !=
         std::string::npos);
 }

@@ -72,7 +72,9 @@ TEST_CASE("the format is recognised by content, whatever the name") {
            {folder.file("old.npz", pk::legacy(pickle, {{"0", two}})), "torch legacy", "w"},
            {folder.file("array.bin", npy), "npy", "array"},
            {folder.file("arrays", fuzz::zip({{.name = "a/b.npy", .data = npy, .deflate = true}})), "npz", "a/b"},
-           {folder.file("index", R"({"weight_map":{"w":"st.pth","array":"array.bin"}})"), "safetensors index", "w"}}) {
+           {folder.file("index", R"({"weight_map":{"w":"st.pth","array":"array.bin"}})"), "npy and safetensors index",
+            "w"},
+           {folder.file("index2", R"({"weight_map":{"w":"zip.safetensors"}})"), "torch zip index", "w"}}) {
     CAPTURE(c.path);
     const WeightsFile file = WeightsFile::open(c.path);
     CHECK(file.format() == c.format);
