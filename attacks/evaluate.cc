@@ -57,7 +57,7 @@ class InTurn {
   // False after the last one.
   bool next(Loaded* to) {
     if (begin_ >= options_.n) return false;
-    if (!ahead_.images.defined()) ahead_ = loaded(false);
+    if (!ahead_.images.defined()) load(false);
     *to = std::exchange(ahead_, {});
     begin_ = to->end;
     await_copies_ahead(subject_.device);
@@ -65,23 +65,26 @@ class InTurn {
   }
   // To be called once the device has work.
   void load_ahead() {
-    if (subject_.device.kind != DeviceKind::kCpu && begin_ < options_.n) ahead_ = loaded(true);
+    if (subject_.device.kind != DeviceKind::kCpu && begin_ < options_.n) load(true);
   }
 
  private:
-  Loaded loaded(bool ahead) const {
-    Loaded l{
-        .begin = begin_, .end = std::min(begin_ + options_.batch, options_.n), .host = {}, .images = {}, .labels = {}};
-    l.host = checked_batch(batches_, l.begin, l.end - l.begin, subject_.classes);
-    const auto on_device = [&](const Tensor& t) {
-      if (!ahead) return t.to(subject_.device);
-      const Tensor dense = t.contiguous(), there = Tensor::empty(t.shape(), t.dtype(), subject_.device);
-      copy_ahead(there.raw(), subject_.device, dense.raw(), static_cast<size_t>(dense.bytes()));
-      return there;
+  // Into ahead_, which has the memory before a copy to it is under way.
+  void load(bool ahead) {
+    const int64_t end = std::min(begin_ + options_.batch, options_.n);
+    Batch host = checked_batch(batches_, begin_, end - begin_, subject_.classes);
+    const auto memory = [&](const Tensor& t) {
+      return ahead ? Tensor::empty(t.shape(), t.dtype(), subject_.device) : t.to(subject_.device);
     };
-    l.images = on_device(l.host.images);
-    l.labels = on_device(l.host.labels);
-    return l;
+    const Tensor images = memory(host.images), labels = memory(host.labels);
+    ahead_ = {.begin = begin_, .end = end, .host = std::move(host), .images = images, .labels = labels};
+    if (!ahead) return;
+    const auto send = [&](const Tensor& from, Tensor& to) {
+      const Tensor dense = from.contiguous();
+      copy_ahead(to.raw(), subject_.device, dense.raw(), static_cast<size_t>(dense.bytes()));
+    };
+    send(ahead_.host.images, ahead_.images);
+    send(ahead_.host.labels, ahead_.labels);
   }
 
   const Subject& subject_;

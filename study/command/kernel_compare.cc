@@ -90,9 +90,14 @@ std::vector<Row> compare_benchmarks(const std::string& path_a, const std::string
                               noise(b), threshold_percent));
       continue;
     }
-    for (const char* field : kCounts)
-      if (has_number(a, field) && has_number(b, field))
+    for (const char* field : kCounts) {
+      if (a.contains(field) != b.contains(field))
+        fail(Exit::kBadData,
+             "[kernel compare] {} has a figure of {} in {} alone; hint: both tables from one command of one version",
+             name.dump(), field, a.contains(field) ? path_a : path_b);
+      if (has_number(a, field) && has_number(b, field))  // null: spills where nvcc was not asked
         rows.push_back(compared(name, field, number(a, field), number(b, field), 0, 0, 0));
+    }
   }
   for (const Row& b : after) {
     rows.push_back(name_of(b));

@@ -31,7 +31,6 @@ const std::vector<Further>& further_cases() {
       {"layer_norm/4x1024-eps1e-06", {f32, bf16}},
       {"layer_norm/4x1280-eps1e-06", {f32, bf16}},  // rows that do not stay in registers
       {"batch_norm/2x7x7x512-eval-residual-relu", {f32}},
-      {"phm_linear/197x768-24-n4-r1-bias", {f32}},
       {"matmul/64x128T,96x64T", {bf16}},
       {"conv2d/1x48x52x3,64x3x7x7-stride2-pad3", {f32, bf16}},  // ResNet-50's stem
       {"conv2d/2x32x32x3,64x3x3x3-pad1", {f32, bf16}},          // images' three channels

@@ -35,6 +35,13 @@ TEST_CASE("the command ends with the documented code for each failure of the run
   }
 }
 
+TEST_CASE("with TAUT_SYNC=1 a fill that fails on the device is named, not the kernel after it") {
+  const Outcome outcome = taut({"selftest", "ops", "--device", "simt", "--filter", "^slice/5x7-dim0-1[+]3$"},
+                               "TAUT_SYNC=1 TAUT_SIMT_FAIL=cudaStreamSynchronize:2:719");
+  CHECK(outcome.code == 69);
+  CHECK(outcome.err.find("cudaStreamSynchronize after cudaMemsetAsync") != std::string::npos);
+}
+
 TEST_CASE("attention and PHM are right on a GPU with little shared memory") {
   const Outcome ran = taut({"selftest", "ops", "--device", "simt", "--filter",
                             "^(attention/1x(3x3x1x400|3200x3x1x4-q1)|phm_linear/7x32-32-n32-r4-bias)$"},

@@ -30,6 +30,14 @@ TEST_CASE("no driver, an old driver and no GPU are told apart") {
   CHECK(note(cuda_twin::cudaErrorNoDevice, true).find("sees no GPU") != std::string::npos);
 }
 
+TEST_CASE("a device by its name, and auto") {
+  CHECK(device_by_name("auto") == best_device());
+  CHECK(device_by_name("cuda:12") == Device{DeviceKind::kCuda, 12});
+  for (const char* name : {"gpu", "simt:0", "cuda:", "cuda:-1", "auto:1", ""})
+    CHECK_THROWS_WITH_AS(device_by_name(name), doctest::Contains("expected cpu, simt, cuda, cuda:INDEX or auto"),
+                         Error);
+}
+
 TEST_CASE("a sticky error names the call and the kernel, and every call after it fails") {
   const Injected restored;
   const Tensor x = Tensor::full({5}, 2, DType::kF32, kSimt);

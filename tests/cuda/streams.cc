@@ -131,10 +131,40 @@ TEST_CASE("an evaluation whose next batch comes while the device works gives the
     const attacks::RobustResult under_attack = attacks::evaluate_robust(there, batches, attack, options);
     CHECK(under_attack.last_ok == robust.last_ok);
     CHECK(under_attack.tally.loss_adv == robust.tally.loss_adv);
-    last = 6;  // the batch that is loaded ahead of its turn
+    last = 3;  // the second batch is asked for before the first is done
+    int64_t done = 0;
+    options.progress = [&](int64_t n) { done = n; };
     CHECK_THROWS_WITH_AS(attacks::evaluate_clean(there, batches, options), doctest::Contains("cannot be read"), Error);
+    CHECK(done == 0);
+    CHECK_THROWS_WITH_AS(attacks::evaluate_clean(here, batches, options), doctest::Contains("cannot be read"), Error);
+    CHECK(done == 3);
     last = kImages;
+    options.progress = {};
   }
+}
+
+TEST_CASE("an evaluation that ends with a batch on its way leaves nothing that writes into another's memory") {
+  const Injected restored;
+  cuda_twin::set_deferred(true);
+  const attacks::Logits first_pixels = [](const Var& x) {
+    return ops::slice(ops::reshape(x, {x.size(0), x.size(1) * x.size(2) * x.size(3)}), 1, 0, 5);
+  };
+  const attacks::Batches batches = [](int64_t, int64_t count) {
+    attacks::Batch b{Tensor::full({count, 3, 16, 16}, 0.5), Tensor::zeros({count}, DType::kI64), {}};
+    b.ids.resize(static_cast<size_t>(count));
+    return b;
+  };
+  attacks::EvaluateOptions options;
+  options.n = 4;
+  options.batch = 2;
+  options.progress = [](int64_t) { fail(Exit::kInterrupted, "[test] enough"); };
+  const attacks::Subject subject{first_pixels, first_pixels, false, 5, kSimt};
+  CHECK_THROWS_WITH_AS(attacks::evaluate_clean(subject, batches, options), doctest::Contains("enough"), Error);
+  std::vector<Tensor> others;  // what was the evaluation's is among them
+  for (int i = 0; i < 8; ++i) others.push_back(Tensor::full({2, 3, 16, 16}, 3, DType::kF32, kSimt));
+  synchronize(kSimt);
+  await_copies_ahead(kSimt);
+  for (const Tensor& t : others) CHECK(same_bytes(t, Tensor::full({2, 3, 16, 16}, 3)));
 }
 
 TEST_CASE("a step is called, recorded and replayed, and reads what memory holds at each time") {

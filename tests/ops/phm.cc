@@ -60,7 +60,7 @@ void add_phm_cases(CaseList& list) {
   add_row(list, {17, 34}, 6, 2, 3, true);
   add_row(list, {19, 192}, 8, 4, 1, true);
   add_row(list, {67, 768}, 24, 4, 1, true);
-  add_row(list, {197, 768}, 24, 4, 1, true);  // the tokens of an image into ViT-B's adapter
+  add_row(list, {2, 197, 768}, 24, 4, 1, true);  // the tokens of two images into ViT-B's adapter
   add_row(list, {67, 24}, 768, 4, 1, true);
   add_row(list, {97, 16}, 8, 8, 8, true);    // slices of the rows on the runner
   add_row(list, {29, 64}, 8, 8, 16, true);   // more than 48 KB of shared memory a block

@@ -481,6 +481,12 @@ TEST_CASE("kernel compare fails where a row is gone, and judges no time that say
       CHECK(o.err.find(word) != std::string::npos);
     CHECK(o.out.empty());
   }
+  const json also = {{"op", "x"}, {"device", "cpu"}, {"sectors", 5}, {"barriers", 1}};
+  for (const auto& [a, b] : {std::pair{counted, also}, {also, counted}}) {
+    const Outcome o = compared(a, b);
+    CHECK(o.code == 65);
+    CHECK(o.err.find("a figure of barriers in " + folder / (a == also ? "a.json" : "b.json")) != std::string::npos);
+  }
   for (const json& broken : {with("milliseconds", nullptr), with("milliseconds", 0), json{{"op", "x"}}}) {
     const Outcome o = compared(row, broken);
     CHECK(o.code == 65);
