@@ -113,11 +113,11 @@ ConvertReport convert_weights(const std::string& in, const std::string& out, con
   TAUT_CHECK(without_prefixes(options.prefix, style).empty(),
              "[--prefix] expected one made of {}, which readers strip, got '{}'", fmt::join(prefixes(style), ", "),
              options.prefix);
+  NamePatterns drop(options.drop, "--drop");
   const WeightsFile file = WeightsFile::open(in, {.v2_is_bf16 = options.v2_is_bf16});
   const bool npz = out.ends_with(".npz");
   TAUT_CHECK(npz || out.ends_with(".safetensors"), "[{}] expected an output that ends in .safetensors or .npz", out);
   TAUT_CHECK(!npz || style == NameStyle::kGoogle, "[{}] expected google names for an .npz, got {}", out, target);
-  NamePatterns drop(options.drop, "--drop");
   const std::optional<Recognised> known = recognise(file);
   if (!known) {
     std::vector<std::string> names = file.names();
