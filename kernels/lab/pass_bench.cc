@@ -5,10 +5,9 @@
 namespace taut::lab {
 namespace {
 
-Timing time(const PassCall& call, const PassRow& row) {
-  constexpr double kSeconds = 0.5;
-  if (!row.cold) return measure(row.threads, call.run, kSeconds);
-  return measure(row.threads, call.run, kSeconds, [&] { flush_from_caches(call.inputs); });
+Timing time(const PassCall& call, const PassRow& row, const std::function<void()>& turn = {}) {
+  const auto flush = [&] { flush_from_caches(call.inputs); };
+  return measure(row.threads, call.run, 0.5, row.cold ? std::function<void()>(flush) : nullptr, turn);
 }
 
 }  // namespace
@@ -26,8 +25,9 @@ std::vector<PassRow> time_pass(const PassRow& named, const Caches& caches, const
     PassRow row = named;
     row.cold = cold;
     row.peaks = measure_peaks(row.threads, row.traffic, cold);
-    row.timing = time(own, row);
-    row.peaks.gflops = std::max(row.peaks.gflops, std::optional(measure_fma_peak_gflops(row.threads)));  // at one clock
+    double peak = 0;
+    row.timing = time(own, row, [&] { peak = std::max(peak, run_fma_peak(row.threads)); });
+    row.peaks.gflops = peak;  // at the clock of the samples
     rows.push_back(std::move(row));
   }
   return rows;

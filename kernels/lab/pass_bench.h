@@ -35,7 +35,7 @@ struct PassRow {
   double flops = 0;      // 2 x multiply-adds of the plain sum, whatever the algorithm
   Traffic traffic = {};  // inputs read once, the output written once
   Timing timing = {};
-  Peaks peaks = {};                           // of multiply-adds the better of before and after, since clocks change
+  Peaks peaks = {};                           // of multiply-adds in turns with the samples, since clocks change
   std::string vendor = {};                    // empty where there is none
   std::optional<double> vendor_seconds = {};  // the median
 };

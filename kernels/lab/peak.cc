@@ -33,26 +33,6 @@ double rate_of_one(int threads) {
   return operations / (bench_seconds(threads) - start) * 1e-9;
 }
 
-// About 2 ms.
-double run_fma_peak(int threads) {
-  if (threads == 1) return rate_of_one(1);
-  // Each thread is timed over its own run, and all start together: the sum of their rates is what they reach together.
-  std::barrier start(threads);
-  std::vector<double> rates(static_cast<size_t>(threads));
-  std::vector<std::thread> others;
-  const auto work = [&](int i) {
-    run_chains(1000);
-    start.arrive_and_wait();
-    rates[static_cast<size_t>(i)] = rate_of_one(threads);
-  };
-  for (int i = 1; i < threads; ++i) others.emplace_back(work, i);
-  work(0);
-  for (std::thread& t : others) t.join();
-  double sum = 0;
-  for (const double rate : rates) sum += rate;
-  return sum;
-}
-
 // Host memory that is read and written in the proportion of other work: what is read and written alike is copied or
 // updated in place, the rest read or filled. Between a size that a clock can see and one beyond every cache.
 class MemoryStream {
@@ -112,6 +92,25 @@ double bench_seconds(int threads) {
   timespec t{};
   clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double run_fma_peak(int threads) {
+  if (threads == 1) return rate_of_one(1);
+  // Each thread is timed over its own run, and all start together: the sum of their rates is what they reach together.
+  std::barrier start(threads);
+  std::vector<double> rates(static_cast<size_t>(threads));
+  std::vector<std::thread> others;
+  const auto work = [&](int i) {
+    run_chains(1000);
+    start.arrive_and_wait();
+    rates[static_cast<size_t>(i)] = rate_of_one(threads);
+  };
+  for (int i = 1; i < threads; ++i) others.emplace_back(work, i);
+  work(0);
+  for (std::thread& t : others) t.join();
+  double sum = 0;
+  for (const double rate : rates) sum += rate;
+  return sum;
 }
 
 double measure_fma_peak_gflops(int threads) {

@@ -16,6 +16,8 @@ double bench_seconds(int threads);
 // Independent FMA chains on `threads` threads at once, with the instruction set in use: GFLOP/s of all together, the
 // best of several runs, about 60 ms.
 double measure_fma_peak_gflops(int threads);
+// One of those runs, about 2 ms.
+double run_fma_peak(int threads);
 
 // Bytes that work reads and writes, each once.
 struct Traffic {

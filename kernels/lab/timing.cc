@@ -32,7 +32,8 @@ struct Sampled {
   }
 };
 
-Timing measure(const Sampled& sampled, double seconds, const std::function<void()>& before) {
+Timing measure(const Sampled& sampled, double seconds, const std::function<void()>& before,
+               const std::function<void()>& turn) {
   sampled.time(1);  // touches memory, wakes threads
   Timing timing{.calls = 1};
   if (!before) timing.calls = std::max(1, static_cast<int>(sampled.shortest_sample / std::max(1e-9, sampled.time(1))));
@@ -41,6 +42,7 @@ Timing measure(const Sampled& sampled, double seconds, const std::function<void(
     const auto count = static_cast<int>(samples.size());
     if (count >= kFewestSamples && total >= seconds) break;
     if (count >= 3 && total >= kLongest) break;
+    if (turn) turn();
     if (before) before();
     samples.push_back(sampled.time(timing.calls));
     total += samples.back() * timing.calls;
@@ -58,20 +60,21 @@ Timing measure(const Sampled& sampled, double seconds, const std::function<void(
 
 }  // namespace
 
-Timing measure(int threads, const std::function<void()>& call, double seconds, const std::function<void()>& before) {
+Timing measure(int threads, const std::function<void()>& call, double seconds, const std::function<void()>& before,
+               const std::function<void()>& turn) {
   const Clock clock = [threads](const std::function<void()>& work) {
     const double begin = bench_seconds(threads);
     work();
     return bench_seconds(threads) - begin;
   };
-  return measure({kShortestSample, call, clock}, seconds, before);
+  return measure({kShortestSample, call, clock}, seconds, before, turn);
 }
 
 Timing measure_on(Device device, const std::function<void()>& call, double seconds,
                   const std::function<void()>& before) {
   if (device.kind == DeviceKind::kCpu) return measure(num_threads(), call, seconds, before);
   return measure({kShortestOnGpu, call, [device](const auto& work) { return device_seconds(device, work); }}, seconds,
-                 before);
+                 before, {});
 }
 
 void flush_from_caches(const MemoryRanges& ranges) {

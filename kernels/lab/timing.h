@@ -18,10 +18,11 @@ struct Timing {
 };
 
 // At least 30 samples and `seconds` of them (at most 1000), after one call that is not counted; calls shorter than 50
-// us are timed in batches, unless `before`, which is called before each sample and not timed, is given. The clock is
-// bench_seconds(threads) (kernels/lab/peak.h).
+// us are timed in batches, unless `before`, which is called before each sample and not timed, is given. `turn`, not
+// timed either, takes turns with the samples and leaves batches as they are. The clock is bench_seconds(threads)
+// (kernels/lab/peak.h).
 Timing measure(int threads, const std::function<void()>& call, double seconds = 0.5,
-               const std::function<void()>& before = {});
+               const std::function<void()>& before = {}, const std::function<void()>& turn = {});
 
 // The same for what `call` asks of a device. On a GPU by its own clock (events): the wait does not
 // count, nor a launch while the stream has something to do. A sample is a millisecond of calls in a row, with `before`
