@@ -98,9 +98,9 @@ void multiply_block(int64_t m, int64_t n, int64_t k, const Operands<T>& o, bool 
                              .ldc = o.ldc,
                              .prefetch = ahead.take(k)};
       if (wide)
-        TileKernels<T, TileSize<T>::kVectors>::kKernel[rows - 1][kTransposed](call);
+        TileKernels<T, TileSize<T>::kVectors>::kKernel[rows - 1][kTransposed ? kBeside : kApart](call);
       else
-        TileKernels<T, 1>::kKernel[rows - 1][kTransposed](call);
+        TileKernels<T, 1>::kKernel[rows - 1][kTransposed ? kBeside : kApart](call);
     }
   }
 }

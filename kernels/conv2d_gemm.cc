@@ -41,18 +41,19 @@ void product_block(const Patches<T>& patches, const PackedTaps<T>& b, const T* b
       for (int64_t t = 0; t < tiles.count; ++t) {
         const int64_t i = tiles.first(t);
         T* const c = out + i * ldout + j;
-        kernels[tiles.first(t + 1) - i - 1][0]({.k = kc,
-                                                .a = a + i * pitch,
-                                                .lda = pitch,
-                                                .b = b.panel(p0, panel),
-                                                .ldb = width,
-                                                .before = p0 == 0 ? nullptr : c,
-                                                .ldbefore = ldout,
-                                                .bias = last && in_place && bias != nullptr ? bias + j0 + j : nullptr,
-                                                .residual = nullptr,
-                                                .c = c,
-                                                .ldc = ldout,
-                                                .prefetch = {}});
+        kernels[tiles.first(t + 1) - i - 1][kApart](
+            {.k = kc,
+             .a = a + i * pitch,
+             .lda = pitch,
+             .b = b.panel(p0, panel),
+             .ldb = width,
+             .before = p0 == 0 ? nullptr : c,
+             .ldbefore = ldout,
+             .bias = last && in_place && bias != nullptr ? bias + j0 + j : nullptr,
+             .residual = nullptr,
+             .c = c,
+             .ldc = ldout,
+             .prefetch = {}});
       }
     }
     if (last) break;
@@ -179,7 +180,7 @@ void conv_gemm_backward_weight(const T* dy, const T* x, T* dw, const ConvShape& 
               for (int64_t t = 0; t < tiles.count; ++t) {
                 const int64_t i = tiles.first(t);
                 T* const c = sums + (i0 + i) * padded + j;
-                kernels[tiles.first(t + 1) - i - 1][1](
+                kernels[tiles.first(t + 1) - i - 1][kBeside](
                     {.k = kc,
                      .a = a + i,
                      .lda = pitch,

@@ -28,7 +28,7 @@ struct Tiles {
 };
 
 template <class T>
-const TileKernel<T> (&kernels_of(int64_t width))[TileSize<T>::kRows][2] {
+const TileKernel<T> (&kernels_of(int64_t width))[TileSize<T>::kRows][kTileRowsCount] {
   return width == 16 * TileSize<T>::kVectors ? TileKernels<T, TileSize<T>::kVectors>::kKernel
                                              : TileKernels<T, 1>::kKernel;
 }

@@ -199,18 +199,18 @@ void convolve_tiles(const float* x, int64_t h, int64_t w, int64_t padding, const
         for (int64_t t = 0; t < rows.count; ++t) {
           const int64_t i = rows.first(t);
           float* const c = m + e * stride_m + i * width;
-          kernels[rows.first(t + 1) - i - 1][0]({.k = kc,
-                                                 .a = v + e * stride + i * pitch + p0,
-                                                 .lda = pitch,
-                                                 .b = b,
-                                                 .ldb = width,
-                                                 .before = p0 == 0 ? nullptr : c,
-                                                 .ldbefore = width,
-                                                 .bias = nullptr,
-                                                 .residual = nullptr,
-                                                 .c = c,
-                                                 .ldc = width,
-                                                 .prefetch = {}});
+          kernels[rows.first(t + 1) - i - 1][kApart]({.k = kc,
+                                                      .a = v + e * stride + i * pitch + p0,
+                                                      .lda = pitch,
+                                                      .b = b,
+                                                      .ldb = width,
+                                                      .before = p0 == 0 ? nullptr : c,
+                                                      .ldbefore = width,
+                                                      .bias = nullptr,
+                                                      .residual = nullptr,
+                                                      .c = c,
+                                                      .ldc = width,
+                                                      .prefetch = {}});
         }
       }
     }
@@ -337,18 +337,18 @@ struct WeightGradient {
             for (int64_t t = 0; t < rows.count; ++t) {
               const int64_t i = rows.first(t);
               float* const c = p + e * stride_p + i * padded + j;
-              kernels[rows.first(t + 1) - i - 1][1]({.k = smaller(kb, count - q),
-                                                     .a = v + e * stride_v + q * pitch_v + i,
-                                                     .lda = pitch_v,
-                                                     .b = z + e * stride_z + q * pitch_z + j,
-                                                     .ldb = pitch_z,
-                                                     .before = t0 + q == 0 ? nullptr : c,
-                                                     .ldbefore = padded,
-                                                     .bias = nullptr,
-                                                     .residual = nullptr,
-                                                     .c = c,
-                                                     .ldc = padded,
-                                                     .prefetch = {}});
+              kernels[rows.first(t + 1) - i - 1][kBeside]({.k = smaller(kb, count - q),
+                                                           .a = v + e * stride_v + q * pitch_v + i,
+                                                           .lda = pitch_v,
+                                                           .b = z + e * stride_z + q * pitch_z + j,
+                                                           .ldb = pitch_z,
+                                                           .before = t0 + q == 0 ? nullptr : c,
+                                                           .ldbefore = padded,
+                                                           .bias = nullptr,
+                                                           .residual = nullptr,
+                                                           .c = c,
+                                                           .ldc = padded,
+                                                           .prefetch = {}});
             }
           }
         }

@@ -12,26 +12,32 @@
 
 namespace taut::TAUT_CPU {
 
-// Largest tile of a type: rows, and vectors of 16 columns.
+// Largest tile of a type: rows, and vectors of 16 columns. kBroadcastOperands: every other element of a is broadcast by
+// the products themselves, which takes fewer instructions (10 % where two threads share an Intel core); for all of them
+// the loads would not fit beside the products.
 template <class T>
 struct TileSize;
 #ifdef __AVX512F__
 template <>
 struct TileSize<float> {
   static constexpr int kRows = 14, kVectors = 2;
+  static constexpr bool kBroadcastOperands = true;
 };
 template <>
 struct TileSize<double> {
   static constexpr int kRows = 14, kVectors = 1;
+  static constexpr bool kBroadcastOperands = false;
 };
 #else
 template <>
 struct TileSize<float> {
   static constexpr int kRows = 6, kVectors = 1;
+  static constexpr bool kBroadcastOperands = false;
 };
 template <>
 struct TileSize<double> {
   static constexpr int kRows = 3, kVectors = 1;
+  static constexpr bool kBroadcastOperands = false;
 };
 #endif
 
@@ -46,7 +52,7 @@ struct Prefetch {
 template <class T>
 struct TileCall {
   int64_t k;   // length of the block
-  const T* a;  // a(i, p) at a[i*lda + p], or interleaved at a[p*lda + i]
+  const T* a;  // as its TileRows say
   int64_t lda;
   const T* b;  // b(p, j) at b[p*ldb + j]; 16 `vectors` columns are read
   int64_t ldb;
@@ -59,12 +65,19 @@ struct TileCall {
   Prefetch<T> prefetch;
 };
 
-// kInterleaved: the rows of a tile lie side by side, k step after k step; otherwise each row is contiguous in k.
-template <class T, int kRows, int kVectors, bool kInterleaved>
+// How the rows of a tile of a lie.
+enum TileRows {
+  kApart,   // each contiguous in k: a(i, p) at a[i*lda + p]
+  kBeside,  // side by side, k step after k step: a(i, p) at a[p*lda + i]
+  kPacked,  // side by side, with nothing between: lda is their number, and b is packed too, ldb = 16 vectors
+  kTileRowsCount
+};
+
+template <class T, int kRows, int kVectors, TileRows kLie>
 void tile_kernel(const TileCall<T>& call) {
   // A pointer to every third row: three addresses each (base, + lda, + 2 lda) keep 14 rows in five general registers.
-  constexpr int kBases = kInterleaved ? 1 : (kRows + 2) / 3;
-  const int64_t lda = call.lda, ldb = call.ldb;
+  constexpr int kBases = kLie == kApart ? (kRows + 2) / 3 : 1;
+  const int64_t lda = kLie == kPacked ? kRows : call.lda, ldb = kLie == kPacked ? 16 * kVectors : call.ldb;
   const T* a[kBases];
 #pragma GCC unroll 8
   for (int i = 0; i < kBases; ++i) {
@@ -93,12 +106,18 @@ void tile_kernel(const TileCall<T>& call) {
     b += ldb;
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const Vec<T> x = broadcast(kInterleaved ? a[0][i] : a[kInterleaved ? 0 : i / 3][(i % 3) * lda]);
+      const T* const x = kLie == kApart ? a[kLie == kApart ? i / 3 : 0] + (i % 3) * lda : a[0] + i;
+      if (TileSize<T>::kBroadcastOperands && i % 2 == 0) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = fma(x, row[j], sum[i][j]);
+        for (int j = 0; j < kVectors; ++j) add_product(sum[i][j], x, row[j]);
+      } else {
+        const Vec<T> all = broadcast(*x);
+#pragma GCC unroll 4
+        for (int j = 0; j < kVectors; ++j) add_product(sum[i][j], all, row[j]);
+      }
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < kBases; ++i) a[i] += kInterleaved ? lda : 1;
+    for (int i = 0; i < kBases; ++i) a[i] += kLie == kApart ? 1 : lda;
   };
   int64_t p = 0;
   const T* next = call.prefetch.next;
@@ -109,9 +128,11 @@ void tile_kernel(const TileCall<T>& call) {
       __builtin_prefetch(next + i * call.prefetch.stride + call.prefetch.second, 0, 2);
     }
     next += call.prefetch.step;
-    // One step a round: in longer rounds g++ 12 renames accumulators and spills two of them (AVX2: 90 % instead of 99).
 #pragma GCC unroll 1
-    for (int q = 0; q < 16; ++q) step();
+    for (int round = 0; round < 4; ++round) {
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) step();
+    }
   }
 #pragma GCC unroll 1
   for (; p < call.k; ++p) step();
@@ -135,25 +156,28 @@ void tile_kernel(const TileCall<T>& call) {
 template <class T>
 using TileKernel = void (*)(const TileCall<T>&);
 
-// The kernels of one type and number of vectors: kernel[rows - 1][interleaved].
+// The kernels of one type and number of vectors: kernel[rows - 1][how they lie].
 template <class T, int kVectors>
 struct TileKernels;
-#define TAUT_TILE(rows) \
-  { &tile_kernel<T, rows, kVectors, false>, &tile_kernel<T, rows, kVectors, true> }
+#define TAUT_TILE(rows)                                                                \
+  {                                                                                    \
+    &tile_kernel<T, rows, kVectors, kApart>, &tile_kernel<T, rows, kVectors, kBeside>, \
+        &tile_kernel<T, rows, kVectors, kPacked>                                       \
+  }
 template <class T, int kVectors>
 requires(TileSize<T>::kRows == 14) struct TileKernels<T, kVectors> {
-  static constexpr TileKernel<T> kKernel[14][2] = {
+  static constexpr TileKernel<T> kKernel[14][kTileRowsCount] = {
       TAUT_TILE(1), TAUT_TILE(2), TAUT_TILE(3),  TAUT_TILE(4),  TAUT_TILE(5),  TAUT_TILE(6),  TAUT_TILE(7),
       TAUT_TILE(8), TAUT_TILE(9), TAUT_TILE(10), TAUT_TILE(11), TAUT_TILE(12), TAUT_TILE(13), TAUT_TILE(14)};
 };
 template <class T, int kVectors>
 requires(TileSize<T>::kRows == 6) struct TileKernels<T, kVectors> {
-  static constexpr TileKernel<T> kKernel[6][2] = {TAUT_TILE(1), TAUT_TILE(2), TAUT_TILE(3),
-                                                  TAUT_TILE(4), TAUT_TILE(5), TAUT_TILE(6)};
+  static constexpr TileKernel<T> kKernel[6][kTileRowsCount] = {TAUT_TILE(1), TAUT_TILE(2), TAUT_TILE(3),
+                                                               TAUT_TILE(4), TAUT_TILE(5), TAUT_TILE(6)};
 };
 template <class T, int kVectors>
 requires(TileSize<T>::kRows == 3) struct TileKernels<T, kVectors> {
-  static constexpr TileKernel<T> kKernel[3][2] = {TAUT_TILE(1), TAUT_TILE(2), TAUT_TILE(3)};
+  static constexpr TileKernel<T> kKernel[3][kTileRowsCount] = {TAUT_TILE(1), TAUT_TILE(2), TAUT_TILE(3)};
 };
 #undef TAUT_TILE
 

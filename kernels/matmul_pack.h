@@ -1,5 +1,5 @@
-// Packing of operands for the matrix product: a panel of b as [k][width], a tile of a as [k][rows] or as rows an odd
-// number of cache lines apart. Only m and n are padded, never k (kernels/matmul.h).
+// Packing of operands for the matrix product: a panel of b as [k][width], a tile of a as [k][rows]. Only n is padded
+// (kernels/matmul.h).
 #pragma once
 
 #include "kernels/simd.h"
@@ -145,14 +145,36 @@ void pack_a_steps(const T* src, int64_t ld, int64_t k, T* dst) {
   for (int64_t p = 0; p < k; ++p) __builtin_memcpy(dst + p * kRows, src + p * ld, kRows * sizeof(T));
 }
 
-// dst[i*pitch + p] = src[i*ld + p]: rows of a that would fall on each other in the L1 cache, moved to another pitch.
+// dst[p*rows + i] = src[i*ld + p] for p < k, i < rows: a tile of rows of a, side by side. Whole registers are written:
+// up to 15 elements behind the tile are overwritten.
 template <class T>
-void pack_a_rows(const T* src, int64_t ld, int64_t rows, int64_t k, int64_t pitch, T* dst) {
-  for (int64_t i = 0; i < rows; ++i) {
-    int64_t p = 0;
-    for (; p + kLanes <= k; p += kLanes) store(dst + i * pitch + p, load(src + i * ld + p));
-    for (; p < k; ++p) dst[i * pitch + p] = src[i * ld + p];
+void pack_a_rows(const T* src, int64_t ld, int64_t rows, int64_t k, T* dst) {
+  int64_t p = 0;
+#ifdef __AVX512F__
+  if constexpr (sizeof(T) == 4) {
+    for (; p + 16 <= k; p += 16) {
+      Vec<T> r[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) r[i] = load(src + (i < rows ? i : 0) * ld + p);
+      transpose16(r);
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) store(dst + (p + i) * rows, r[i]);
+    }
   }
+#else
+  if constexpr (sizeof(T) == 4) {
+    for (; p + 8 <= k; p += 8) {
+      __m256 r[8];
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(src + (i < rows ? i : 0) * ld + p);
+      transpose8(r);
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) _mm256_storeu_ps(dst + (p + i) * rows, r[i]);
+    }
+  }
+#endif
+  for (; p < k; ++p)
+    for (int64_t i = 0; i < rows; ++i) dst[p * rows + i] = src[i * ld + p];
 }
 
 }  // namespace taut::TAUT_CPU

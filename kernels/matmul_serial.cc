@@ -1,8 +1,9 @@
 // The matrix product on one thread (kernels/matmul_tile.h): for each block of k, for each block of about 140 rows (so
 // that a's part stays in L2), for each panel of n: pack the panel of b once, then go through the row tiles.
 //
-// a is read in place unless it is transposed or its rows would collide in L1. While the tiles of one panel run they
-// prefetch the next one, raw or packed: cold packing costs 12-20 % otherwise (Zen 4).
+// a is packed too where enough panels go over it: from rows in place every tile reads 6 to 14 streams, which costs an
+// Intel core 5-12 %, and more where rows collide in L1. While the tiles of one panel run they prefetch the next one,
+// raw or packed: cold packing costs 12-20 % otherwise (Zen 4).
 #include "kernels/math.h"
 #include "kernels/matmul_micro.h"
 #include "kernels/matmul_pack.h"
@@ -17,14 +18,17 @@ namespace {
 constexpr int64_t kRowBlock = 140, kOneBlock = 238;
 // With no more row tiles than this, packing an untransposed b costs more than it saves.
 constexpr int64_t kInPlaceTiles = 7;
+// Rows of a that this many panels of b go over are packed.
+constexpr int64_t kPackedPanels = 4;
 
-// Whether a transposed a is read where it is, every step of k on another line, rather than packed: that pays if few
-// panels of b go over it. The AVX2 tile takes a line every 6 cycles and suffers more when lines share cache sets.
+// Whether a is read where it is rather than packed: that pays if few panels of b go over it. Rows a multiple of 2 KiB
+// apart share cache sets; of a transposed a every step of k is on another line, and if those are far apart the cost of
+// packing is repaid sooner.
 template <class T>
-constexpr bool reads_steps_in_place(int64_t tiles, int64_t panels, int64_t lda) {
-  if (tiles == 1) return true;
-  const bool narrow = TileSize<T>::kRows < 8;
-  return panels <= (narrow && lda * int64_t{sizeof(T)} > 1024 ? 3 : 8);
+bool reads_a_in_place(const Product<T>& q, int64_t tiles, int64_t panels) {
+  const int64_t bytes = q.lda * int64_t{sizeof(T)};
+  if (!q.transpose_a) return panels < kPackedPanels && (q.m == 1 || bytes % 2048 != 0);
+  return tiles == 1 || panels <= (bytes > 1024 ? 3 : 8);
 }
 
 // What comes between the registers and memory: TileCall's sum, for a tile whose right edge is no multiple of 16. Its
@@ -70,11 +74,10 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 template <class T>
 struct Plan {
   static constexpr int64_t kRows = TileSize<T>::kRows, kWidth = 16 * TileSize<T>::kVectors;
-  enum class A { kRowsInPlace, kStepsInPlace, kPackedRows, kPackedSteps };
 
-  int64_t tiles, blocks, panels, kb, pitch;
+  int64_t tiles, blocks, panels, kb;
   int64_t fewer_rows, larger_tiles;
-  A a_mode;
+  bool a_in_place;
   bool b_in_place;     // but for a last panel that is not a multiple of 16 wide
   bool sum_elsewhere;  // residual is c: partial sums must not overwrite it
   T *packed_a = nullptr, *packed_b = nullptr, *sums = nullptr;
@@ -87,11 +90,7 @@ struct Plan {
     blocks = q.m <= kOneBlock ? 1 : ceil_div(tiles, kRowBlock / kRows);
     panels = ceil_div(q.n, kWidth);
     kb = k_block(q.k);
-    if (q.transpose_a)
-      a_mode = reads_steps_in_place<T>(tiles, panels, q.lda) ? A::kStepsInPlace : A::kPackedSteps;
-    else
-      a_mode = q.lda * int64_t{sizeof(T)} % 2048 == 0 && q.m > 1 ? A::kPackedRows : A::kRowsInPlace;
-    pitch = kb + 16;
+    a_in_place = reads_a_in_place(q, tiles, panels);
     b_in_place = !q.transpose_b && tiles <= kInPlaceTiles;
     sum_elsewhere =
         q.residual == q.c && q.k > kb && (q.epilogue == Epilogue::kResidual || q.epilogue == Epilogue::kBiasResidual);
@@ -99,10 +98,7 @@ struct Plan {
     const int64_t b_panels = blocks == 1 ? 1 : panels;
     packed_b = static_cast<T*>(thread_scratch(0, sizeof(T) * static_cast<size_t>(b_panels * kb * kWidth + 16)));
     const int64_t block_tiles = ceil_div(tiles, blocks);
-    int64_t a_size = 0;
-    if (a_mode == A::kPackedRows) a_size = block_tiles * kRows * pitch;
-    if (a_mode == A::kPackedSteps) a_size = block_tiles * kRows * kb;
-    a_size = ceil_div(a_size, 16) * 16;
+    const int64_t a_size = a_in_place ? 0 : ceil_div(block_tiles * kRows * kb, 16) * 16 + 16;
     ldsums = sum_elsewhere ? panels * kWidth + 16 : 0;
     T* scratch = static_cast<T*>(thread_scratch(1, sizeof(T) * static_cast<size_t>(a_size + q.m * ldsums + 16)));
     packed_a = scratch;
@@ -155,11 +151,14 @@ struct NextPanel {
 
 template <class T>
 void pack_a_block(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t tile1, int64_t p0, int64_t kc) {
-  using A = typename Plan<T>::A;
+  if (plan.a_in_place) return;
   const int64_t row0 = plan.first_row(tile0);
-  if (plan.a_mode == A::kPackedRows) {
-    pack_a_rows(q.a + row0 * q.lda + p0, q.lda, plan.first_row(tile1) - row0, kc, plan.pitch, plan.packed_a);
-  } else if (plan.a_mode == A::kPackedSteps) {
+  if (!q.transpose_a) {
+    for (int64_t t = tile0; t < tile1; ++t) {
+      const int64_t i = plan.first_row(t), rows = plan.first_row(t + 1) - i;
+      pack_a_rows(q.a + i * q.lda + p0, q.lda, rows, kc, plan.packed_a + (i - row0) * kc);
+    }
+  } else {
     const PackSteps<T> pack[2] = {pack_steps_of<T, TileSize<T>::kRows>(plan.fewer_rows),
                                   pack_steps_of<T, TileSize<T>::kRows>(plan.fewer_rows + 1)};
     // Eight steps of k across all tiles, then the next eight: reads whole lines of a while they are in L1.
@@ -179,7 +178,6 @@ void pack_a_block(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64
 template <class T>
 void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t tile1, int64_t p0, int64_t kc,
                int64_t j0, int64_t cols, const T* b, int64_t ldb, const NextPanel<T>& next) {
-  using A = typename Plan<T>::A;
   const bool last = p0 + kc >= q.k, gelu = last && q.epilogue == Epilogue::kBiasGelu;
   const bool bias = last && (gelu || q.epilogue == Epilogue::kBias || q.epilogue == Epilogue::kBiasResidual);
   const bool residual = last && (q.epilogue == Epilogue::kResidual || q.epilogue == Epilogue::kBiasResidual);
@@ -187,7 +185,8 @@ void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t 
   T* const sums = plan.sum_elsewhere ? plan.sums : q.c;   // where partial sums live
   const int64_t ldsums = plan.sum_elsewhere ? plan.ldsums : q.ldc;
   const int64_t row0 = plan.first_row(tile0);
-  const bool interleaved = plan.a_mode == A::kPackedSteps || plan.a_mode == A::kStepsInPlace;
+  const bool b_packed = ldb == ceil_div(cols, kLanes) * kLanes;
+  const TileRows lie = plan.a_in_place ? (q.transpose_a ? kBeside : kApart) : (b_packed ? kPacked : kBeside);
   const auto& kernels = ceil_div(cols, kLanes) == TileSize<T>::kVectors ? TileKernels<T, TileSize<T>::kVectors>::kKernel
                                                                         : TileKernels<T, 1>::kKernel;
   alignas(64) T tile[Plan<T>::kRows * Plan<T>::kWidth];
@@ -207,26 +206,20 @@ void run_panel(const Product<T>& q, const Plan<T>& plan, int64_t tile0, int64_t 
                      .c = last ? out + at : sums + i * ldsums + j0,
                      .ldc = last ? q.ldc : ldsums,
                      .prefetch = next.share(t - tile0)};
-    switch (plan.a_mode) {
-      case A::kRowsInPlace: call.a = q.a + i * q.lda + p0; break;
-      case A::kStepsInPlace: call.a = q.a + p0 * q.lda + i; break;
-      case A::kPackedRows:
-        call.a = plan.packed_a + (i - row0) * plan.pitch;
-        call.lda = plan.pitch;
-        break;
-      case A::kPackedSteps:
-        call.a = plan.packed_a + (i - row0) * kc;
-        call.lda = rows;
-        break;
+    if (plan.a_in_place) {
+      call.a = q.transpose_a ? q.a + p0 * q.lda + i : q.a + i * q.lda + p0;
+    } else {
+      call.a = plan.packed_a + (i - row0) * kc;
+      call.lda = rows;
     }
     if (cols % kLanes == 0 || (!last && plan.sum_elsewhere)) {
-      kernels[rows - 1][interleaved](call);
+      kernels[rows - 1][lie](call);
     } else {
       TileCall<T> to_tile = call;
       to_tile.before = to_tile.bias = to_tile.residual = nullptr;
       to_tile.c = tile;
       to_tile.ldc = Plan<T>::kWidth;
-      kernels[rows - 1][interleaved](to_tile);
+      kernels[rows - 1][lie](to_tile);
       store_edge_tile(tile, Plan<T>::kWidth, rows, cols, call);
     }
   }

@@ -38,6 +38,9 @@ template <class T>
 struct Ints;  // 16 integers as wide as T (int32 for float, int64 for double)
 
 #define TAUT_INLINE [[gnu::always_inline]] inline
+// add_product(sum, x, y): sum = fma(x, y, sum), in sum's register. Between intrinsics g++ 12 moves accumulators from
+// one register to another, and spills some where a loop has several steps of a product.
+#define TAUT_ADD_PRODUCT(type, s, x, y) asm("vfmadd231" type " %2, %1, %0" : "+v"(s) : "v"(x), "v"(y))
 
 #ifdef __AVX512F__
 
@@ -70,6 +73,11 @@ TAUT_INLINE F operator-(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
 TAUT_INLINE F operator*(F a, F b) { return {_mm512_mul_ps(a.v, b.v)}; }
 TAUT_INLINE F operator/(F a, F b) { return {_mm512_div_ps(a.v, b.v)}; }
 TAUT_INLINE F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+TAUT_INLINE void add_product(F& sum, F x, F y) { TAUT_ADD_PRODUCT("ps", sum.v, x.v, y.v); }
+// *x in every lane; with AVX-512 it is the instruction's operand.
+TAUT_INLINE void add_product(F& sum, const float* x, F y) {
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum.v) : "v"(y.v), "m"(*x));
+}
 TAUT_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }  // b where either is NaN
 TAUT_INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
 TAUT_INLINE F sqrt(F a) { return {_mm512_sqrt_ps(a.v)}; }
@@ -150,6 +158,11 @@ TAUT_INLINE D operator-(D x, D y) { return {_mm512_sub_pd(x.a, y.a), _mm512_sub_
 TAUT_INLINE D operator*(D x, D y) { return {_mm512_mul_pd(x.a, y.a), _mm512_mul_pd(x.b, y.b)}; }
 TAUT_INLINE D operator/(D x, D y) { return {_mm512_div_pd(x.a, y.a), _mm512_div_pd(x.b, y.b)}; }
 TAUT_INLINE D fma(D x, D y, D z) { return {_mm512_fmadd_pd(x.a, y.a, z.a), _mm512_fmadd_pd(x.b, y.b, z.b)}; }
+TAUT_INLINE void add_product(D& sum, D x, D y) {
+  TAUT_ADD_PRODUCT("pd", sum.a, x.a, y.a);
+  TAUT_ADD_PRODUCT("pd", sum.b, x.b, y.b);
+}
+TAUT_INLINE void add_product(D& sum, const double* x, D y) { add_product(sum, broadcast(*x), y); }
 TAUT_INLINE D max(D x, D y) { return {_mm512_max_pd(x.a, y.a), _mm512_max_pd(x.b, y.b)}; }
 TAUT_INLINE D min(D x, D y) { return {_mm512_min_pd(x.a, y.a), _mm512_min_pd(x.b, y.b)}; }
 TAUT_INLINE D sqrt(D x) { return {_mm512_sqrt_pd(x.a), _mm512_sqrt_pd(x.b)}; }
@@ -229,6 +242,11 @@ TAUT_INLINE F operator-(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_
 TAUT_INLINE F operator*(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 TAUT_INLINE F operator/(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 TAUT_INLINE F fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+TAUT_INLINE void add_product(F& sum, F x, F y) {
+  TAUT_ADD_PRODUCT("ps", sum.a, x.a, y.a);
+  TAUT_ADD_PRODUCT("ps", sum.b, x.b, y.b);
+}
+TAUT_INLINE void add_product(F& sum, const float* x, F y) { add_product(sum, broadcast(*x), y); }
 TAUT_INLINE F max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }  // y where either is NaN
 TAUT_INLINE F min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
 TAUT_INLINE F sqrt(F x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
@@ -329,6 +347,11 @@ TAUT_INLINE D operator/(D x, D y) { return {TAUT_EACH4(E)}; }
 #undef E
 #define E(i) _mm256_fmadd_pd(x.q[i], y.q[i], z.q[i])
 TAUT_INLINE D fma(D x, D y, D z) { return {TAUT_EACH4(E)}; }
+TAUT_INLINE void add_product(D& sum, D x, D y) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) TAUT_ADD_PRODUCT("pd", sum.q[i], x.q[i], y.q[i]);
+}
+TAUT_INLINE void add_product(D& sum, const double* x, D y) { add_product(sum, broadcast(*x), y); }
 #undef E
 #define E(i) _mm256_max_pd(x.q[i], y.q[i])
 TAUT_INLINE D max(D x, D y) { return {TAUT_EACH4(E)}; }
