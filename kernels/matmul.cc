@@ -4,6 +4,7 @@
 #include "kernels/matmul.h"
 
 #include "kernels/matmul_micro.h"
+#include "kernels/matmul_pack.h"
 #include "kernels/matmul_tile.h"
 #include "kernels/parallel.h"
 
@@ -18,15 +19,17 @@ struct Grid {
 };
 
 // The grid with rows * cols <= threads whose largest rectangle takes least: its multiply-adds, and packing its part of
-// b (and of a, if that is packed), which costs about as much as 16 multiply-adds an element. n is cut between whole
+// b and, where it is packed, of a, which costs about as much as 16 multiply-adds an element. n is cut between whole
 // panels.
-Grid best_grid(int64_t m, int64_t panels, int64_t width, bool packs_a, int64_t threads) {
+Grid best_grid(int64_t m, int64_t panels, int64_t width, bool transpose_a, int64_t threads) {
   Grid best;
   int64_t best_cost = INT64_MAX;
   for (int64_t rows = 1; rows <= threads && rows <= m; ++rows) {
     int64_t cols = threads / rows;
     if (cols > panels) cols = panels;
-    const int64_t part_m = (m + rows - 1) / rows, part_n = (panels + cols - 1) / cols * width;
+    const int64_t part_m = (m + rows - 1) / rows, part_panels = (panels + cols - 1) / cols;
+    const int64_t part_n = part_panels * width;
+    const bool packs_a = transpose_a || part_panels >= kPackedPanels;
     const int64_t cost = part_m * part_n + 16 * part_n + (packs_a ? 16 * part_m : 0);
     if (cost < best_cost) {
       best_cost = cost;

@@ -14,14 +14,18 @@ namespace taut::TAUT_CPU {
 
 // Largest tile of a type: rows, and vectors of 16 columns. kBroadcastOperands: every other element of a is broadcast by
 // the products themselves, which takes fewer instructions (10 % where two threads share an Intel core); for all of them
-// the loads would not fit beside the products.
+// the loads would not fit beside the products. Not under AddressSanitizer, which does not see what assembly reads.
 template <class T>
 struct TileSize;
 #ifdef __AVX512F__
 template <>
 struct TileSize<float> {
   static constexpr int kRows = 14, kVectors = 2;
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr bool kBroadcastOperands = false;
+#else
   static constexpr bool kBroadcastOperands = true;
+#endif
 };
 template <>
 struct TileSize<double> {

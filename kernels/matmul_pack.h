@@ -1,10 +1,13 @@
-// Packing of operands for the matrix product: a panel of b as [k][width], a tile of a as [k][rows]. Only n is padded
-// (kernels/matmul.h).
+// Packing of operands for the matrix product: a panel of b as [k][width], a tile of a as [k][rows]. Only n is padded,
+// never k (docs/numerics.md).
 #pragma once
 
 #include "kernels/simd.h"
 
 namespace taut::TAUT_CPU {
+
+// Rows of a that this many panels of b go over, or more, are packed.
+constexpr int64_t kPackedPanels = 4;
 
 // Loads `count` lanes (0..16, the others zero); the whole vector where it can, since masked loads cost more on AVX2.
 template <class T>

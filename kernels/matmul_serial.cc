@@ -18,8 +18,6 @@ namespace {
 constexpr int64_t kRowBlock = 140, kOneBlock = 238;
 // With no more row tiles than this, packing an untransposed b costs more than it saves.
 constexpr int64_t kInPlaceTiles = 7;
-// Rows of a that this many panels of b go over are packed.
-constexpr int64_t kPackedPanels = 4;
 
 // Whether a is read where it is rather than packed: that pays if few panels of b go over it. Rows a multiple of 2 KiB
 // apart share cache sets; of a transposed a every step of k is on another line, and if those are far apart the cost of
@@ -27,7 +25,7 @@ constexpr int64_t kPackedPanels = 4;
 template <class T>
 bool reads_a_in_place(const Product<T>& q, int64_t tiles, int64_t panels) {
   const int64_t bytes = q.lda * int64_t{sizeof(T)};
-  if (!q.transpose_a) return panels < kPackedPanels && (q.m == 1 || bytes % 2048 != 0);
+  if (!q.transpose_a) return q.m == 1 || (panels < kPackedPanels && bytes % 2048 != 0);
   return tiles == 1 || panels <= (bytes > 1024 ? 3 : 8);
 }
 

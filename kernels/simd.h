@@ -39,8 +39,9 @@ struct Ints;  // 16 integers as wide as T (int32 for float, int64 for double)
 
 #define TAUT_INLINE [[gnu::always_inline]] inline
 // add_product(sum, x, y): sum = fma(x, y, sum), in sum's register. Between intrinsics g++ 12 moves accumulators from
-// one register to another, and spills some where a loop has several steps of a product.
-#define TAUT_ADD_PRODUCT(type, s, x, y) asm("vfmadd231" type " %2, %1, %0" : "+v"(s) : "v"(x), "v"(y))
+// one register to another, and spills some where a loop has several steps of a product. y is the first factor
+// everywhere: of two NaNs the instruction keeps that one's.
+#define TAUT_ADD_PRODUCT(type, s, x, y) asm("vfmadd231" type " %1, %2, %0" : "+v"(s) : "v"(x), "v"(y))
 
 #ifdef __AVX512F__
 
@@ -347,12 +348,12 @@ TAUT_INLINE D operator/(D x, D y) { return {TAUT_EACH4(E)}; }
 #undef E
 #define E(i) _mm256_fmadd_pd(x.q[i], y.q[i], z.q[i])
 TAUT_INLINE D fma(D x, D y, D z) { return {TAUT_EACH4(E)}; }
+#undef E
 TAUT_INLINE void add_product(D& sum, D x, D y) {
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) TAUT_ADD_PRODUCT("pd", sum.q[i], x.q[i], y.q[i]);
 }
 TAUT_INLINE void add_product(D& sum, const double* x, D y) { add_product(sum, broadcast(*x), y); }
-#undef E
 #define E(i) _mm256_max_pd(x.q[i], y.q[i])
 TAUT_INLINE D max(D x, D y) { return {TAUT_EACH4(E)}; }
 #undef E

@@ -249,6 +249,22 @@ TEST_CASE("matmul gives the same bytes for any number of threads and on both ins
   }
 }
 
+TEST_CASE_TEMPLATE("of two NaNs every row on both instruction sets keeps b's", T, float, double) {
+  for (const bool transposed : {false, true}) {
+    for (const int64_t n : {20, 150}) {  // a in place, a packed
+      Problem<T> p(29, n, 40, transposed, true, 1, 0, true, 5);
+      std::fill(p.a.begin(), p.a.end(), std::numeric_limits<T>::quiet_NaN());
+      std::fill(p.b.begin(), p.b.end(), std::copysign(std::numeric_limits<T>::quiet_NaN(), T(-1)));
+      for (const Isa isa : isas()) {
+        INFO(name(isa) << " n " << n << " transposed " << transposed);
+        const std::vector<T> c = p.product(isa, Epilogue::kNone);
+        const auto first = c.begin() + Problem<T>::kGuard;
+        CHECK(std::all_of(first, first + p.size_c(), [](T x) { return std::isnan(x) && std::signbit(x); }));
+      }
+    }
+  }
+}
+
 TEST_CASE("a row's bytes do not depend on the rows beside it") {
   for (const Isa isa : isas()) {
     for (const bool tb : {false, true}) {
