@@ -16,6 +16,7 @@
 #include "kernels/tell.h"
 #include "study/presets.h"
 #include "study/run/environment.h"
+#include "study/run/point.h"
 #include "study/run/products.h"
 #include "study/submit/process.h"
 #include "study/text_file.h"
@@ -160,6 +161,25 @@ Device begin_on_device(const Common& common) {
   return device;
 }
 
+namespace {
+
+// Text of a study file or of the preset of that name.
+struct StudyText {
+  std::string name, text;
+  Source source;
+};
+
+StudyText study_text(const std::string& file_or_preset) {
+  const bool is_name = file_or_preset.find_first_of("/.") == std::string::npos;
+  if (is_name && !std::filesystem::exists(file_or_preset)) {
+    const Preset& p = preset(file_or_preset);
+    return {p.name, p.text, Source::kPreset};
+  }
+  return {file_or_preset, read_toml_file(file_or_preset), Source::kFile};
+}
+
+}  // namespace
+
 Config settings_of(const Common& common) {
   Config config;
   if (!common.file.empty()) {
@@ -171,15 +191,6 @@ Config settings_of(const Common& common) {
   if (common.threads == 0 && config.integer("threads") > 0)
     set_num_threads(static_cast<int>(config.integer("threads")));
   return config;
-}
-
-StudyText study_text(const std::string& file_or_preset) {
-  const bool is_name = file_or_preset.find_first_of("/.") == std::string::npos;
-  if (is_name && !std::filesystem::exists(file_or_preset)) {
-    const Preset& p = preset(file_or_preset);
-    return {p.name, p.text, Source::kPreset};
-  }
-  return {file_or_preset, read_toml_file(file_or_preset), Source::kFile};
 }
 
 PlanRow run_of(const Common& common) {
@@ -194,6 +205,13 @@ PlanRow run_of(const Common& common) {
   if (common.file.empty()) return single_run("", "settings", Source::kFile, arguments);
   const StudyText study = study_text(common.file);
   return single_run(study.text, study.name, study.source, arguments);
+}
+
+Plan plan_of(const std::string& file_or_preset, const Common& common) {
+  const StudyText study = study_text(file_or_preset);
+  Plan plan = make_plan(study.text, study.name, study.source, common.settings);
+  refuse_unread_attack_settings(plan);
+  return plan;
 }
 
 int run_command_line(int argc, char** argv, const Selftests& tests) {

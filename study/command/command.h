@@ -43,12 +43,9 @@ Device begin_on_any_device(const Common& common);
 Config settings_of(const Common& common);
 // The same with everything a study file can say of one run.
 PlanRow run_of(const Common& common);
-// Text of a study file or of the preset of that name.
-struct StudyText {
-  std::string name, text;
-  Source source;
-};
-StudyText study_text(const std::string& file_or_preset);
+// The plan of a study file, or of the preset of that name, that is to be run: with the settings of `common`, and
+// without any that no attack of it reads.
+Plan plan_of(const std::string& file_or_preset, const Common& common);
 
 // The tests of the program itself, which only main may know.
 struct Selftests {

@@ -53,8 +53,7 @@ std::vector<Row> rows_of(const Plan& plan, const PlanCost& cost, const std::opti
 }
 
 void print_plan(const Options& options, const Common& common, Device device) {
-  const StudyText text = study_text(options.file);
-  const Plan plan = make_plan(text.text, text.name, text.source, common.settings);
+  const Plan plan = plan_of(options.file, common);
   const std::optional<Gpu> gpu =
       options.gpu == "none" ? std::nullopt : std::optional(gpu_by_name(options.gpu, options.fraction));
   PlanCost cost = count_plan(plan);

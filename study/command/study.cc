@@ -66,8 +66,7 @@ void add_study_commands(CLI::App& app, const ExitCode& code, const std::string& 
     TAUT_CHECK(!options->file.empty() && !options->folder.empty(),
                "[run] expected a study's file or a preset's name and --out FOLDER, or --manifest FOLDER with --index");
     TAUT_CHECK(!row->index.has_value() && row->run_id.empty(), "[--index] goes with --manifest, as --run-id does");
-    const StudyText text = study_text(options->file);
-    const Plan made = make_plan(text.text, text.name, text.source, run_common->settings);
+    const Plan made = plan_of(options->file, *run_common);
     const int64_t failed = run_study(made, options->folder,
                                      {.progress = progress_mode_by_name(run_common->progress),
                                       .device = device,

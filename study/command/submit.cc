@@ -38,9 +38,8 @@ StudyManifest manifest_of(const Options& options, const Common& common, const st
                common.settings.front(), options.source);
     return open_manifest(options.source);
   }
-  const StudyText text = study_text(options.source);
   TAUT_CHECK(!options.folder.empty(), "[--out] expected the study's folder, for the plan of {}", options.source);
-  write_plan(make_plan(text.text, text.name, text.source, common.settings), options.folder);
+  write_plan(plan_of(options.source, common), options.folder);
   remember_command(options.folder, command_line);
   return open_manifest(options.folder);
 }

@@ -1,6 +1,8 @@
 #include "study/run/point.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "kernels/error.h"
 #include "study/run/checkpoint.h"
@@ -211,19 +213,20 @@ attacks::AttackConfig asked_attack(const Config& config) {
   return a;
 }
 
-}  // namespace
+using Refusals = std::map<std::string, std::string>;  // by key
 
-attacks::AttackConfig attack_config(const Config& config) { return attacks::resolve(asked_attack(config)); }
-
-void refuse_unread_attack_settings(const Config& config) {
-  if (!is_attacked(config)) return;
+// Settings that were given for this attack and which it does not read.
+Refusals unread_attack_settings(const Config& config) {
+  if (!is_attacked(config)) return {};
   const attacks::AttackConfig asked = asked_attack(config), runs = attacks::resolve(asked);
   // A file, and presets anyway, may be for several attacks: what they say for another one than was named is passed
   // over.
   const Source least = config.source("attack.name") > Source::kFile ? Source::kEnvironment : Source::kFile;
+  Refusals refusals;
   const auto refuse = [&](const char* key, bool is_read, const char* hint) {
-    TAUT_CHECK(is_read || config.source(key) < least, "[{}] the attack {} does not take {} there; hint: {}", key,
-               asked.name, config.value_text(key), hint);
+    if (is_read || config.source(key) < least) return;
+    refusals[key] = fmt::format("[{}] the attack {} does not take {} there; hint: {}", key, asked.name,
+                                config.value_text(key), hint);
   };
   refuse("attack.steps", runs.steps == asked.steps, "it is one step; bim takes attack.steps");
   refuse("attack.alpha", runs.alpha == asked.alpha, "its step is attack.eps; bim takes attack.alpha");
@@ -232,6 +235,29 @@ void refuse_unread_attack_settings(const Config& config) {
   refuse("attack.restarts", runs.restarts == asked.restarts,
          "without a random start all attempts are the same; pgd and mtpgd have one");
   refuse("attack.targets", runs.targets == asked.targets, "mtpgd attempts targets");
+  return refusals;
+}
+
+}  // namespace
+
+attacks::AttackConfig attack_config(const Config& config) { return attacks::resolve(asked_attack(config)); }
+
+void refuse_unread_attack_settings(const Config& config) {
+  if (const auto unread = unread_attack_settings(config); !unread.empty())
+    fail(Exit::kUsage, "{}", unread.begin()->second);
+}
+
+void refuse_unread_attack_settings(const Plan& plan) {
+  std::optional<Refusals> unread;
+  for (const PlanRow& row : plan.rows) {
+    if (!is_attacked(row.config)) continue;
+    const Refusals its = unread_attack_settings(row.config);
+    if (unread)
+      std::erase_if(*unread, [&](const auto& refusal) { return !its.contains(refusal.first); });
+    else
+      unread = its;
+  }
+  if (unread && !unread->empty()) fail(Exit::kUsage, "{}", unread->begin()->second);
 }
 
 Json batch_of(const attacks::RobustResult& r) {

@@ -12,6 +12,7 @@
 
 #include "attacks/evaluate.h"
 #include "study/config.h"
+#include "study/plan.h"
 #include "study/run/directory.h"
 
 namespace taut::study {
@@ -20,6 +21,8 @@ attacks::AttackConfig attack_config(const Config& config);  // checked and resol
 // Throws Error(kUsage) naming key, attack and what to do where the environment, the command line or a file that names
 // no other attack gives a setting which the attack does not read. "none" reads nothing, and may have any.
 void refuse_unread_attack_settings(const Config& config);
+// The same of the runs of a plan, for settings that none of its attacks reads.
+void refuse_unread_attack_settings(const Plan& plan);
 
 Json batch_of(const attacks::RobustResult& result);
 Json batch_of(const attacks::CleanResult& result);

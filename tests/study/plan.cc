@@ -4,6 +4,7 @@
 #include <set>
 
 #include "study/presets.h"
+#include "study/run/point.h"
 #include "study/schedule.h"
 #include "tests/study/support.h"
 
@@ -61,6 +62,21 @@ TEST_CASE("arguments reach every run and its name, threads and data.root do not"
     CHECK(longer.rows[i].run_id != plain.rows[i].run_id);
     CHECK(elsewhere.rows[i].run_id == plain.rows[i].run_id);
   }
+}
+
+TEST_CASE("settings that no attack of a plan reads are refused; those that one of them reads are not") {
+  const std::string study = std::string(kStudy) + "[[study.setting]]\nname = \"one-step\"\nattack.name = \"fgsm\"\n";
+  const auto refused = [](const std::string& text, const std::vector<std::string>& arguments) {
+    const Plan plan = make_plan(text, "s.toml", Source::kFile, arguments);
+    return std::string(error_of([&] { refuse_unread_attack_settings(plan); }).what());
+  };
+  CHECK(refused(study, {}) == "no error");
+  CHECK(refused(study, {"attack.steps=3"}) == "no error");  // pgd's
+  CHECK(refused(study, {"attack.targets=3"}).starts_with("[attack.targets] the attack pgd"));
+  CHECK(refused(study, {"attack.name=fgsm", "attack.steps=3"}).starts_with("[attack.steps] the attack fgsm"));
+  CHECK(refused(study, {"attack.name=none", "attack.targets=3"}) == "no error");
+  CHECK(refused("attack.targets = 3\n" + study, {}).starts_with("[attack.targets]"));
+  CHECK(refused("attack.targets = 3\n" + study, {"attack.name=pgd"}) == "no error");  // the file's other attack's
 }
 
 TEST_CASE("a bad study is refused by name") {
