@@ -5,8 +5,8 @@
 //   h1 = h + proj(attention(qkv(norm1 h)));   h2 = h1 + fc2(gelu(fc1(norm2 h1)))          for each block
 //   logits = head(norm(h)[cls])
 //
-// Only the class token leaves the last block, so that block attends, projects and runs its MLP for that token alone, over
-// the keys and values of all: the same numbers, about 6 % of ViT-B's work less.
+// Only the class token leaves the last block, so that block attends, projects and runs its MLP for that token alone,
+// over the keys and values of all: the same numbers, about 6 % of ViT-B's work less.
 #pragma once
 
 #include <memory>
