@@ -38,8 +38,9 @@ StudyManifest manifest_of(const Options& options, const Common& common, const st
                common.settings.front(), options.source);
     return open_manifest(options.source);
   }
+  const Plan plan = plan_of(options.source, common);
   TAUT_CHECK(!options.folder.empty(), "[--out] expected the study's folder, for the plan of {}", options.source);
-  write_plan(plan_of(options.source, common), options.folder);
+  write_plan(plan, options.folder);
   remember_command(options.folder, command_line);
   return open_manifest(options.folder);
 }
