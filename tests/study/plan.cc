@@ -75,6 +75,8 @@ TEST_CASE("settings that no attack of a plan reads are refused; those that one o
   CHECK(refused(study, {"attack.targets=3"}).starts_with("[attack.targets] the attack pgd"));
   CHECK(refused(study, {"attack.name=fgsm", "attack.steps=3"}).starts_with("[attack.steps] the attack fgsm"));
   CHECK(refused(study, {"attack.name=none", "attack.targets=3"}) == "no error");
+  const std::string later = study + "[[study.setting]]\nname = \"targeted\"\nattack.name = \"mtpgd\"\n";
+  CHECK(refused(later, {"attack.targets=3"}) == "no error");  // the last setting's
   CHECK(refused("attack.targets = 3\n" + study, {}).starts_with("[attack.targets]"));
   CHECK(refused("attack.targets = 3\n" + study, {"attack.name=pgd"}) == "no error");  // the file's other attack's
 }

@@ -134,6 +134,11 @@ TEST_CASE("what cannot be submitted is said before anything is written") {
   CHECK(taut({"study", "submit", folder / "none"}).code == 66);
   CHECK(taut({"study", "submit", study, "--out", out, "--executor", "cloud"}).code == 2);
   CHECK(taut({"study", "run", "--manifest", out, "--index", "0"}).code == 66);
+  for (const char* command : {"submit", "run"}) {
+    const Outcome unread = taut({"study", command, study, "attack.targets=3", "--out", out});
+    CHECK(unread.code == 2);
+    CHECK(unread.err.find("[attack.targets]") != std::string::npos);
+  }
   CHECK(!fs::exists(out));
   REQUIRE(taut({"study", "submit", study, "--out", out}).code == 0);
   CHECK(taut({"study", "submit", out, "seed=3"}).code == 2);
